@@ -1,0 +1,10 @@
+//! The ScaleOT runtime.
+
+pub mod config;
+pub mod data;
+pub mod fault;
+pub mod model;
+pub mod pipeline;
+pub mod plugins;
+pub mod store;
+pub mod tensor;

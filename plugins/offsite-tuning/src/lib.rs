@@ -1,0 +1,1 @@
+//! Offsite-Tuning
