@@ -8,9 +8,9 @@ use super::layer::DecoderLayer;
 use super::names::Names;
 use super::norm::Norm;
 use super::projection::Projection;
-use super::role::WeightRole;
 use super::weights::Weights;
 use crate::tensor::{Device, Dtype, Tensor};
+use plugin_api::WeightRole;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A weight and its bias, in the orientation of the program.
@@ -26,15 +26,9 @@ struct Assembly<'a> {
 }
 
 /// Builds the decoder of a folder.
-pub(super) fn decoder(
-    config: ModelConfig,
-    weights: &Weights,
-    dtype: Dtype,
-    device: Device,
-) -> Result<Decoder> {
+pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, device: Device) -> Result<Decoder> {
     let names = Names::of(weights, config.family);
-    let mut assembly =
-        Assembly { config: &config, weights, names, dtype, device, used: BTreeSet::new() };
+    let mut assembly = Assembly { config: &config, weights, names, dtype, device, used: BTreeSet::new() };
     let embedding = assembly.vocabulary(assembly.names.embedding())?;
     let position_embedding = assembly.position_table()?;
     let mut slots = Vec::with_capacity(config.layers);
@@ -85,8 +79,7 @@ impl Assembly<'_> {
             parts.extend(self.module(layer, module)?);
         }
         let mut norm = |role| part(&mut parts, layer, role).map(|p| self.norm(p));
-        let (norm_attention, norm_mlp) =
-            (norm(WeightRole::NormAttention)?, norm(WeightRole::NormMlp)?);
+        let (norm_attention, norm_mlp) = (norm(WeightRole::NormAttention)?, norm(WeightRole::NormMlp)?);
         let gate = parts.remove(&WeightRole::MlpGate).map(|(w, b)| Projection::dense(w, b));
         let mut dense = |role| part(&mut parts, layer, role).map(|(w, b)| Projection::dense(w, b));
         Ok(DecoderLayer {
@@ -125,8 +118,7 @@ impl Assembly<'_> {
 
     /// A fused tensor `[rows of all roles, …]` into one tensor for each role.
     fn split(&self, fused: &Tensor, module: &LayerModule) -> Result<Vec<Tensor>> {
-        let rows: Vec<i64> =
-            module.roles.iter().filter_map(|&r| self.config.shape(r).first().copied()).collect();
+        let rows: Vec<i64> = module.roles.iter().filter_map(|&r| self.config.shape(r).first().copied()).collect();
         if rows.len() == 1 {
             return Ok(vec![fused.clone()]);
         }
@@ -177,10 +169,8 @@ impl Assembly<'_> {
 
     fn check_nothing_left(&self) -> Result<()> {
         let layers = self.config.layers;
-        let extra = self
-            .weights
-            .names()
-            .find(|name| !self.used.contains(*name) && !self.names.is_ignored(name, layers));
+        let extra =
+            self.weights.names().find(|name| !self.used.contains(*name) && !self.names.is_ignored(name, layers));
         match extra {
             None => Ok(()),
             Some(name) => Err(ModelError::TensorExtra {
@@ -195,7 +185,7 @@ impl Assembly<'_> {
 
 /// The family file names every role (a test holds it to that), so a gap is a broken file of ours.
 fn part(parts: &mut BTreeMap<WeightRole, Part>, layer: usize, role: WeightRole) -> Result<Part> {
-    parts.remove(&role).ok_or_else(|| ModelError::FamilyFile {
-        message: format!("layer {layer} has no module for {}", role.as_str()),
-    })
+    parts
+        .remove(&role)
+        .ok_or_else(|| ModelError::FamilyFile { message: format!("layer {layer} has no module for {}", role.as_str()) })
 }

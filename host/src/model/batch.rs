@@ -93,11 +93,8 @@ impl PackedBatch {
 
     /// Refuses a batch that the model cannot run, naming the first thing wrong.
     pub fn check(&self, vocabulary: usize, context: usize) -> Result<()> {
-        let wrong = |what: &str, found: String, expected: String| ModelError::Batch {
-            what: what.to_owned(),
-            found,
-            expected,
-        };
+        let wrong =
+            |what: &str, found: String, expected: String| ModelError::Batch { what: what.to_owned(), found, expected };
         let tokens = self.ids.len();
         if tokens == 0 {
             return Err(wrong("number of tokens", "0".into(), "at least 1".into()));
@@ -132,9 +129,7 @@ impl PackedBatch {
 
 fn check_tree(sequence: &Sequence) -> Result<()> {
     let Ancestry::Tree(parents) = &sequence.ancestry else { return Ok(()) };
-    let wrong = |found: String, expected: String| {
-        Err(ModelError::Batch { what: "tree".to_owned(), found, expected })
-    };
+    let wrong = |found: String, expected: String| Err(ModelError::Batch { what: "tree".to_owned(), found, expected });
     if parents.len() != sequence.len {
         return wrong(format!("{} parents", parents.len()), format!("{}", sequence.len));
     }

@@ -2,10 +2,10 @@
 //!
 //! Read from a `config.json` of Transformers 4 or 5 by `config_read`; after that nothing is optional.
 
-use super::family::{Family, NormKind};
-use super::role::WeightRole;
+use super::family::Family;
 use super::rope::Rope;
 use crate::tensor::{Result as TensorResult, Tensor};
+use plugin_api::{NormKind, WeightRole};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -42,6 +42,17 @@ impl Activation {
             Activation::GeluTanh => x.gelu_tanh(),
             Activation::Silu => x.silu(),
             Activation::Tanh => x.tanh(),
+        }
+    }
+}
+
+impl From<plugin_api::Activation> for Activation {
+    fn from(activation: plugin_api::Activation) -> Self {
+        match activation {
+            plugin_api::Activation::Relu => Activation::Relu,
+            plugin_api::Activation::Gelu => Activation::Gelu,
+            plugin_api::Activation::Silu => Activation::Silu,
+            plugin_api::Activation::Tanh => Activation::Tanh,
         }
     }
 }

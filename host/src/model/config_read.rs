@@ -8,8 +8,8 @@ use super::config::{Activation, ModelConfig, Positions};
 use super::error::{ModelError, Result};
 use super::family::{Family, PositionKind, Residual, Switch};
 use super::folder;
-use super::role::WeightRole;
 use super::rope::{Rope, RopeScaling};
+use plugin_api::WeightRole;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -119,7 +119,11 @@ impl Source<'_> {
     fn check_supported(&self) -> Result<()> {
         for (key, &wanted) in &self.family.required {
             if self.flag(key, wanted)? != wanted {
-                return Err(self.wrong(key, self.raw.get(key), format!("{wanted}; the other variant is not supported")));
+                return Err(self.wrong(
+                    key,
+                    self.raw.get(key),
+                    format!("{wanted}; the other variant is not supported"),
+                ));
             }
         }
         let hidden = self.size("hidden", MAX_WIDTH)?;
@@ -140,9 +144,7 @@ impl Source<'_> {
         let head_dim = self.head_dim(hidden, heads)?;
         self.check_divides("key_value_heads", key_value_heads, "heads", heads)?;
         let intermediate = match defaults.intermediate_per_hidden {
-            Some(factor) => {
-                self.optional_size("intermediate", MAX_WIDTH)?.unwrap_or(factor * hidden)
-            }
+            Some(factor) => self.optional_size("intermediate", MAX_WIDTH)?.unwrap_or(factor * hidden),
             None => self.size("intermediate", MAX_WIDTH)?,
         };
         let norm_epsilon = match self.lookup("norm_epsilon") {
@@ -212,10 +214,7 @@ impl Source<'_> {
             let default = &self.family.defaults.activation;
             return Activation::from_config(default).ok_or_else(|| self.wrong("activation", None, EXPECTED));
         };
-        value
-            .as_str()
-            .and_then(Activation::from_config)
-            .ok_or_else(|| self.wrong(key, Some(value), EXPECTED))
+        value.as_str().and_then(Activation::from_config).ok_or_else(|| self.wrong(key, Some(value), EXPECTED))
     }
 
     fn parallel_residual(&self) -> Result<bool> {
@@ -270,12 +269,7 @@ impl Source<'_> {
         Ok(("rope_parameters", None))
     }
 
-    fn rotated_dims(
-        &self,
-        section: &str,
-        parameters: Option<&Map<String, Value>>,
-        head_dim: usize,
-    ) -> Result<usize> {
+    fn rotated_dims(&self, section: &str, parameters: Option<&Map<String, Value>>, head_dim: usize) -> Result<usize> {
         let (key, value) = match parameters.and_then(|p| p.get("partial_rotary_factor")) {
             Some(value) => (format!("{section}.partial_rotary_factor"), Some(value)),
             None => match self.lookup("rotary_share") {

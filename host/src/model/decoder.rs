@@ -7,29 +7,17 @@ use super::batch::PackedBatch;
 use super::config::ModelConfig;
 use super::error::{ModelError, Result};
 use super::layer::DecoderLayer;
-use super::module::ModuleRunner;
+use super::module::{self, ModuleRunner};
 use super::norm::Norm;
 use super::plan::Plan;
 use crate::tensor::{Device, Dtype, Tensor};
+use plugin_api::LayerMask;
 
 /// A place in the stack.
 #[derive(Clone, Debug)]
 pub enum Slot {
     Layer(DecoderLayer),
     Module(ModuleRunner),
-}
-
-/// For each slot, whether its substitute runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LayerMask {
-    pub substituted: Vec<bool>,
-}
-
-impl LayerMask {
-    /// Every slot as it is.
-    pub fn original(slots: usize) -> Self {
-        LayerMask { substituted: vec![false; slots] }
-    }
 }
 
 /// A decoder-only language model.
@@ -103,12 +91,7 @@ impl Decoder {
     }
 
     /// Hidden states after the final norm of the chosen rows, in their order: `[rows, hidden]`.
-    pub fn hidden_rows(
-        &self,
-        batch: &PackedBatch,
-        rows: &[usize],
-        mask: Option<&LayerMask>,
-    ) -> Result<Tensor> {
+    pub fn hidden_rows(&self, batch: &PackedBatch, rows: &[usize], mask: Option<&LayerMask>) -> Result<Tensor> {
         let distinct = distinct(rows);
         let plan = self.plan(batch, &distinct)?;
         self.check_mask(mask)?;
@@ -117,8 +100,7 @@ impl Decoder {
         if distinct == rows {
             return Ok(hidden);
         }
-        let order: Vec<usize> =
-            rows.iter().map(|row| distinct.partition_point(|d| d < row)).collect();
+        let order: Vec<usize> = rows.iter().map(|row| distinct.partition_point(|d| d < row)).collect();
         let order = Tensor::from_indices(&order)?.to_device(self.device())?;
         Ok(hidden.index_select(0, &order)?)
     }
@@ -146,20 +128,14 @@ impl Decoder {
         mask: Option<&LayerMask>,
     ) -> Result<Tensor> {
         for slot in slots {
-            let substituted = mask.is_some_and(|m| m.substituted.get(slot) == Some(&true));
+            let substituted = mask.is_some_and(|m| m.original.get(slot) == Some(&false));
             x = self.run_slot(slot, x, plan, substituted)?;
         }
         Ok(x)
     }
 
     /// Runs one slot, or its substitute.
-    pub(super) fn run_slot(
-        &self,
-        slot: usize,
-        x: Tensor,
-        plan: &Plan,
-        substituted: bool,
-    ) -> Result<Tensor> {
+    pub(super) fn run_slot(&self, slot: usize, x: Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
         let last = slot + 1 == self.slots.len();
         let module = match (substituted, self.slots.get(slot)) {
             (false, Some(Slot::Layer(layer))) => return Ok(layer.forward(x, plan, last)?),
@@ -169,11 +145,11 @@ impl Decoder {
         let wanted = plan.wanted.as_ref().filter(|_| last);
         let shared = |other: usize, x: Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
         match wanted {
-            None => module.forward(&x, &shared),
-            Some(wanted) if module.is_token_wise() => {
-                module.forward(&x.index_select(0, &wanted.index)?, &shared)
+            None => module::forward(module, &x, &shared),
+            Some(wanted) if module::is_token_wise(module) => {
+                module::forward(module, &x.index_select(0, &wanted.index)?, &shared)
             }
-            Some(wanted) => Ok(module.forward(&x, &shared)?.index_select(0, &wanted.index)?),
+            Some(wanted) => Ok(module::forward(module, &x, &shared)?.index_select(0, &wanted.index)?),
         }
     }
 
@@ -188,9 +164,9 @@ impl Decoder {
 
     pub(super) fn check_mask(&self, mask: Option<&LayerMask>) -> Result<()> {
         match mask {
-            Some(mask) if mask.substituted.len() != self.slots.len() => Err(ModelError::Batch {
+            Some(mask) if mask.original.len() != self.slots.len() => Err(ModelError::Batch {
                 what: "layers in the mask".to_owned(),
-                found: mask.substituted.len().to_string(),
+                found: mask.original.len().to_string(),
                 expected: self.slots.len().to_string(),
             }),
             _ => Ok(()),

@@ -26,18 +26,13 @@ pub enum ModelError {
     #[error("{path}: `{key}` is {found}, expected {expected}")]
     ConfigKey { path: PathBuf, key: String, found: String, expected: String },
     #[error("{path}: `{key}` is {value}, `{other}` is {other_value}: expected {rule}")]
-    ConfigPair {
-        path: PathBuf,
-        key: String,
-        value: usize,
-        other: String,
-        other_value: usize,
-        rule: &'static str,
-    },
+    ConfigPair { path: PathBuf, key: String, value: usize, other: String, other_value: usize, rule: &'static str },
 
     #[error("{path}: no weights; expected model.safetensors or model.safetensors.index.json")]
     NoWeights { path: PathBuf },
-    #[error("{path}: a pickle, not read, by design (it can run code); convert it to safetensors with Transformers' save_pretrained")]
+    #[error(
+        "{path}: a pickle, not read, by design (it can run code); convert it to safetensors with Transformers' save_pretrained"
+    )]
     OnlyPickle { path: PathBuf },
     #[error("{path}: `{key}` is {found}, expected {expected}")]
     Index { path: PathBuf, key: String, found: String, expected: &'static str },
@@ -58,7 +53,9 @@ pub enum ModelError {
 
     #[error("{path}: tensor `{tensor}` is missing, expected shape {expected:?}")]
     TensorMissing { path: PathBuf, tensor: String, expected: Vec<i64> },
-    #[error("{path}: tensor `{tensor}` is not part of a {family} model with {layers} layers; is config.json of another model?")]
+    #[error(
+        "{path}: tensor `{tensor}` is not part of a {family} model with {layers} layers; is config.json of another model?"
+    )]
     TensorExtra { path: PathBuf, tensor: String, family: String, layers: usize },
     #[error("{path}: tensor `{tensor}` has shape {found:?}, expected {expected:?}")]
     TensorShape { path: PathBuf, tensor: String, found: Vec<i64>, expected: Vec<i64> },

@@ -5,7 +5,7 @@
 //! several fused: `rows` = all of the first role, then all of the second; `heads` = head by head.
 
 use super::error::{ModelError, Result};
-use super::role::WeightRole;
+use plugin_api::{NormKind, WeightRole};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -18,16 +18,6 @@ const SOURCES: [(&str, &str); 5] = [
     ("opt", include_str!("families/opt.toml")),
     ("gpt_neox", include_str!("families/gpt_neox.toml")),
 ];
-
-/// The normalisation of a family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NormKind {
-    /// Root mean square, scale only.
-    Rms,
-    /// Mean and variance, scale and shift.
-    Layer,
-}
 
 /// How a family tells tokens apart by place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -147,10 +137,7 @@ impl Family {
     pub fn all() -> Result<&'static [Family]> {
         static FAMILIES: OnceLock<std::result::Result<Vec<Family>, String>> = OnceLock::new();
         let parsed = FAMILIES.get_or_init(|| {
-            SOURCES
-                .iter()
-                .map(|(name, text)| toml::from_str(text).map_err(|e| format!("{name}: {e}")))
-                .collect()
+            SOURCES.iter().map(|(name, text)| toml::from_str(text).map_err(|e| format!("{name}: {e}"))).collect()
         });
         match parsed {
             Ok(families) => Ok(families),
@@ -162,8 +149,7 @@ impl Family {
     pub fn find(model_type: &str, architectures: &[String]) -> Result<Option<&'static Family>> {
         Ok(Family::all()?.iter().find(|family| {
             family.model_types.iter().any(|t| t == model_type)
-                || (model_type.is_empty()
-                    && architectures.iter().any(|a| family.architectures.contains(a)))
+                || (model_type.is_empty() && architectures.iter().any(|a| family.architectures.contains(a)))
         }))
     }
 

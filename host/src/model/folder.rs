@@ -94,8 +94,7 @@ pub(super) fn find_weights(folder: &Path) -> Result<WeightFiles> {
         }
     }
     let pickled = |name: &str| {
-        [".bin", ".pt", ".pth", ".ckpt", ".pkl"].iter().any(|end| name.ends_with(end))
-            && name != "training_args.bin"
+        [".bin", ".pt", ".pth", ".ckpt", ".pkl"].iter().any(|end| name.ends_with(end)) && name != "training_args.bin"
     };
     match names(folder)?.into_iter().find(|name| pickled(name)) {
         Some(name) => Err(ModelError::OnlyPickle { path: folder.join(name) }),

@@ -9,9 +9,9 @@ use super::config::Activation;
 use super::norm::Norm;
 use super::plan::{Plan, Segment};
 use super::projection::Projection;
-use super::role::WeightRole;
 use super::rope::RopeTables;
 use crate::tensor::{Result, Tensor, grad_enabled};
+use plugin_api::WeightRole;
 
 /// The weights of a layer and how they are wired.
 #[derive(Clone, Debug)]

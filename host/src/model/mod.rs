@@ -20,23 +20,22 @@ mod names;
 mod norm;
 mod plan;
 mod projection;
-mod role;
 mod rope;
 mod score;
 mod weights;
 
 pub use batch::{Ancestry, PackedBatch, Sequence};
 pub use config::{Activation, ModelConfig, Positions};
-pub use decoder::{Decoder, LayerMask, Slot};
+pub use decoder::{Decoder, Slot};
 pub use error::{ModelError, Result};
-pub use family::{Family, Fused, LayerModule, NormKind, PositionKind};
+pub use family::{Family, Fused, LayerModule, PositionKind};
 pub use layer::DecoderLayer;
 pub use loaded::Model;
-pub use module::{Linear, ModuleRunner};
+pub use module::ModuleRunner;
 pub use names::Names;
 pub use norm::Norm;
+pub use plugin_api::{LayerMask, NormKind, WeightRole};
 pub use projection::{Bottleneck, LowRankDelta, Projection, WeightForm};
-pub use role::WeightRole;
 pub use rope::{Rope, RopeScaling};
 pub use weights::Weights;
 

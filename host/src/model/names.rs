@@ -21,10 +21,7 @@ impl Names {
     pub fn of(weights: &Weights, family: &'static Family) -> Names {
         let prefixes = family.tensors.prefixes.iter();
         let names = prefixes.map(|prefix| Names { family, prefix: prefix.clone() });
-        names
-            .filter(|names| weights.contains(&names.embedding()))
-            .next()
-            .unwrap_or_else(|| Names::written(family))
+        names.filter(|names| weights.contains(&names.embedding())).next().unwrap_or_else(|| Names::written(family))
     }
 
     fn filled(&self, template: &str) -> String {

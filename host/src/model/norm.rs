@@ -1,7 +1,7 @@
 //! A normalisation over the hidden width, `[tokens, hidden] → [tokens, hidden]`.
 
-use super::family::NormKind;
 use crate::tensor::{Result, Tensor};
+use plugin_api::NormKind;
 
 /// A norm and its scale `[hidden]`; a layer norm also has a shift.
 #[derive(Clone, Debug)]

@@ -78,14 +78,10 @@ impl Plan {
 }
 
 fn check_rows(rows: &[usize], tokens: usize) -> Result<()> {
-    let wrong = |found: String, expected: String| {
-        Err(ModelError::Batch { what: "row".to_owned(), found, expected })
-    };
+    let wrong = |found: String, expected: String| Err(ModelError::Batch { what: "row".to_owned(), found, expected });
     match rows.last() {
         None => wrong("not given".into(), "at least one row".into()),
-        Some(&last) if last >= tokens => {
-            wrong(last.to_string(), format!("from 0 to {}", tokens - 1))
-        }
+        Some(&last) if last >= tokens => wrong(last.to_string(), format!("from 0 to {}", tokens - 1)),
         Some(_) => Ok(()),
     }
 }

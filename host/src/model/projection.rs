@@ -86,9 +86,7 @@ impl Projection {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut y = match &self.weight {
             WeightForm::Dense(weight) => x.linear(weight, self.bias.as_ref())?,
-            WeightForm::Factored { left, right } => {
-                x.linear(right, None)?.linear(left, self.bias.as_ref())?
-            }
+            WeightForm::Factored { left, right } => x.linear(right, None)?.linear(left, self.bias.as_ref())?,
         };
         if let Some(delta) = &self.delta {
             let low = x.linear(&delta.a, None)?.mul_scalar(delta.scale)?;
@@ -127,4 +125,3 @@ impl Bottleneck {
         y.add(&inner.linear(&self.up, None)?)
     }
 }
-

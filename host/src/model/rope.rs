@@ -116,9 +116,7 @@ mod tests {
 
     #[test]
     fn a_rotation_keeps_lengths_and_depends_on_distance_only() {
-        let tables = rope(RopeScaling::None)
-            .tables(&[3, 7, 13, 17], Dtype::F32, Device::Cpu)
-            .unwrap();
+        let tables = rope(RopeScaling::None).tables(&[3, 7, 13, 17], Dtype::F32, Device::Cpu).unwrap();
         let row: Vec<f32> = (0..8u8).map(|i| f32::from(i) - 3.5).collect();
         let x = Tensor::from_f32(&row.repeat(4), &[4, 1, 8]).unwrap();
         let y = tables.rotate(&x).unwrap().reshape(&[4, 8]).unwrap();
@@ -132,8 +130,7 @@ mod tests {
     #[test]
     fn llama3_leaves_short_waves_and_stretches_long_ones() {
         let plain = rope(RopeScaling::None).frequencies();
-        let scaling =
-            RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 64.0 };
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 64.0 };
         let scaled = rope(scaling).frequencies();
         assert_eq!(plain[0].to_bits(), scaled[0].to_bits());
         assert!((plain[3] / scaled[3] - 8.0).abs() < 1e-4);

@@ -4,10 +4,11 @@
 //! Logits exist only for rows that have a target; without gradients only a chunk of rows at a time.
 
 use super::batch::PackedBatch;
-use super::decoder::{Decoder, LayerMask, distinct};
+use super::decoder::{Decoder, distinct};
 use super::error::{ModelError, Result};
 use super::plan::Plan;
 use crate::tensor::{Dtype, Tensor, no_grad};
+use plugin_api::LayerMask;
 
 /// Rows whose logits are held at once: 128 × 50,000 × 4 bytes = 25 MB.
 const CHUNK: usize = 128;
@@ -28,12 +29,7 @@ impl Decoder {
     }
 
     /// Mean negative log-likelihood of the targets, differentiable: a scalar.
-    pub fn loss(
-        &self,
-        batch: &PackedBatch,
-        targets: &[(usize, i64)],
-        mask: Option<&LayerMask>,
-    ) -> Result<Tensor> {
+    pub fn loss(&self, batch: &PackedBatch, targets: &[(usize, i64)], mask: Option<&LayerMask>) -> Result<Tensor> {
         self.check_targets(targets)?;
         let rows: Vec<usize> = targets.iter().map(|t| t.0).collect();
         let tokens: Vec<i64> = targets.iter().map(|t| t.1).collect();
@@ -45,12 +41,7 @@ impl Decoder {
 
     /// The mean negative log-likelihood under each mask. Masks that agree on the first slots share
     /// their computation up to where they part.
-    pub fn losses(
-        &self,
-        batch: &PackedBatch,
-        targets: &[(usize, i64)],
-        masks: &[LayerMask],
-    ) -> Result<Vec<f32>> {
+    pub fn losses(&self, batch: &PackedBatch, targets: &[(usize, i64)], masks: &[LayerMask]) -> Result<Vec<f32>> {
         let _guard = no_grad();
         self.check_targets(targets)?;
         for mask in masks {
@@ -67,11 +58,7 @@ impl Decoder {
 
     fn check_targets(&self, targets: &[(usize, i64)]) -> Result<()> {
         let vocabulary = self.config.vocabulary as i64;
-        let wrong = |found: String, expected: String| ModelError::Batch {
-            what: "target".to_owned(),
-            found,
-            expected,
-        };
+        let wrong = |found: String, expected: String| ModelError::Batch { what: "target".to_owned(), found, expected };
         if targets.is_empty() {
             return Err(wrong("not given".into(), "at least one target".into()));
         }
@@ -82,12 +69,7 @@ impl Decoder {
     }
 
     /// `hidden` `[rows, hidden]` belongs to `rows`, sorted and distinct.
-    fn token_log_probs(
-        &self,
-        hidden: &Tensor,
-        rows: &[usize],
-        targets: &[(usize, i64)],
-    ) -> Result<Vec<f32>> {
+    fn token_log_probs(&self, hidden: &Tensor, rows: &[usize], targets: &[(usize, i64)]) -> Result<Vec<f32>> {
         let mut by_row: Vec<(usize, i64, usize)> = targets
             .iter()
             .enumerate()
@@ -112,18 +94,10 @@ impl Decoder {
     }
 
     /// `targets` are `(row, token, _)` with rows from `start`.
-    fn chunk_log_probs(
-        &self,
-        hidden: &Tensor,
-        start: usize,
-        targets: &[(usize, i64, usize)],
-    ) -> Result<Vec<f32>> {
+    fn chunk_log_probs(&self, hidden: &Tensor, start: usize, targets: &[(usize, i64, usize)]) -> Result<Vec<f32>> {
         let logits = hidden.linear(self.head_weight(), None)?.to_dtype(Dtype::F32)?;
         let vocabulary = self.config.vocabulary as i64;
-        let flat: Vec<i64> = targets
-            .iter()
-            .map(|&(row, token, _)| (row - start) as i64 * vocabulary + token)
-            .collect();
+        let flat: Vec<i64> = targets.iter().map(|&(row, token, _)| (row - start) as i64 * vocabulary + token).collect();
         let flat = Tensor::from_i64(&flat, &[flat.len() as i64])?.to_device(self.device())?;
         let log_probs = logits.log_softmax(-1)?.reshape(&[-1])?;
         Ok(log_probs.index_select(0, &flat)?.to_vec_f32()?)
@@ -145,13 +119,7 @@ struct Mixture<'a> {
 
 impl Mixture<'_> {
     /// `candidates` agree on all slots before `slot`; `x` is what goes into it.
-    fn descend(
-        &self,
-        slot: usize,
-        x: Tensor,
-        candidates: &[usize],
-        losses: &mut [f32],
-    ) -> Result<()> {
+    fn descend(&self, slot: usize, x: Tensor, candidates: &[usize], losses: &mut [f32]) -> Result<()> {
         let mut x = x;
         for slot in slot..self.decoder.slots.len() {
             let (replaced, kept): (Vec<usize>, Vec<usize>) =
@@ -177,7 +145,7 @@ impl Mixture<'_> {
 
     fn is_substituted(&self, candidate: usize, slot: usize) -> bool {
         let mask = self.masks.get(candidate);
-        mask.is_some_and(|m| m.substituted.get(slot) == Some(&true))
+        mask.is_some_and(|m| m.original.get(slot) == Some(&false))
     }
 
     fn loss(&self, x: &Tensor) -> Result<f32> {

@@ -77,12 +77,7 @@ impl Weights {
     }
 
     /// Every tensor of the index is in the shard that the index says.
-    fn check_placed(
-        &self,
-        folder: &Path,
-        index: &Path,
-        placed: &BTreeMap<String, String>,
-    ) -> Result<()> {
+    fn check_placed(&self, folder: &Path, index: &Path, placed: &BTreeMap<String, String>) -> Result<()> {
         for (tensor, file) in placed {
             let path = folder.join(file);
             let found = self.entries.get(tensor).and_then(|e| self.shards.get(e.shard));
@@ -204,8 +199,7 @@ fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
 /// The table of contents of one file.
 fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Entry)>> {
     let wrong = |message: String| ModelError::Header { path: path.to_owned(), message };
-    let (header_len, metadata) =
-        safetensors::SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
+    let (header_len, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
     let data = header_len + 8;
     let mut entries = Vec::new();
     for (name, info) in metadata.tensors() {
@@ -213,8 +207,7 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Entry)>> {
         let shape = shape.map_err(|_| wrong(format!("tensor {name:?} has a size beyond 64 bits")))?;
         let (start, end) = info.data_offsets;
         let (dtype, dtype_name) = (dtype_of(info.dtype), format!("{:?}", info.dtype));
-        let entry =
-            Entry { shard: 0, start: data + start, end: data + end, dtype, dtype_name, shape };
+        let entry = Entry { shard: 0, start: data + start, end: data + end, dtype, dtype_name, shape };
         entries.push((name, entry));
     }
     Ok(entries)

@@ -19,9 +19,7 @@ impl Tensor {
         other: &Tensor,
         f: impl FnOnce(&tch::Tensor, &tch::Tensor) -> TorchResult,
     ) -> Result<Tensor> {
-        f(&self.0, &other.0)
-            .map(Tensor)
-            .map_err(|e| TensorError::torch(op, &[&self.0, &other.0], &e))
+        f(&self.0, &other.0).map(Tensor).map_err(|e| TensorError::torch(op, &[&self.0, &other.0], &e))
     }
 
     /// `self + other`.
@@ -114,33 +112,22 @@ impl Tensor {
 
     /// `self += other`, in place; shallow clones see the change.
     pub fn add_(&mut self, other: &Tensor) -> Result<()> {
-        self.0
-            .f_add_(&other.0)
-            .map(drop)
-            .map_err(|e| TensorError::torch("add_", &[&self.0, &other.0], &e))
+        self.0.f_add_(&other.0).map(drop).map_err(|e| TensorError::torch("add_", &[&self.0, &other.0], &e))
     }
 
     /// `self *= scalar`, in place.
     pub fn mul_scalar_(&mut self, scalar: f64) -> Result<()> {
-        self.0
-            .f_mul_scalar_(scalar)
-            .map(drop)
-            .map_err(|e| TensorError::torch("mul_scalar_", &[&self.0], &e))
+        self.0.f_mul_scalar_(scalar).map(drop).map_err(|e| TensorError::torch("mul_scalar_", &[&self.0], &e))
     }
 
     /// `self *= other`, elementwise, in place.
     pub fn mul_(&mut self, other: &Tensor) -> Result<()> {
-        self.0
-            .f_mul_(&other.0)
-            .map(drop)
-            .map_err(|e| TensorError::torch("mul_", &[&self.0, &other.0], &e))
+        self.0.f_mul_(&other.0).map(drop).map_err(|e| TensorError::torch("mul_", &[&self.0, &other.0], &e))
     }
 
     /// Overwrites the elements with those of `source`.
     pub fn copy_(&mut self, source: &Tensor) -> Result<()> {
-        self.0
-            .f_copy_(&source.0)
-            .map_err(|e| TensorError::torch("copy_", &[&self.0, &source.0], &e))
+        self.0.f_copy_(&source.0).map_err(|e| TensorError::torch("copy_", &[&self.0, &source.0], &e))
     }
 
     /// Overwrites the elements with zero.

@@ -3,9 +3,7 @@
 use super::{Device, Dtype, Result, Tensor, TensorError};
 
 fn check_length(op: &'static str, found: usize, shape: &[i64]) -> Result<()> {
-    let wanted = shape.iter().try_fold(1usize, |n, &d| {
-        usize::try_from(d).ok().and_then(|d| n.checked_mul(d))
-    });
+    let wanted = shape.iter().try_fold(1usize, |n, &d| usize::try_from(d).ok().and_then(|d| n.checked_mul(d)));
     if wanted == Some(found) {
         return Ok(());
     }
@@ -61,9 +59,7 @@ impl Tensor {
         let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
         let mut values = vec![0f32; flat.numel()];
         let numel = values.len();
-        flat.0
-            .f_copy_data(&mut values, numel)
-            .map_err(|e| TensorError::torch("to_vec_f32", &[&flat.0], &e))?;
+        flat.0.f_copy_data(&mut values, numel).map_err(|e| TensorError::torch("to_vec_f32", &[&flat.0], &e))?;
         Ok(values)
     }
 
@@ -72,9 +68,7 @@ impl Tensor {
         let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::I64)?.contiguous()?;
         let mut values = vec![0i64; flat.numel()];
         let numel = values.len();
-        flat.0
-            .f_copy_data(&mut values, numel)
-            .map_err(|e| TensorError::torch("to_vec_i64", &[&flat.0], &e))?;
+        flat.0.f_copy_data(&mut values, numel).map_err(|e| TensorError::torch("to_vec_i64", &[&flat.0], &e))?;
         Ok(values)
     }
 

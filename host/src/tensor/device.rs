@@ -65,9 +65,7 @@ impl FromStr for Device {
             "cuda" => Some(0),
             _ => name.strip_prefix("cuda:").and_then(|n| n.parse::<u8>().ok()),
         };
-        index
-            .map(|n| Device::Cuda(usize::from(n)))
-            .ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
+        index.map(|n| Device::Cuda(usize::from(n))).ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
     }
 }
 
@@ -100,8 +98,7 @@ pub fn load_cuda_backend() -> Result<bool> {
             Ok(true)
         }
         Err(error) => {
-            let message = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
+            let message = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             if message.contains("libtorch_cuda.so: cannot open shared object file") {
                 Ok(false)
             } else {

@@ -33,11 +33,15 @@ pub enum TensorError {
     DtypeName { found: String },
 
     /// CUDA was asked for and is not there.
-    #[error("device `cuda:{index}`: {found} CUDA devices; use device = \"cpu\", or put the CUDA libtorch on LD_LIBRARY_PATH")]
+    #[error(
+        "device `cuda:{index}`: {found} CUDA devices; use device = \"cpu\", or put the CUDA libtorch on LD_LIBRARY_PATH"
+    )]
     NoCuda { index: usize, found: i64 },
 
     /// The CUDA backend is there and does not load.
-    #[error("loading libtorch_cuda.so: {message}; install the missing CUDA library, or remove the CUDA libtorch from LD_LIBRARY_PATH")]
+    #[error(
+        "loading libtorch_cuda.so: {message}; install the missing CUDA library, or remove the CUDA libtorch from LD_LIBRARY_PATH"
+    )]
     CudaBackend { message: String },
 
     /// The libtorch found at run time is not the one the program was built for.
@@ -55,20 +59,10 @@ pub enum TensorError {
 
 impl TensorError {
     /// Wraps libtorch's error with the operation and the shapes it was given.
-    pub(in crate::tensor) fn torch(
-        op: &'static str,
-        operands: &[&tch::Tensor],
-        source: &tch::TchError,
-    ) -> Self {
+    pub(in crate::tensor) fn torch(op: &'static str, operands: &[&tch::Tensor], source: &tch::TchError) -> Self {
         let shapes = operands
             .iter()
-            .map(|t| {
-                if t.defined() {
-                    format!("{:?} {:?}", t.kind(), t.size())
-                } else {
-                    "undefined".to_owned()
-                }
-            })
+            .map(|t| if t.defined() { format!("{:?} {:?}", t.kind(), t.size()) } else { "undefined".to_owned() })
             .collect::<Vec<_>>()
             .join(" and ");
         let shapes = if shapes.is_empty() { "no operands".to_owned() } else { shapes };

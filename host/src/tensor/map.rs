@@ -58,9 +58,7 @@ impl MappedBytes {
 
     /// A tensor over `start..` of the file, without a copy.
     pub fn tensor(&self, start: usize, dtype: Dtype, shape: &[i64]) -> Result<Tensor> {
-        let length = shape
-            .iter()
-            .try_fold(dtype.bytes(), |n, &d| usize::try_from(d).ok()?.checked_mul(n));
+        let length = shape.iter().try_fold(dtype.bytes(), |n, &d| usize::try_from(d).ok()?.checked_mul(n));
         let end = length.and_then(|n| start.checked_add(n)).unwrap_or(usize::MAX);
         let Some(bytes) = self.map.get(start..end) else {
             let len = self.map.len();

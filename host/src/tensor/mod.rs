@@ -60,9 +60,7 @@ impl Tensor {
     pub fn size(&self, dim: i64) -> Result<i64> {
         let shape = self.shape();
         let index = if dim < 0 { dim + shape.len() as i64 } else { dim };
-        usize::try_from(index).ok().and_then(|i| shape.get(i).copied()).ok_or(
-            TensorError::Dimension { dim, shape },
-        )
+        usize::try_from(index).ok().and_then(|i| shape.get(i).copied()).ok_or(TensorError::Dimension { dim, shape })
     }
 
     /// The number of elements.

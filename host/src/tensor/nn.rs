@@ -26,9 +26,7 @@ impl Tensor {
     /// `self += x Wᵀ` in place, all matrices: the residual sum inside the matrix product.
     pub fn add_linear_(&mut self, x: &Tensor, weight: &Tensor) -> Result<()> {
         let product = weight.0.f_transpose(0, 1).and_then(|w| self.0.f_addmm_(&x.0, &w));
-        product
-            .map(drop)
-            .map_err(|e| TensorError::torch("add_linear_", &[&self.0, &x.0, &weight.0], &e))
+        product.map(drop).map_err(|e| TensorError::torch("add_linear_", &[&self.0, &x.0, &weight.0], &e))
     }
 
     /// Root-mean-square norm over the last dimension.
@@ -38,12 +36,7 @@ impl Tensor {
     }
 
     /// Layer norm over the last dimension.
-    pub fn layer_norm(
-        &self,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        epsilon: f64,
-    ) -> Result<Tensor> {
+    pub fn layer_norm(&self, weight: &Tensor, bias: Option<&Tensor>, epsilon: f64) -> Result<Tensor> {
         let width = weight.shape();
         self.binary("layer_norm", weight, |x, w| {
             x.f_layer_norm(width.as_slice(), Some(w), bias.map(|b| &b.0), epsilon, false)
@@ -92,9 +85,7 @@ impl Tensor {
 
     /// The rows of a table `[n, width]` that `ids` (i64) name.
     pub fn embedding(&self, ids: &Tensor) -> Result<Tensor> {
-        self.binary("embedding", ids, |table, ids| {
-            tch::Tensor::f_embedding(table, ids, -1, false, false)
-        })
+        self.binary("embedding", ids, |table, ids| tch::Tensor::f_embedding(table, ids, -1, false, false))
     }
 
     /// Fused attention; `self` is the query: `[batch, heads, queries, head_dim]`,
@@ -105,11 +96,9 @@ impl Tensor {
             Attention::Causal => (None, true),
             Attention::Masked(mask) => (Some(&mask.0), false),
         };
-        tch::Tensor::f_scaled_dot_product_attention(
-            &self.0, &key.0, &value.0, mask, 0.0, causal, None, grouped,
-        )
-        .map(Tensor)
-        .map_err(|e| TensorError::torch("attention", &[&self.0, &key.0, &value.0], &e))
+        tch::Tensor::f_scaled_dot_product_attention(&self.0, &key.0, &value.0, mask, 0.0, causal, None, grouped)
+            .map(Tensor)
+            .map_err(|e| TensorError::torch("attention", &[&self.0, &key.0, &value.0], &e))
     }
 
     /// Mean negative log-likelihood of `targets` `[n]` under `self` = logits `[n, vocabulary]`.

@@ -52,9 +52,7 @@ mod tests {
 
     #[test]
     fn moments_and_repeatability() {
-        let draw = |seed, stream| {
-            NormalStream::new(seed, stream).tensor(&[20_000], 2.0).unwrap().to_vec_f32().unwrap()
-        };
+        let draw = |seed, stream| NormalStream::new(seed, stream).tensor(&[20_000], 2.0).unwrap().to_vec_f32().unwrap();
         let values = draw(7, 0);
         let mean = values.iter().sum::<f32>() / 20_000.0;
         let variance = values.iter().map(|v| v * v).sum::<f32>() / 20_000.0;

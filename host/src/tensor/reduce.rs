@@ -66,9 +66,7 @@ impl Tensor {
 
     /// Whether shape and all elements are equal.
     pub fn equal(&self, other: &Tensor) -> Result<bool> {
-        self.0
-            .f_equal(&other.0)
-            .map_err(|e| TensorError::torch("equal", &[&self.0, &other.0], &e))
+        self.0.f_equal(&other.0).map_err(|e| TensorError::torch("equal", &[&self.0, &other.0], &e))
     }
 
     /// The `k` largest elements of the last dimension, largest first: values and indices.

@@ -58,17 +58,13 @@ impl Tensor {
     /// Joined along an existing dimension.
     pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         let parts = raw(tensors);
-        tch::Tensor::f_cat(&parts, dim)
-            .map(Tensor)
-            .map_err(|e| TensorError::torch("cat", &parts, &e))
+        tch::Tensor::f_cat(&parts, dim).map(Tensor).map_err(|e| TensorError::torch("cat", &parts, &e))
     }
 
     /// Joined along a new dimension.
     pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         let parts = raw(tensors);
-        tch::Tensor::f_stack(&parts, dim)
-            .map(Tensor)
-            .map_err(|e| TensorError::torch("stack", &parts, &e))
+        tch::Tensor::f_stack(&parts, dim).map(Tensor).map_err(|e| TensorError::torch("stack", &parts, &e))
     }
 
     /// The entries of `dim` that `index` (1-D, i64) names, in that order.
