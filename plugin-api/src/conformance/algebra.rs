@@ -10,11 +10,7 @@ use nalgebra::{DMatrix, DVector, SVD, SymmetricEigen};
 const MAX_SWEEPS: usize = 10_000;
 
 /// Runs an operation.
-pub(super) fn compute(
-    op: TensorOp,
-    inputs: &[&Array],
-    arguments: OpArguments<'_>,
-) -> Result<Vec<Array>, PluginError> {
+pub(super) fn compute(op: TensorOp, inputs: &[&Array], arguments: OpArguments<'_>) -> Result<Vec<Array>, PluginError> {
     let one = match (op, inputs) {
         (TensorOp::Add, [a, b]) => broadcast(op, a, b, |x, y| x + y),
         (TensorOp::Sub, [a, b]) => broadcast(op, a, b, |x, y| x - y),
@@ -64,8 +60,7 @@ fn broadcast(op: TensorOp, a: &Array, b: &Array, f: impl Fn(f32, f32) -> f32) ->
         dim.checked_sub(missing).map_or(1, |dim| array.shape()[dim])
     };
     // A size of 1 gives way to the other, also to 0.
-    let shape: Vec<i64> =
-        (0..dims).map(|dim| if size(a, dim) == 1 { size(b, dim) } else { size(a, dim) }).collect();
+    let shape: Vec<i64> = (0..dims).map(|dim| if size(a, dim) == 1 { size(b, dim) } else { size(a, dim) }).collect();
     let (Some(left), Some(right)) = (a.broadcast(&shape), b.broadcast(&shape)) else {
         return Err(misfit(op, &[a, b]));
     };

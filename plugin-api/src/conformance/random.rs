@@ -32,7 +32,8 @@ impl Stream {
 /// A seed for a purpose: FNV-1a over the run's seed and the words.
 pub(super) fn seed_for(run_seed: u64, purpose: &str) -> u64 {
     let bytes = run_seed.to_le_bytes();
-    bytes.iter().chain(purpose.as_bytes()).fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    bytes
+        .iter()
+        .chain(purpose.as_bytes())
+        .fold(0xCBF2_9CE4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }

@@ -68,7 +68,8 @@ impl ToyModel {
         if found != expected {
             return Err(PluginError::host(format!("a mask has {found} entries, the model has {expected} layers")));
         }
-        let replaced = mask.original.iter().zip(self.costs.iter().zip(&self.skills)).filter(|(original, _)| !**original);
+        let replaced =
+            mask.original.iter().zip(self.costs.iter().zip(&self.skills)).filter(|(original, _)| !**original);
         Ok(replaced.map(|(_, (cost, skill))| cost * skill).sum())
     }
 

@@ -160,7 +160,8 @@ fn write_error(error: &PluginError) -> RVec<u8> {
     serde_json::to_vec(error).unwrap_or_default().into()
 }
 
-fn read_error(bytes: &[u8]) -> PluginError {
+/// Reads an error that crossed the boundary.
+pub(crate) fn read_error(bytes: &[u8]) -> PluginError {
     serde_json::from_slice(bytes)
         .unwrap_or_else(|_| PluginError::failed("the plugin failed, and its error message cannot be read"))
 }
