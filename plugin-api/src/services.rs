@@ -67,7 +67,7 @@ tensor_ops! {
     RandomUniform = 18,
     /// Zeros of sizes `ints`.
     Zeros = 19,
-    /// An independent copy.
+    /// An independent copy as fp32 on the CPU, row by row: what can be read in place.
     Copy = 20,
 }
 
