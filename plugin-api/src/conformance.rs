@@ -1,0 +1,1 @@
+//! The fake host and the conformance checks.
