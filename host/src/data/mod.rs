@@ -24,6 +24,13 @@ pub mod token_tree;
 pub mod tokenizer;
 mod tokenizer_check;
 
+#[cfg(test)]
+mod pairs_tests;
+#[cfg(test)]
+mod reader_tests;
+#[cfg(test)]
+pub(crate) mod tokenizer_tests;
+
 pub use error::{DataError, TokenizerError};
 pub use order::{Batches, TrainingBatch};
 pub use pack::{PackedTrees, pack};

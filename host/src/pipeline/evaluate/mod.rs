@@ -13,6 +13,9 @@ mod estimate;
 mod report;
 mod text;
 
+#[cfg(test)]
+mod choice_tests;
+
 pub use choice::{ChoiceScores, ChoiceSet, Limits, Sample};
 pub use error::EvaluateError;
 pub use estimate::Estimate;
