@@ -31,6 +31,9 @@ pub trait Batches {
     fn batches_per_epoch(&self) -> u64;
 }
 
+/// One epoch's batches, as sample indices.
+type Epoch = Arc<Vec<Vec<usize>>>;
+
 /// The batches of every epoch, as sample indices.
 #[derive(Debug)]
 pub struct BatchOrder {
@@ -39,7 +42,7 @@ pub struct BatchOrder {
     seed: u64,
     lengths: Option<Vec<usize>>,
     /// The last epoch drawn: steps come in order, so one is enough.
-    drawn: Mutex<Option<(u64, Arc<Vec<Vec<usize>>>)>>,
+    drawn: Mutex<Option<(u64, Epoch)>>,
 }
 
 impl BatchOrder {
@@ -77,7 +80,7 @@ impl BatchOrder {
         batches.get(index as usize).cloned().unwrap_or_default()
     }
 
-    fn epoch(&self, epoch: u64) -> Arc<Vec<Vec<usize>>> {
+    fn epoch(&self, epoch: u64) -> Epoch {
         // The cache holds whole values only, so one left by a panicking thread is still sound.
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         match drawn.as_ref() {

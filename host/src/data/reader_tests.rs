@@ -154,7 +154,7 @@ fn bad_task_files_are_refused() {
     let unknown = message(&format!("{TASK}\ndoc_to_txt = \"x\""));
     assert!(
         unknown.contains("unknown field `doc_to_txt`")
-            && unknown.starts_with("small.toml: TOML parse error at line 12"),
+            && unknown.starts_with("small.toml: TOML parse error at line 13"),
         "{unknown}"
     );
     let replaced = |old: &str, new: &str| message(&TASK.replace(old, new));
@@ -191,7 +191,7 @@ fn a_user_adds_a_task_by_a_file() {
     );
     let near = tasks.get("arc_esay").unwrap_err().to_string();
     assert!(
-        near.starts_with("no task `arc_esay`, did you mean `arc_easy`? Known: arc_challenge, arc_easy, boolq"),
+        near.starts_with("no task `arc_esay`, did you mean `arc_easy`. Known: arc_challenge, arc_easy, boolq"),
         "{near}"
     );
     let split = tasks.get("copa").unwrap().file(Path::new("x"), Split::Train).unwrap_err().to_string();

@@ -249,7 +249,7 @@ impl TaskSet {
             let near = self.names().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
             let hint = near
                 .filter(|(distance, _)| *distance <= 3)
-                .map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`?"));
+                .map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`"));
             let known = self.names().collect::<Vec<_>>().join(", ");
             DataError::UnknownTask { name: name.escape_debug().take(60).collect(), hint, known }
         })

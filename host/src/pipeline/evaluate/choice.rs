@@ -19,6 +19,15 @@ pub struct ChoiceSet {
     truncated: usize,
 }
 
+/// Which questions of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The folder that holds the data of all tasks.
+    pub tasks: &'a Path,
+    pub split: Split,
+    pub subset: Subset,
+}
+
 /// How long contexts and batches may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -54,20 +63,14 @@ pub struct ChoiceScores {
 }
 
 impl ChoiceSet {
-    /// Reads and prepares a split from the folder that holds all tasks.
+    /// Reads and prepares the questions of `source`.
     ///
     /// # Errors
     /// What is wrong with the file or a question.
-    pub fn read(
-        task: &Task,
-        (tasks, split): (&Path, Split),
-        which: Subset,
-        tokenizer: &Tokenizer,
-        limits: Limits,
-    ) -> Result<Self, EvaluateError> {
-        let all = task.questions(tasks, split)?;
+    pub fn read(task: &Task, source: Source<'_>, tokenizer: &Tokenizer, limits: Limits) -> Result<Self, EvaluateError> {
+        let all = task.questions(source.tasks, source.split)?;
         let original = all.len();
-        let mut set = Self::new(task, subset(all, which), tokenizer, limits)?;
+        let mut set = Self::new(task, subset(all, source.subset), tokenizer, limits)?;
         set.original = original;
         Ok(set)
     }

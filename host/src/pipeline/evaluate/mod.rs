@@ -16,7 +16,7 @@ mod text;
 #[cfg(test)]
 mod choice_tests;
 
-pub use choice::{ChoiceScores, ChoiceSet, Limits, Sample};
+pub use choice::{ChoiceScores, ChoiceSet, Limits, Sample, Source};
 pub use error::EvaluateError;
 pub use estimate::Estimate;
 pub use report::{Entry, Report};
