@@ -6,7 +6,7 @@
 
 mod assemble;
 mod attention;
-mod batch;
+pub mod batch;
 mod config;
 mod config_read;
 mod decoder;

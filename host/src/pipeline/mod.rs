@@ -1,1 +1,3 @@
 //! The stages, in order.
+
+pub mod evaluate;
