@@ -22,6 +22,7 @@ mod plan;
 mod projection;
 mod rope;
 mod score;
+mod states;
 mod weights;
 
 pub use batch::{Ancestry, PackedBatch, Sequence};
