@@ -10,4 +10,5 @@ pub mod replace;
 pub mod compress;
 pub mod bundle;
 pub mod tune;
+pub mod plug_in;
 pub mod evaluate;

@@ -301,7 +301,6 @@ impl AdapterHandle {
             let (role, size) = match part {
                 AdapterPart::LowRankDelta { role, rank, .. } => (Some(*role), *rank),
                 AdapterPart::Bottleneck { role, size, .. } => (Some(*role), *size),
-                AdapterPart::SoftPrompt { tokens } => (None, *tokens),
                 AdapterPart::WholeLayer | AdapterPart::BiasOnly => (None, 1),
             };
             let known = role.is_none_or(|role| role.is_matrix() && layer.weight(role).is_some());

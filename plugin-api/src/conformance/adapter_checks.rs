@@ -52,7 +52,6 @@ fn check_part(part: &AdapterPart, layer: &LayerOutline, position: usize) -> Outc
         }
         AdapterPart::Bottleneck { role, size, .. } => projection(role).map(|_| *size > 0)?,
         AdapterPart::BiasOnly => layer.weights.iter().any(|weight| weight.bias),
-        AdapterPart::SoftPrompt { tokens } => *tokens > 0 && position == 0,
     };
     ensure(fits, || format!("{part:?} does not fit"))
 }
