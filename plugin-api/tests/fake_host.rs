@@ -1,5 +1,8 @@
 //! The fake host: its algebra against known values, its refusals, and the model made of numbers.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use plugin_api::conformance::FakeHost;
 use plugin_api::{
     ErrorCode, Host, LayerMask, LayerStatistic, Notice, PluginError, Tensor, TensorOp, TrainStep, WeightRole,
@@ -87,8 +90,9 @@ fn reductions_and_functions() {
         assert!((host.norm(&a)? - 91_f64.sqrt()).abs() < 1e-5);
         let abs = host.abs(&a)?;
         check(host, &abs, &[2, 3], &[1., 2., 3., 4., 5., 6.]);
-        let roots = host.sqrt(&abs)?;
-        check(host, &roots, &[2, 3], &[1., 1.414_213_5, 1.732_050_8, 2., 2.236_068, 2.449_489_8]);
+        let squares = host.mul(&a, &a)?;
+        let roots = host.sqrt(&squares)?;
+        check(host, &roots, &[2, 3], &[1., 2., 3., 4., 5., 6.]);
         let powers = host.exp(&all)?;
         check(host, &powers, &[], &[0.049_787_07]);
         Ok(())

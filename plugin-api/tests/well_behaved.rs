@@ -1,5 +1,8 @@
 //! Strategies of all four kinds that keep every promise: with state, with tensors between calls, with what a model lacks.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use plugin_api::conformance::{Conformance, FakeHost};
 use plugin_api::{
     Adapter, AdapterModule, AdapterPart, Host, ImportanceEstimator, ImportanceScores, LayerMask, LayerOutline,

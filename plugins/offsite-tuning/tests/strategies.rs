@@ -1,5 +1,8 @@
 //! Offsite-Tuning's three strategies, used as the host uses them, against the published set-up.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use offsite_tuning::{LayerDrop, NoOptions, OuterLayers, Uniform, uniform_indices};
 use plugin_api::conformance::FakeHost;
 use plugin_api::{

@@ -1,5 +1,8 @@
 //! Selective rank compression against its definition (section 3.4), on matrices of every shape that attention has.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use nalgebra::DMatrix;
 use plugin_api::conformance::FakeHost;
 use plugin_api::{
