@@ -71,7 +71,7 @@ tensor_ops! {
     Copy = 20,
 }
 
-/// What carries a plugin's questions. Authors use [`Host`].
+/// What carries a plugin's questions. Authors use [`crate::Host`].
 pub trait HostServices {
     /// Runs an operation; the handles of its results go to the front of `outputs`.
     ///

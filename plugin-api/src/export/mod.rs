@@ -1,7 +1,7 @@
 //! The boundary itself: root module, handshake, panic fence, and the table by which a plugin reaches the host.
 //!
-//! Only this module names `abi_stable`; the host's half is `host_table.rs`. Layout rules: `PluginModule` and `HostTable` are prefix types,
-//! so fields may be added at their ends; everything structured travels as JSON; handles are numbers.
+//! Only this module names `abi_stable`; the host's half is `host_table.rs`. The layouts here stay as they are within a major
+//! version: what is added gets a new number or name (`TensorOp`, `Method`, requests); everything structured travels as JSON.
 //! A panic must not cross `extern "C"` (it would end the process), so every entry catches it on its own side.
 
 // abi_stable's derives name their references `*_Ref`.
@@ -24,8 +24,8 @@ mod tests;
 
 pub use abi_stable;
 
-/// The version of this contract, its own number: the middle one grows with every addition, the first with every break.
-pub const API_VERSION: &str = "1.0.0";
+/// The version of this contract, that of the package `plugin-api`: the middle one grows with every addition, the first with every break.
+pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
 pub const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
 const API_MAJOR: u32 = 1;
