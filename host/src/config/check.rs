@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::choices::{Device, StrategyName};
 use super::error::ConfigError;
-use super::expect::{choices_of, describe, found};
+use super::expect::{choices_of, describe, found, hint};
 use super::place::{KeyPath, Places};
 use crate::fault::escape_to;
 
@@ -77,7 +77,7 @@ impl<'a> Checker<'a> {
                 (Some(inner), _) => self.value(inner, value, &at)?,
                 (None, Some(inner @ Json::Object(_))) => self.value(inner, value, &at)?,
                 (None, Some(Json::Bool(true))) => {}
-                (None, None) if properties.is_none() && has_no_type_but_object(schema) => {}
+                (None, None) if properties.is_none() && has_type(schema, "object") => {}
                 _ => return Err(self.unknown(properties, key, at)),
             }
         }
@@ -109,15 +109,17 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// Follows `#/…` references; one that leads nowhere or in a circle accepts anything of no type, so nothing.
+    /// Follows `#/…` references; one that leads nowhere or in a circle takes no value.
     fn resolve(&self, schema: &'a Json) -> &'a Json {
         let mut schema = schema;
         for _ in 0..16 {
-            let Some(reference) = schema.get("$ref").and_then(Json::as_str) else { break };
+            let Some(reference) = schema.get("$ref").and_then(Json::as_str) else {
+                return schema;
+            };
             let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
             schema = target.unwrap_or(&Json::Bool(false));
         }
-        schema
+        &Json::Bool(false)
     }
 
     /// Rust's integer types have bounds that schemars writes as a format only.
@@ -160,12 +162,12 @@ impl<'a> Checker<'a> {
     fn unknown(&self, properties: Option<&serde_json::Map<String, Json>>, key: &str, at: KeyPath) -> ConfigError {
         let known: Vec<String> = properties.into_iter().flat_map(|known| known.keys().cloned()).collect();
         let nearest = nearest(key, known.iter().map(String::as_str)).map(str::to_owned);
-        ConfigError::UnknownKey { place: self.places.of(&at), key: at, nearest, known }
+        ConfigError::UnknownKey { place: self.places.of(&at), key: at, hint: hint(nearest.as_deref(), &known) }
     }
 
-    fn missing(&self, schema: Option<&Json>, key: KeyPath) -> ConfigError {
+    fn missing(&self, schema: Option<&'a Json>, key: KeyPath) -> ConfigError {
         let expected = schema.map(|schema| {
-            let what = describe(self.resolve_any(schema));
+            let what = describe(self.resolve(schema));
             match schema.get("description").and_then(Json::as_str) {
                 Some(meaning) => format!("{what}: {}", escape_to(meaning, 120)),
                 None => what,
@@ -173,11 +175,6 @@ impl<'a> Checker<'a> {
         });
         let expected = expected.unwrap_or_else(|| "a value".to_owned());
         ConfigError::MissingKey { place: self.places.of(&key), key, expected }
-    }
-
-    fn resolve_any<'s>(&'s self, schema: &'s Json) -> &'s Json {
-        let pointer = schema.get("$ref").and_then(Json::as_str).and_then(|reference| reference.strip_prefix('#'));
-        pointer.and_then(|pointer| self.root.pointer(pointer)).unwrap_or(schema)
     }
 }
 
@@ -204,10 +201,6 @@ fn has_type(schema: &Json, name: &str) -> bool {
         Some(_) => false,
         None => *schema != Json::Bool(false),
     }
-}
-
-fn has_no_type_but_object(schema: &Json) -> bool {
-    has_type(schema, "object")
 }
 
 fn fits_number(schema: &Json, number: f64) -> bool {

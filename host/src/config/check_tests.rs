@@ -51,8 +51,8 @@ fn a_derived_schema_with_references_is_walked() {
         "c.toml: key `replace.options.width`: found 0, expected a whole number from 1 to 4096"
     );
     assert_eq!(
-        message("width = 8\nrates = []\nnorm = \"rns\""),
-        "c.toml: key `replace.options.norm`: found the string \"rns\", expected one of \"layer\", \"rms\"; the nearest is \"rms\""
+        message("width = 8\nrates = []\nnorm = \"rm\""),
+        "c.toml: key `replace.options.norm`: found the string \"rm\", expected one of \"layer\", \"rms\"; the nearest is \"rms\""
     );
     assert_eq!(
         message("width = 8\nrates = []\ninner = { onn = true }"),

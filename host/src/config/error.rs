@@ -30,8 +30,8 @@ pub enum ConfigError {
     #[error("{}, lines {first} and {second}: key `{key}`: found twice, expected once", path.display())]
     DuplicateKey { path: PathBuf, key: String, first: usize, second: usize },
 
-    #[error("{place}: key `{key}`: unknown{}", hint(nearest.as_deref(), known))]
-    UnknownKey { place: Place, key: KeyPath, nearest: Option<String>, known: Vec<String> },
+    #[error("{place}: key `{key}`: unknown{hint}")]
+    UnknownKey { place: Place, key: KeyPath, hint: String },
 
     #[error("{place}: key `{key}`: missing, expected {expected}")]
     MissingKey { place: Place, key: KeyPath, expected: String },
@@ -60,21 +60,11 @@ pub enum ConfigError {
     )]
     OutputInModel { place: Place, output: PathBuf, model: PathBuf },
 
-    #[error("{place}: key `{key}`: no plugin offers `{found}`{}", hint(nearest.as_deref(), known))]
-    UnknownStrategy { place: Place, key: KeyPath, found: String, nearest: Option<String>, known: Vec<String> },
+    #[error("{place}: key `{key}`: no plugin offers `{found}`{hint}")]
+    UnknownStrategy { place: Place, key: KeyPath, found: String, hint: String },
 
-    #[error(
-        "{place}: key `{key}`: `{found}` is a strategy of `{kind}`, expected one of `{expected}`{}",
-        hint(None, known)
-    )]
-    WrongKind {
-        place: Place,
-        key: KeyPath,
-        found: String,
-        kind: StrategyKind,
-        expected: StrategyKind,
-        known: Vec<String>,
-    },
+    #[error("{place}: key `{key}`: `{found}` is a strategy of `{kind}`, expected one of `{expected}`{hint}")]
+    WrongKind { place: Place, key: KeyPath, found: String, kind: StrategyKind, expected: StrategyKind, hint: String },
 
     #[error("{problem} (an option of `{strategy}`)")]
     Option { strategy: String, problem: Box<ConfigError> },
@@ -89,14 +79,5 @@ impl Fault for ConfigError {
             Self::Types { .. } => ExitCode::Bug,
             _ => ExitCode::Usage,
         }
-    }
-}
-
-/// What to write instead of an unknown name.
-fn hint(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; the nearest valid name is `{nearest}`"),
-        None if known.is_empty() => "; nothing is valid here".to_owned(),
-        None => format!("; valid are {}", known.join(", ")),
     }
 }

@@ -111,3 +111,12 @@ fn text(schema: &Json) -> String {
         _ => "a string".to_owned(),
     }
 }
+
+/// What to write instead of an unknown name.
+pub(super) fn hint(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("; the nearest valid name is `{nearest}`"),
+        None if known.is_empty() => "; nothing is valid here".to_owned(),
+        None => format!("; valid are {}", known.join(", ")),
+    }
+}

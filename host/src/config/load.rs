@@ -89,7 +89,8 @@ fn check_exclusive(written: &Table, places: &Places) -> Result<(), ConfigError> 
         if table.contains_key(first) && table.contains_key(second) {
             let section = KeyPath::of(section);
             let (first, second) = (section.key(first), section.key(second));
-            return Err(ConfigError::Both { place: places.of(&second), first, second });
+            let place = places.later(&first, &second);
+            return Err(ConfigError::Both { place, first, second });
         }
     }
     Ok(())

@@ -385,7 +385,7 @@ fn keys_that_are_missing_or_exclude_each_other() {
     );
     check(
         "[tune]\nsteps = 5\nepochs = 2",
-        "c.toml, line 10: found both `tune.epochs` and `tune.steps`, expected one of them",
+        "c.toml, line 11: found both `tune.epochs` and `tune.steps`, expected one of them",
     );
     assert_eq!(
         refused(parse(&SMALL.replace("replace_count = 2", ""), &[])),

@@ -125,6 +125,13 @@ impl Places {
         Place::File { path: self.path.clone() }
     }
 
+    /// Of two keys' places in the file, the one further down.
+    pub(super) fn later(&self, first: &KeyPath, second: &KeyPath) -> Place {
+        let line = |place: &Place| if let Place::Line { line, .. } = place { *line } else { 0 };
+        let (first, second) = (self.of(first), self.of(second));
+        if line(&first) > line(&second) { first } else { second }
+    }
+
     /// The place that a key itself was written at; `None` for a default.
     pub fn written(&self, key: &KeyPath) -> Option<&Place> {
         self.places.get(key)

@@ -84,15 +84,27 @@ impl Lines<'_> {
         1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 
+    /// The line of the key that `second` repeats. Of a repeated table the parser keeps the second header only, so
+    /// that the first is found by its text.
+    fn first_of(&self, partial: &DeTable<'_>, key: &str, second: &Range<usize>) -> Option<usize> {
+        let header = |line: &str| line.trim().strip_suffix(']').map(str::to_owned);
+        let before = self.line(second) - 1;
+        if let Some(repeated) = self.text.lines().nth(before).and_then(header) {
+            let earlier = self.text.lines().take(before).position(|line| header(line).as_ref() == Some(&repeated));
+            return earlier.map(|index| index + 1);
+        }
+        key_before(partial, key.trim_matches(['"', '\'']), second.start).map(|span| self.line(&span))
+    }
+
     fn refused(&self, partial: &DeTable<'_>, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or(0..0);
         let second = self.line(&span);
         let key = self.text.get(span.clone()).unwrap_or_default();
         if error.message().starts_with("duplicate key")
-            && let Some(first) = first_of(partial, key.trim_matches(['"', '\'']), span.start)
+            && let Some(first) = self.first_of(partial, key, &span)
         {
-            let (path, key) = (self.path.to_path_buf(), escape_to(key, 60));
-            return ConfigError::DuplicateKey { path, key, first: self.line(&first), second };
+            let (path, key) = (self.path.to_path_buf(), escape_to(key.trim_matches(['"', '\'']), 60));
+            return ConfigError::DuplicateKey { path, key, first, second };
         }
         let place = Place::Line { path: self.path.to_path_buf(), line: second };
         ConfigError::Syntax { place, problem: escape(error.message()) }
@@ -100,7 +112,7 @@ impl Lines<'_> {
 }
 
 /// The last key of a name before `second`: what the parser kept when the name came again.
-fn first_of(table: &DeTable<'_>, name: &str, second: usize) -> Option<Range<usize>> {
+fn key_before(table: &DeTable<'_>, name: &str, second: usize) -> Option<Range<usize>> {
     let mut found = None;
     let mut note = |span: Range<usize>| {
         if span.start < second && found.as_ref().is_none_or(|best: &Range<usize>| best.start < span.start) {
@@ -112,7 +124,7 @@ fn first_of(table: &DeTable<'_>, name: &str, second: usize) -> Option<Range<usiz
             note(key.span());
         }
         if let DeValue::Table(inner) = value.get_ref()
-            && let Some(span) = first_of(inner, name, second)
+            && let Some(span) = key_before(inner, name, second)
         {
             note(span);
         }

@@ -11,6 +11,7 @@ use toml::Table;
 use super::check::{check_options, nearest};
 use super::choices::{StrategyKind, StrategyName};
 use super::error::ConfigError;
+use super::expect::hint;
 use super::place::KeyPath;
 use super::sections::RunConfig;
 use crate::fault::escape_to;
@@ -48,10 +49,17 @@ impl RunConfig {
         let names = known.iter().filter(|known| known.kind == kind).map(|known| escape_to(&known.name, 130));
         let known: Vec<String> = names.collect();
         Err(match other {
-            Some(other) => ConfigError::WrongKind { place, key, found: name, kind: other, expected: kind, known },
+            Some(other) => ConfigError::WrongKind {
+                place,
+                key,
+                found: name,
+                kind: other,
+                expected: kind,
+                hint: hint(None, &known),
+            },
             None => {
-                let nearest = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
-                ConfigError::UnknownStrategy { place, key, found: name, nearest, known }
+                let hint = hint(nearest(&name, known.iter().map(String::as_str)), &known);
+                ConfigError::UnknownStrategy { place, key, found: name, hint }
             }
         })
     }
