@@ -1,1 +1,50 @@
-//! contract
+//! The contract between ScaleOT and its plugins, on one page.
+//!
+//! **Plugins decide; the host computes; artefacts are data.** A plugin implements one of four traits:
+//!
+//! | trait | verb | takes | gives |
+//! |---|---|---|---|
+//! | [`ImportanceEstimator`] | `estimate` | losses of layer mixtures | [`ImportanceScores`] |
+//! | [`LayerReplacer`] | `substitute`, `select` | layer outlines, scores | [`Substitute`]s and a [`LayerPlan`] |
+//! | [`Compressor`] | `compress` | [`LayerWeights`] by role | fewer numbers, a [`CompressionReport`] |
+//! | [`Adapter`] | `attach`, `step` | layer outlines, tuning steps | an [`AdapterModule`] |
+//!
+//! It reaches the model through [`Host`] only: outlines, masks, losses, statistics, and algebra on opaque [`Tensor`] handles.
+//! It needs no libtorch. [`export_plugin!`] makes the library; the `conformance` feature tests it without a host.
+//! A whole plugin is the doctest of [`export_plugin!`].
+#![deny(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::missing_safety_doc)]
+
+mod adapter;
+mod algebra;
+mod compress;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+pub mod export;
+mod host;
+mod importance;
+mod module;
+mod objective;
+mod outline;
+mod plan;
+mod replace;
+mod services;
+mod strategy;
+mod tensor;
+
+pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
+pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
+pub use error::{ErrorCode, PluginError};
+pub use host::{Host, LayerStatistic, Notice, StepReport, TrainStep};
+pub use importance::{ImportanceEstimator, ImportanceScores};
+pub use module::{Activation, Module, NormKind, Substitute};
+pub use objective::{Objective, ObjectiveTerm};
+pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
+pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest};
+pub use replace::LayerReplacer;
+pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
+pub use strategy::{
+    AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
+    StrategyKind, StrategyRecord, reply,
+};
+pub use tensor::{DlTensor, Handle, ReleaseTensor, Tensor};

@@ -1,1 +1,44 @@
-//! model
+//! One decoder with switches, and the Hugging Face folders it comes from and goes to.
+//!
+//! `ModelConfig` holds the numbers, `Weights` the mapped files, `assemble` makes the `Decoder` of
+//! them. What differs between families is data (`families/*.toml`). A decoder runs on a
+//! `PackedBatch`: tokens of all sequences one after another, `[tokens, hidden]`, no padding.
+
+mod assemble;
+mod attention;
+pub mod batch;
+mod config;
+mod config_read;
+mod decoder;
+mod error;
+mod family;
+mod folder;
+mod layer;
+mod loaded;
+mod module;
+mod names;
+mod norm;
+mod plan;
+mod projection;
+mod rope;
+mod score;
+mod states;
+mod weights;
+
+pub use batch::{Ancestry, PackedBatch, Sequence};
+pub use config::{Activation, ModelConfig, Positions};
+pub use decoder::{Decoder, Slot};
+pub use error::{ModelError, Result};
+pub use family::{Family, Fused, LayerModule, PositionKind};
+pub use layer::DecoderLayer;
+pub use loaded::Model;
+pub use module::ModuleRunner;
+pub use names::Names;
+pub use norm::Norm;
+pub use plugin_api::{LayerMask, NormKind, WeightRole};
+pub use projection::{Bottleneck, LowRankDelta, Projection, WeightForm};
+pub use rope::{Rope, RopeScaling};
+pub use weights::Weights;
+
+#[cfg(test)]
+mod golden_test;

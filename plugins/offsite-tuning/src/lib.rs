@@ -1,1 +1,34 @@
-//! Offsite-Tuning
+//! Offsite-Tuning (Xiao, Lin and Han 2023, arXiv 2302.04870), as a dynamic library.
+//!
+//! `uniform` importance (every layer alike), `layer-drop` (the paper's index rule), `outer-layers` (whole layers train).
+
+mod layer_drop;
+mod outer_layers;
+mod uniform;
+
+pub use layer_drop::{LayerDrop, uniform_indices};
+pub use outer_layers::OuterLayers;
+pub use uniform::Uniform;
+
+/// For strategies that have nothing to set.
+#[derive(Debug, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoOptions {}
+
+plugin_api::export_plugin! {
+    name: "offsite-tuning",
+    about: "Offsite-Tuning, arXiv 2302.04870: uniform layer drop and outer-layer adapters.",
+    strategies: {
+        "uniform": importance Uniform, "Every layer is as important as any other.";
+        "layer-drop": replace LayerDrop, "Drops layers so that those left are evenly spaced (section 4.1).";
+        "outer-layers": adapter OuterLayers, "Every weight of the adapter layers trains.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn conforms() {
+        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+    }
+}

@@ -1,0 +1,47 @@
+//! Attention over a pack: each segment is one fused call on views of the pack.
+//!
+//! `q` `[queries, heads · d]`, `k` and `v` `[tokens, key_value_heads · d]` → `[queries, heads · d]`.
+
+use super::plan::Segment;
+use crate::tensor::{Attention, Result, Tensor};
+
+/// Queries, keys and values of a pack, heads still side by side.
+pub(super) struct Qkv {
+    pub q: Tensor,
+    pub k: Tensor,
+    pub v: Tensor,
+    pub head_dim: i64,
+}
+
+impl Qkv {
+    /// The attended values of every query, in the order of the pack.
+    pub fn attend(&self, segments: &[Segment]) -> Result<Tensor> {
+        if let [only] = segments {
+            return self.segment(only, &self.q, &self.k, &self.v);
+        }
+        let queries: Vec<i64> = segments.iter().map(|s| s.n * s.queries).collect();
+        let keys: Vec<i64> = segments.iter().map(|s| s.n * s.len).collect();
+        // One split, not many narrows: its gradient is one join.
+        let parts = self.q.split(&queries, 0)?.into_iter();
+        let parts = parts.zip(self.k.split(&keys, 0)?).zip(self.v.split(&keys, 0)?);
+        let mut outputs = Vec::with_capacity(segments.len());
+        for (segment, ((q, k), v)) in segments.iter().zip(parts) {
+            if segment.queries > 0 {
+                outputs.push(self.segment(segment, &q, &k, &v)?);
+            }
+        }
+        Tensor::cat(&outputs, 0)
+    }
+
+    fn segment(&self, segment: &Segment, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        // [n · len, heads · d] → [n, heads, len, d], all views
+        let heads = |x: &Tensor, len: i64| {
+            x.view(&[segment.n, len, x.size(-1)? / self.head_dim, self.head_dim])?.transpose(1, 2)
+        };
+        let (k, v) = (heads(k, segment.len)?, heads(v, segment.len)?);
+        let width = q.size(-1)?;
+        let kind = segment.mask.as_ref().map_or(Attention::Causal, Attention::Masked);
+        let out = heads(q, segment.queries)?.attention(&k, &v, kind)?;
+        out.transpose(1, 2)?.reshape(&[segment.n * segment.queries, width])
+    }
+}

@@ -1,0 +1,319 @@
+//! `config.json` of Transformers 4 and 5 → `ModelConfig`, every key checked before use.
+//!
+//! The two versions differ in rotary positions: 5 has `rope_parameters {rope_theta, rope_type, …}`,
+//! 4 has `rope_theta` beside `rope_scaling`. Upstream files carry many keys that do not concern us:
+//! unknown ones are left alone, unlike in our own files.
+
+use super::config::{Activation, ModelConfig, Positions};
+use super::error::{ModelError, Result};
+use super::family::{Family, PositionKind, Residual, Switch};
+use super::folder;
+use super::rope::{Rope, RopeScaling};
+use plugin_api::WeightRole;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A real one has a few kilobytes.
+const MAX_BYTES: u64 = 16 << 20;
+const MAX_LAYERS: usize = 4096;
+/// Wider than any published model; keeps every product of two sizes within 64 bits.
+const MAX_WIDTH: usize = 1 << 24;
+
+/// The file while it is being read: where it is, what it says, whose words it uses.
+struct Source<'a> {
+    path: &'a Path,
+    raw: &'a Map<String, Value>,
+    family: &'static Family,
+}
+
+impl ModelConfig {
+    /// Reads and checks `config.json` in a model folder.
+    pub fn read(folder: &Path) -> Result<ModelConfig> {
+        folder::check_folder(folder)?;
+        let path = folder.join("config.json");
+        let text = folder::read_small(folder, &path, MAX_BYTES)?;
+        let raw = folder::json_object(&path, &text)?;
+        let family = find_family(&path, &raw)?;
+        let source = Source { path: &path, raw: &raw, family };
+        source.check_supported()?;
+        let config = source.config()?;
+        Ok(ModelConfig { raw: raw.clone(), path: path.clone(), ..config })
+    }
+}
+
+fn find_family(path: &Path, raw: &Map<String, Value>) -> Result<&'static Family> {
+    let model_type = raw.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    let architectures: Vec<String> = raw
+        .get("architectures")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default();
+    if let Some(family) = Family::find(model_type, &architectures)? {
+        return Ok(family);
+    }
+    let found = match raw.get("model_type") {
+        Some(value) => shown(value),
+        None if architectures.is_empty() => "missing".to_owned(),
+        None => format!("missing (and `architectures` is {})", shown(&Value::from(architectures))),
+    };
+    let known = Family::known()?.join(", ");
+    Err(ModelError::UnknownArchitecture { path: path.to_owned(), found, known })
+}
+
+/// A foreign value for a message: escaped by JSON itself, and short.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 80 {
+        return text;
+    }
+    text.chars().take(80).chain("…".chars()).collect()
+}
+
+impl Source<'_> {
+    fn wrong(&self, key: &str, value: Option<&Value>, expected: impl Into<String>) -> ModelError {
+        let found = value.map_or_else(|| "missing".to_owned(), shown);
+        let (path, key) = (self.path.to_owned(), key.to_owned());
+        ModelError::ConfigKey { path, key, found, expected: expected.into() }
+    }
+
+    /// The key of `config.json` for our word, and its value unless absent or null.
+    fn lookup(&self, word: &str) -> Option<(&str, &Value)> {
+        let key = self.family.keys.get(word)?;
+        self.raw.get(key).filter(|v| !v.is_null()).map(|v| (key.as_str(), v))
+    }
+
+    fn optional_size(&self, word: &str, limit: usize) -> Result<Option<usize>> {
+        let Some((key, value)) = self.lookup(word) else { return Ok(None) };
+        value
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| (1..=limit).contains(n))
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, Some(value), format!("a whole number from 1 to {limit}")))
+    }
+
+    fn size(&self, word: &str, limit: usize) -> Result<usize> {
+        self.optional_size(word, limit)?.ok_or_else(|| {
+            let key = self.family.keys.get(word).map_or(word, String::as_str);
+            self.wrong(key, self.raw.get(key), format!("a whole number from 1 to {limit}"))
+        })
+    }
+
+    fn positive(&self, key: &str, value: &Value) -> Result<f64> {
+        value
+            .as_f64()
+            .filter(|n| n.is_finite() && *n > 0.0)
+            .ok_or_else(|| self.wrong(key, Some(value), "a finite number above 0"))
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.raw.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(value) => Err(self.wrong(key, Some(value), "true or false")),
+        }
+    }
+
+    /// Variants that would compute something else than we do are refused, not approximated.
+    fn check_supported(&self) -> Result<()> {
+        for (key, &wanted) in &self.family.required {
+            if self.flag(key, wanted)? != wanted {
+                return Err(self.wrong(
+                    key,
+                    self.raw.get(key),
+                    format!("{wanted}; the other variant is not supported"),
+                ));
+            }
+        }
+        let hidden = self.size("hidden", MAX_WIDTH)?;
+        for key in &self.family.equal_to_hidden {
+            let value = self.raw.get(key).filter(|v| !v.is_null());
+            if value.is_some_and(|v| v.as_u64() != Some(hidden as u64)) {
+                return Err(self.wrong(key, value, format!("{hidden}, the hidden size")));
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> Result<ModelConfig> {
+        let (family, defaults) = (self.family, &self.family.defaults);
+        let hidden = self.size("hidden", MAX_WIDTH)?;
+        let heads = self.size("heads", hidden)?;
+        let key_value_heads = self.optional_size("key_value_heads", hidden)?.unwrap_or(heads);
+        let head_dim = self.head_dim(hidden, heads)?;
+        self.check_divides("key_value_heads", key_value_heads, "heads", heads)?;
+        let intermediate = match defaults.intermediate_per_hidden {
+            Some(factor) => self.optional_size("intermediate", MAX_WIDTH)?.unwrap_or(factor * hidden),
+            None => self.size("intermediate", MAX_WIDTH)?,
+        };
+        let norm_epsilon = match self.lookup("norm_epsilon") {
+            Some((key, value)) => self.positive(key, value)?,
+            None => defaults.norm_epsilon,
+        };
+        let tied = self.flag(family.keys.get("tied").map_or("", String::as_str), defaults.tied)?;
+        Ok(ModelConfig {
+            family,
+            hidden,
+            layers: self.size("layers", MAX_LAYERS)?,
+            heads,
+            key_value_heads,
+            head_dim,
+            intermediate,
+            vocabulary: self.size("vocabulary", MAX_WIDTH)?,
+            context: self.context()?,
+            norm_epsilon,
+            activation: self.activation()?,
+            positions: self.positions(head_dim)?,
+            parallel_residual: self.parallel_residual()?,
+            tied,
+            biases: self.biases()?,
+            raw: Map::new(),
+            path: self.path.to_owned(),
+        })
+    }
+
+    /// The width of a head: said outright, or the hidden size shared out among the heads.
+    fn head_dim(&self, hidden: usize, heads: usize) -> Result<usize> {
+        if let Some(head_dim) = self.optional_size("head_dim", MAX_WIDTH)? {
+            return Ok(head_dim);
+        }
+        self.check_divides("heads", heads, "hidden", hidden)?;
+        Ok(hidden / heads)
+    }
+
+    fn check_divides(&self, word: &str, value: usize, other: &str, other_value: usize) -> Result<()> {
+        if other_value.is_multiple_of(value) {
+            return Ok(());
+        }
+        let key = |word: &str| self.family.keys.get(word).cloned().unwrap_or_else(|| word.to_owned());
+        Err(ModelError::ConfigPair {
+            path: self.path.to_owned(),
+            key: key(word),
+            value,
+            other: key(other),
+            other_value,
+            rule: "the first to divide the second",
+        })
+    }
+
+    /// Within the attention window full attention is exact; beyond it we would compute another model.
+    fn context(&self) -> Result<usize> {
+        let context = self.size("context", MAX_WIDTH)?;
+        let switched_on = match self.family.keys.get("window_switch") {
+            Some(key) => self.flag(key, false)?,
+            None => true,
+        };
+        let window = self.optional_size("window", MAX_WIDTH)?.filter(|_| switched_on);
+        Ok(window.map_or(context, |window| window.min(context)))
+    }
+
+    fn activation(&self) -> Result<Activation> {
+        const EXPECTED: &str = "one of relu, gelu, gelu_new, gelu_pytorch_tanh, silu, tanh";
+        let Some((key, value)) = self.lookup("activation") else {
+            let default = &self.family.defaults.activation;
+            return Activation::from_config(default).ok_or_else(|| self.wrong("activation", None, EXPECTED));
+        };
+        value.as_str().and_then(Activation::from_config).ok_or_else(|| self.wrong(key, Some(value), EXPECTED))
+    }
+
+    fn parallel_residual(&self) -> Result<bool> {
+        match &self.family.residual {
+            Residual::Named(name) => Ok(name == "parallel"),
+            Residual::Key { key, default } => self.flag(key, *default),
+        }
+    }
+
+    fn biases(&self) -> Result<BTreeSet<WeightRole>> {
+        let mut biases = BTreeSet::new();
+        for module in &self.family.layer {
+            let wanted = match &module.bias {
+                Switch::Fixed(wanted) => *wanted,
+                Switch::Key { key, default } => self.flag(key, *default)?,
+            };
+            if wanted {
+                biases.extend(module.roles.iter().copied());
+            }
+        }
+        Ok(biases)
+    }
+
+    fn positions(&self, head_dim: usize) -> Result<Positions> {
+        if self.family.positions == PositionKind::Learned {
+            return Ok(Positions::Learned { offset: self.family.position_offset });
+        }
+        let (section, parameters) = self.rope_section()?;
+        let theta = match parameters.and_then(|p| p.get("rope_theta")).filter(|v| !v.is_null()) {
+            Some(value) => self.positive(&format!("{section}.rope_theta"), value)?,
+            None => match self.lookup("rope_theta") {
+                Some((key, value)) => self.positive(key, value)?,
+                None => self.family.defaults.rope_theta.unwrap_or(10_000.0),
+            },
+        };
+        let dims = self.rotated_dims(section, parameters, head_dim)?;
+        let scaling = match parameters {
+            Some(parameters) => self.rope_scaling(section, parameters)?,
+            None => RopeScaling::None,
+        };
+        Ok(Positions::Rope(Rope { theta, dims, scaling }))
+    }
+
+    fn rope_section(&self) -> Result<(&'static str, Option<&Map<String, Value>>)> {
+        for section in ["rope_parameters", "rope_scaling"] {
+            match self.raw.get(section) {
+                None | Some(Value::Null) => {}
+                Some(Value::Object(parameters)) => return Ok((section, Some(parameters))),
+                Some(value) => return Err(self.wrong(section, Some(value), "an object or null")),
+            }
+        }
+        Ok(("rope_parameters", None))
+    }
+
+    fn rotated_dims(&self, section: &str, parameters: Option<&Map<String, Value>>, head_dim: usize) -> Result<usize> {
+        let (key, value) = match parameters.and_then(|p| p.get("partial_rotary_factor")) {
+            Some(value) => (format!("{section}.partial_rotary_factor"), Some(value)),
+            None => match self.lookup("rotary_share") {
+                Some((key, value)) => (key.to_owned(), Some(value)),
+                None => (String::new(), None),
+            },
+        };
+        let share = match value {
+            Some(value) => self.positive(&key, value)?,
+            None => self.family.defaults.rotary_share.unwrap_or(1.0),
+        };
+        // As Transformers does: the product is cut off to a whole number.
+        let dims = (head_dim as f64 * share) as usize;
+        if dims == 0 || dims > head_dim || !dims.is_multiple_of(2) {
+            let expected = format!("an even number of rotated dimensions of the {head_dim} of a head");
+            let key = if key.is_empty() { "head_dim" } else { &key };
+            return Err(self.wrong(key, value, expected));
+        }
+        Ok(dims)
+    }
+
+    fn rope_scaling(&self, section: &str, parameters: &Map<String, Value>) -> Result<RopeScaling> {
+        let kind = ["rope_type", "type"].iter().find_map(|key| parameters.get(*key));
+        let number = |name: &str| {
+            let key = format!("{section}.{name}");
+            match parameters.get(name) {
+                Some(value) => self.positive(&key, value),
+                None => Err(self.wrong(&key, None, "a finite number above 0")),
+            }
+        };
+        match kind.and_then(Value::as_str) {
+            None if kind.is_none() => Ok(RopeScaling::None),
+            Some("default") => Ok(RopeScaling::None),
+            Some("linear") => Ok(RopeScaling::Linear { factor: number("factor")? }),
+            Some("llama3") => Ok(RopeScaling::Llama3 {
+                factor: number("factor")?,
+                low: number("low_freq_factor")?,
+                high: number("high_freq_factor")?,
+                original_context: number("original_max_position_embeddings")?,
+            }),
+            _ => {
+                let expected = "default, linear or llama3; other scalings are not supported";
+                Err(self.wrong(&format!("{section}.rope_type"), kind, expected))
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What can be wrong with a model folder, a batch or a slot: one variant per way to be wrong.
+
+use crate::tensor::TensorError;
+use std::path::PathBuf;
+
+/// The result of a model operation.
+pub type Result<T> = std::result::Result<T, ModelError>;
+
+/// A refused model folder, or a computation asked for that the model cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("{path}: found {found}, expected a model folder with config.json and safetensors files")]
+    NotAFolder { path: PathBuf, found: String },
+    #[error("{path}: {kind}, expected a regular file inside the model folder; copy the file there")]
+    FileKind { path: PathBuf, kind: String },
+    #[error("{path}: cannot be read: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {found} bytes, expected at most {limit}; this is not a file that Transformers wrote")]
+    TooLarge { path: PathBuf, found: u64, limit: u64 },
+    #[error("{path}: not JSON: {message}; is the download complete?")]
+    Json { path: PathBuf, message: String },
+    #[error("{path}: found {found}, expected a JSON object")]
+    JsonKind { path: PathBuf, found: &'static str },
+    #[error("{path}: `model_type` is {found}, expected one of {known}")]
+    UnknownArchitecture { path: PathBuf, found: String, known: String },
+    #[error("{path}: `{key}` is {found}, expected {expected}")]
+    ConfigKey { path: PathBuf, key: String, found: String, expected: String },
+    #[error("{path}: `{key}` is {value}, `{other}` is {other_value}: expected {rule}")]
+    ConfigPair { path: PathBuf, key: String, value: usize, other: String, other_value: usize, rule: &'static str },
+
+    #[error("{path}: no weights; expected model.safetensors or model.safetensors.index.json")]
+    NoWeights { path: PathBuf },
+    #[error(
+        "{path}: a pickle, not read, by design (it can run code); convert it to safetensors with Transformers' save_pretrained"
+    )]
+    OnlyPickle { path: PathBuf },
+    #[error("{path}: `{key}` is {found}, expected {expected}")]
+    Index { path: PathBuf, key: String, found: String, expected: &'static str },
+    #[error("{path}: tensor `{tensor}` is in `{shard}`, which is missing; copy the shard into the folder")]
+    ShardMissing { path: PathBuf, shard: String, tensor: String },
+    #[error("{path}: tensor `{tensor}` is in `{shard}`, expected a plain file name ending in .safetensors")]
+    ShardName { path: PathBuf, shard: String, tensor: String },
+    #[error("{path}: not named in {index}; remove the file, or mend the index")]
+    ShardUnlisted { path: PathBuf, index: PathBuf },
+    #[error("tensor `{tensor}` is in {first} and in {second}, expected in one")]
+    TensorTwice { tensor: String, first: PathBuf, second: PathBuf },
+    #[error("{path}: tensor `{tensor}` is not in this shard, where {index} puts it")]
+    TensorElsewhere { path: PathBuf, tensor: String, index: PathBuf },
+    #[error("{path}: changed while it was being read; wait until it is written, then try again")]
+    Changed { path: PathBuf },
+    #[error("{path}: not a safetensors file: {message}")]
+    Header { path: PathBuf, message: String },
+
+    #[error("{path}: tensor `{tensor}` is missing, expected shape {expected:?}")]
+    TensorMissing { path: PathBuf, tensor: String, expected: Vec<i64> },
+    #[error(
+        "{path}: tensor `{tensor}` is not part of a {family} model with {layers} layers; is config.json of another model?"
+    )]
+    TensorExtra { path: PathBuf, tensor: String, family: String, layers: usize },
+    #[error("{path}: tensor `{tensor}` has shape {found:?}, expected {expected:?}")]
+    TensorShape { path: PathBuf, tensor: String, found: Vec<i64>, expected: Vec<i64> },
+    #[error("{path}: tensor `{tensor}` has {rows} rows, but `{key}` in config.json is {vocabulary}")]
+    VocabularyRows { path: PathBuf, tensor: String, rows: i64, key: String, vocabulary: usize },
+    #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16")]
+    TensorDtype { path: PathBuf, tensor: String, found: String },
+    #[error("{path}: `{key}` is true, but `{head}` differs from `{embedding}`; remove one, or set the key to false")]
+    TiedDiffer { path: PathBuf, key: String, embedding: String, head: String },
+    #[error("{path}: tensor `{tensor}` is {found} at index {index}, expected finite values")]
+    NotFinite { path: PathBuf, tensor: String, index: usize, found: String },
+    #[error("{path}: tensor `{tensor}` is zero at every index from 0 to {last}, expected trained weights")]
+    AllZero { path: PathBuf, tensor: String, last: usize },
+
+    #[error("batch: {what} is {found}, expected {expected}")]
+    Batch { what: String, found: String, expected: String },
+    #[error("layer {layer}: {found}, expected {expected}")]
+    Slot { layer: usize, found: String, expected: &'static str },
+    #[error("writing the model: {source}")]
+    Write { source: std::io::Error },
+    #[error("a family file of the program is broken: {message}; this is our bug")]
+    FamilyFile { message: String },
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}

@@ -1,0 +1,154 @@
+//! One decoder layer on a pack.
+//!
+//! Sequential: `h = x + o(attend(norm x))`, `y = h + down(mlp(norm h))`.
+//! Parallel: `y = x + o(attend(norm x)) + down(mlp(norm x))`, each with its own norm.
+//! Feed-forward: `act(gate x) · up x`, or `act(up x)` without a gate. All on `[tokens, hidden]`.
+
+use super::attention::Qkv;
+use super::config::Activation;
+use super::norm::Norm;
+use super::plan::{Plan, Segment};
+use super::projection::Projection;
+use super::rope::RopeTables;
+use crate::tensor::{Result, Tensor, grad_enabled};
+use plugin_api::WeightRole;
+
+/// The weights of a layer and how they are wired.
+#[derive(Clone, Debug)]
+pub struct DecoderLayer {
+    pub norm_attention: Norm,
+    pub q: Projection,
+    pub k: Projection,
+    pub v: Projection,
+    pub o: Projection,
+    pub norm_mlp: Norm,
+    pub gate: Option<Projection>,
+    pub up: Projection,
+    pub down: Projection,
+    pub activation: Activation,
+    pub parallel_residual: bool,
+    pub head_dim: usize,
+}
+
+/// Who asks in this layer: every token, or the wanted rows only.
+struct Asking<'a> {
+    index: Option<&'a Tensor>,
+    rope: Option<&'a RopeTables>,
+    segments: &'a [Segment],
+}
+
+impl DecoderLayer {
+    /// The projection of a role, if the layer has it.
+    pub fn projection(&self, role: WeightRole) -> Option<&Projection> {
+        match role {
+            WeightRole::AttentionQ => Some(&self.q),
+            WeightRole::AttentionK => Some(&self.k),
+            WeightRole::AttentionV => Some(&self.v),
+            WeightRole::AttentionO => Some(&self.o),
+            WeightRole::MlpUp => Some(&self.up),
+            WeightRole::MlpGate => self.gate.as_ref(),
+            WeightRole::MlpDown => Some(&self.down),
+            WeightRole::NormAttention | WeightRole::NormMlp => None,
+        }
+    }
+
+    /// The projection of a role, to be changed.
+    pub fn projection_mut(&mut self, role: WeightRole) -> Option<&mut Projection> {
+        match role {
+            WeightRole::AttentionQ => Some(&mut self.q),
+            WeightRole::AttentionK => Some(&mut self.k),
+            WeightRole::AttentionV => Some(&mut self.v),
+            WeightRole::AttentionO => Some(&mut self.o),
+            WeightRole::MlpUp => Some(&mut self.up),
+            WeightRole::MlpGate => self.gate.as_mut(),
+            WeightRole::MlpDown => Some(&mut self.down),
+            WeightRole::NormAttention | WeightRole::NormMlp => None,
+        }
+    }
+
+    /// The norm of a role.
+    pub fn norm(&self, role: WeightRole) -> Option<&Norm> {
+        match role {
+            WeightRole::NormAttention => Some(&self.norm_attention),
+            WeightRole::NormMlp => Some(&self.norm_mlp),
+            _ => None,
+        }
+    }
+
+    /// The norm of a role, to be changed.
+    pub fn norm_mut(&mut self, role: WeightRole) -> Option<&mut Norm> {
+        match role {
+            WeightRole::NormAttention => Some(&mut self.norm_attention),
+            WeightRole::NormMlp => Some(&mut self.norm_mlp),
+            _ => None,
+        }
+    }
+
+    /// Every projection with its role, in the order of the computation.
+    pub fn projections(&self) -> impl Iterator<Item = (WeightRole, &Projection)> {
+        WeightRole::ALL.into_iter().filter_map(|role| Some((role, self.projection(role)?)))
+    }
+
+    /// Every tensor of the layer, whatever its form.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        let norms = self.norm_attention.tensors().into_iter().chain(self.norm_mlp.tensors());
+        norms.chain(self.projections().flat_map(|(_, p)| p.tensors())).collect()
+    }
+
+    /// Whether gradients would reach a weight of this layer.
+    pub fn requires_grad(&self) -> bool {
+        self.tensors().into_iter().any(Tensor::requires_grad)
+    }
+
+    /// `[tokens, hidden] → [tokens, hidden]`; with `last`, only the wanted rows come out.
+    /// The memory of `x` may be used up: pass a clone of the data where it is needed again.
+    pub(super) fn forward(&self, x: Tensor, plan: &Plan, last: bool) -> Result<Tensor> {
+        let recorded = grad_enabled() && (x.requires_grad() || self.requires_grad());
+        let asking = match plan.wanted.as_ref().filter(|_| last) {
+            Some(w) => Asking { index: Some(&w.index), rope: w.rope.as_ref(), segments: &w.segments },
+            None => Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments },
+        };
+        let attended = self.attended(&x, plan, &asking)?;
+        let x = pick(x, asking.index)?;
+        let in_place = !recorded;
+        if self.parallel_residual {
+            let inner = self.mlp(&self.norm_mlp.forward(&x)?, in_place)?;
+            let x = self.o.add_to(x, &attended, in_place)?;
+            return self.down.add_to(x, &inner, in_place);
+        }
+        let x = self.o.add_to(x, &attended, in_place)?;
+        let inner = self.mlp(&self.norm_mlp.forward(&x)?, in_place)?;
+        self.down.add_to(x, &inner, in_place)
+    }
+
+    fn attended(&self, x: &Tensor, plan: &Plan, asking: &Asking<'_>) -> Result<Tensor> {
+        let normed = self.norm_attention.forward(x)?;
+        let (k, v) = (self.k.forward(&normed)?, self.v.forward(&normed)?);
+        let q = self.q.forward(&pick(normed, asking.index)?)?;
+        let head_dim = self.head_dim as i64;
+        let turn = |x: Tensor, tables: Option<&RopeTables>| -> Result<Tensor> {
+            let Some(tables) = tables else { return Ok(x) };
+            let (tokens, width) = (x.size(0)?, x.size(1)?);
+            let heads = x.view(&[tokens, width / head_dim, head_dim])?;
+            tables.rotate(&heads)?.view(&[tokens, width])
+        };
+        let (q, k) = (turn(q, asking.rope)?, turn(k, plan.rope.as_ref())?);
+        Qkv { q, k, v, head_dim }.attend(asking.segments)
+    }
+
+    /// What `down` takes in.
+    fn mlp(&self, x: &Tensor, in_place: bool) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let Some(gate) = &self.gate else { return self.activation.apply(&up) };
+        let mut gated = self.activation.apply(&gate.forward(x)?)?;
+        if in_place {
+            gated.mul_(&up)?;
+            return Ok(gated);
+        }
+        gated.mul(&up)
+    }
+}
+
+fn pick(x: Tensor, index: Option<&Tensor>) -> Result<Tensor> {
+    index.map_or(Ok(x.clone()), |index| x.index_select(0, index))
+}

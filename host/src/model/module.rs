@@ -1,0 +1,44 @@
+//! Runs a module description: what may stand in a layer's place, on `[tokens, hidden]`.
+//!
+//! A harmonizer is `Residual(Sequential(Linear, Activation, Linear))`, a dropped layer `Identity`,
+//! a shared one `SharedWith`. All but `SharedWith` work token by token.
+
+use super::config::Activation;
+use super::error::Result;
+use super::norm::Norm;
+use crate::tensor::Tensor;
+use plugin_api::Module;
+
+/// A module and its tensors, as the host runs it.
+pub type ModuleRunner = Module<Tensor>;
+
+/// Runs the layer of a slot for `SharedWith`; it may use up the memory it is given.
+pub(super) type RunLayer<'a> = &'a dyn Fn(usize, Tensor) -> Result<Tensor>;
+
+/// Whether every token is computed by itself.
+pub(super) fn is_token_wise(module: &ModuleRunner) -> bool {
+    match module {
+        Module::SharedWith { .. } => false,
+        Module::Sequential { modules } => modules.iter().all(is_token_wise),
+        Module::Residual { module } => is_token_wise(module),
+        _ => true,
+    }
+}
+
+/// `[tokens, hidden] → [tokens, hidden]`. `x` is left as it is.
+pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>) -> Result<Tensor> {
+    match module {
+        Module::Identity => Ok(x.clone()),
+        Module::Linear { weight, bias } => Ok(x.linear(weight, bias.as_ref())?),
+        Module::Activation { function } => Ok(Activation::from(*function).apply(x)?),
+        Module::Norm { function, weight, bias, epsilon } => {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            Ok(Norm { kind: *function, weight, bias, epsilon: *epsilon }.forward(x)?)
+        }
+        Module::Sequential { modules } => {
+            modules.iter().try_fold(x.clone(), |x, module| forward(module, &x, run_layer))
+        }
+        Module::Residual { module } => Ok(x.add(&forward(module, x, run_layer)?)?),
+        Module::SharedWith { layer } => run_layer(*layer, x.add_scalar(0.0)?),
+    }
+}

@@ -1,0 +1,233 @@
+//! The tensors of a model folder, memory-mapped: one safetensors file, or shards and their index.
+//!
+//! Opening checks the files and their headers and reads no weight. A tensor is a view of the map
+//! when its dtype is the run's, else one converted copy.
+
+use super::error::{ModelError, Result};
+use super::folder::{self, WeightFiles};
+use crate::tensor::{Device, Dtype, MappedBytes, Tensor};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+
+/// An index of a very large model has some 100,000 entries.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+
+/// Where one tensor lies.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub shard: usize,
+    pub start: usize,
+    pub end: usize,
+    pub dtype: Option<Dtype>,
+    /// The dtype as the file spells it.
+    pub dtype_name: String,
+    pub shape: Vec<i64>,
+}
+
+struct Shard {
+    path: PathBuf,
+    map: MappedBytes,
+}
+
+/// All tensors of a folder by name.
+pub struct Weights {
+    shards: Vec<Shard>,
+    entries: BTreeMap<String, Entry>,
+    /// The file that a missing tensor is missing from.
+    path: PathBuf,
+}
+
+impl Weights {
+    /// Maps the weight files of a folder and reads their headers.
+    pub fn open(folder: &Path) -> Result<Weights> {
+        folder::check_folder(folder)?;
+        match folder::find_weights(folder)? {
+            WeightFiles::Single(path) => {
+                let mut weights = Weights::empty(path.clone());
+                weights.add_shard(folder, &path)?;
+                Ok(weights)
+            }
+            WeightFiles::Sharded(path) => Weights::open_sharded(folder, &path),
+        }
+    }
+
+    fn empty(path: PathBuf) -> Weights {
+        Weights { shards: Vec::new(), entries: BTreeMap::new(), path }
+    }
+
+    fn open_sharded(folder: &Path, index: &Path) -> Result<Weights> {
+        let placed = read_index(folder, index)?;
+        let mut weights = Weights::empty(index.to_owned());
+        let mut files: Vec<&String> = placed.values().collect();
+        files.sort();
+        files.dedup();
+        for name in folder::names(folder)? {
+            if name.ends_with(".safetensors") && !files.contains(&&name) {
+                let (path, index) = (folder.join(name), index.to_owned());
+                return Err(ModelError::ShardUnlisted { path, index });
+            }
+        }
+        for file in files {
+            weights.add_shard(folder, &folder.join(file))?;
+        }
+        weights.check_placed(folder, index, &placed)?;
+        Ok(weights)
+    }
+
+    /// Every tensor of the index is in the shard that the index says.
+    fn check_placed(&self, folder: &Path, index: &Path, placed: &BTreeMap<String, String>) -> Result<()> {
+        for (tensor, file) in placed {
+            let path = folder.join(file);
+            let found = self.entries.get(tensor).and_then(|e| self.shards.get(e.shard));
+            if found.is_none_or(|shard| shard.path != path) {
+                let (tensor, index) = (tensor.clone(), index.to_owned());
+                return Err(ModelError::TensorElsewhere { path, tensor, index });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_shard(&mut self, folder: &Path, path: &Path) -> Result<()> {
+        folder::check_file(folder, path)?;
+        let read = |source| ModelError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read)?;
+        let before = file.metadata().map_err(read)?;
+        let map = MappedBytes::new(&file, path)?;
+        let shard = self.shards.len();
+        for (name, mut entry) in read_header(path, map.bytes())? {
+            entry.shard = shard;
+            if let Some(first) = self.entries.insert(name.clone(), entry) {
+                let first = self.shards.get(first.shard).map(|s| s.path.clone()).unwrap_or_default();
+                return Err(ModelError::TensorTwice { tensor: name, first, second: path.to_owned() });
+            }
+        }
+        check_unchanged(path, &before, &std::fs::metadata(path).map_err(read)?)?;
+        self.shards.push(Shard { path: path.to_owned(), map });
+        Ok(())
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.entries.get(name).map(|e| e.shape.as_slice())
+    }
+
+    /// The file that holds a tensor; for a missing one, the file that should have named it.
+    pub fn file_of(&self, name: &str) -> &Path {
+        let shard = self.entries.get(name).and_then(|e| self.shards.get(e.shard));
+        shard.map_or(&self.path, |shard| &shard.path)
+    }
+
+    /// The bytes of a tensor as they are in the file.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let entry = self.entries.get(name)?;
+        self.shards.get(entry.shard)?.map.bytes().get(entry.start..entry.end)
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// A tensor that must be there with that shape, in the run's dtype and place.
+    pub fn get(&self, name: &str, shape: &[i64], dtype: Dtype, device: Device) -> Result<Tensor> {
+        let path = || self.file_of(name).to_owned();
+        let Some(entry) = self.entries.get(name) else {
+            let (tensor, expected) = (name.to_owned(), shape.to_vec());
+            return Err(ModelError::TensorMissing { path: path(), tensor, expected });
+        };
+        if entry.shape != shape {
+            let (tensor, found) = (name.to_owned(), entry.shape.clone());
+            let expected = shape.to_vec();
+            return Err(ModelError::TensorShape { path: path(), tensor, found, expected });
+        }
+        let stored = entry.dtype.filter(|d| matches!(d, Dtype::F32 | Dtype::F16 | Dtype::BF16));
+        let (Some(stored), Some(shard)) = (stored, self.shards.get(entry.shard)) else {
+            let (tensor, found) = (name.to_owned(), entry.dtype_name.clone());
+            return Err(ModelError::TensorDtype { path: path(), tensor, found });
+        };
+        let view = shard.map.tensor(entry.start, stored, shape)?;
+        Ok(view.to_device(device)?.to_dtype(dtype)?)
+    }
+}
+
+/// `weight_map`: tensor → file, with file names that stay in the folder.
+fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = folder::read_small(folder, path, MAX_INDEX_BYTES)?;
+    let raw = folder::json_object(path, &text)?;
+    let wrong = |key: &str, value: Option<&Value>, expected| ModelError::Index {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        found: value.map_or_else(|| "missing".to_owned(), |v| v.to_string().chars().take(80).collect()),
+        expected,
+    };
+    let map = raw.get("weight_map");
+    let Some(map) = map.and_then(Value::as_object).filter(|m| !m.is_empty()) else {
+        return Err(wrong("weight_map", map, "an object that names the shard of every tensor"));
+    };
+    let mut placed = BTreeMap::new();
+    for (tensor, value) in map {
+        let Some(shard) = value.as_str() else {
+            return Err(wrong(tensor, Some(value), "the name of a shard"));
+        };
+        let (path, tensor, shard) = (path.to_owned(), tensor.clone(), shard.to_owned());
+        let plain = Path::new(&shard).components().count() == 1
+            && !shard.contains(['/', '\\', '\0'])
+            && shard.ends_with(".safetensors");
+        if !plain {
+            let shard = shard.escape_debug().take(80).collect();
+            return Err(ModelError::ShardName { path, shard, tensor });
+        }
+        if std::fs::symlink_metadata(folder.join(&shard)).is_err() {
+            return Err(ModelError::ShardMissing { path, shard, tensor });
+        }
+        placed.insert(tensor, shard);
+    }
+    Ok(placed)
+}
+
+/// The table of contents of one file.
+fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Entry)>> {
+    let wrong = |message: String| ModelError::Header { path: path.to_owned(), message };
+    let (header_len, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
+    let data = header_len + 8;
+    let mut entries = Vec::new();
+    for (name, info) in metadata.tensors() {
+        let shape = info.shape.iter().map(|&d| i64::try_from(d)).collect::<std::result::Result<Vec<_>, _>>();
+        let shape = shape.map_err(|_| wrong(format!("tensor {name:?} has a size beyond 64 bits")))?;
+        let (start, end) = info.data_offsets;
+        let (dtype, dtype_name) = (dtype_of(info.dtype), format!("{:?}", info.dtype));
+        let entry = Entry { shard: 0, start: data + start, end: data + end, dtype, dtype_name, shape };
+        entries.push((name, entry));
+    }
+    Ok(entries)
+}
+
+fn dtype_of(dtype: safetensors::Dtype) -> Option<Dtype> {
+    match dtype {
+        safetensors::Dtype::F32 => Some(Dtype::F32),
+        safetensors::Dtype::F64 => Some(Dtype::F64),
+        safetensors::Dtype::F16 => Some(Dtype::F16),
+        safetensors::Dtype::BF16 => Some(Dtype::BF16),
+        safetensors::Dtype::I64 => Some(Dtype::I64),
+        safetensors::Dtype::BOOL => Some(Dtype::Bool),
+        safetensors::Dtype::U8 => Some(Dtype::U8),
+        _ => None,
+    }
+}
+
+/// A file that changed while we looked at it may not be what we checked.
+fn check_unchanged(path: &Path, before: &Metadata, after: &Metadata) -> Result<()> {
+    let same = before.len() == after.len() && before.modified().ok() == after.modified().ok();
+    if same { Ok(()) } else { Err(ModelError::Changed { path: path.to_owned() }) }
+}

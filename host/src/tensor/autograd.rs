@@ -1,0 +1,87 @@
+//! Gradients: who needs them, how they are asked for, and how recording is switched off.
+
+use super::{Result, Tensor, TensorError};
+
+/// While it lives, nothing on this thread is recorded for gradients.
+pub struct NoGrad(#[allow(dead_code)] tch::NoGradGuard);
+
+/// Stops recording until the guard is dropped; the state before it then returns, errors included.
+pub fn no_grad() -> NoGrad {
+    NoGrad(tch::no_grad_guard())
+}
+
+/// Whether operations on this thread are being recorded.
+pub fn grad_enabled() -> bool {
+    // SAFETY: the C call swaps a thread-local flag and returns the old one; it is put back at once.
+    unsafe {
+        let before = torch_sys::at_grad_set_enabled(0);
+        torch_sys::at_grad_set_enabled(before);
+        before != 0
+    }
+}
+
+/// `Σ outputᵢ · gradᵢ` run backwards: gradients for a part of a graph that ends in `output`.
+pub fn backward_sum(output: &Tensor, grad: &Tensor) -> Result<()> {
+    output.mul(grad)?.sum_all()?.backward()
+}
+
+impl Tensor {
+    /// Whether a gradient would reach this tensor.
+    pub fn requires_grad(&self) -> bool {
+        self.0.requires_grad()
+    }
+
+    /// A leaf on the same memory that gathers gradients, or does not.
+    pub fn set_requires_grad(&self, wanted: bool) -> Result<Tensor> {
+        self.unary("set_requires_grad", |t| t.f_set_requires_grad(wanted))
+    }
+
+    /// Runs the graph backwards from this scalar.
+    pub fn backward(&self) -> Result<()> {
+        self.0.f_backward().map_err(|e| TensorError::torch("backward", &[&self.0], &e))
+    }
+
+    /// The gradient gathered so far, if any.
+    pub fn grad(&self) -> Result<Option<Tensor>> {
+        let grad = self.unary("grad", tch::Tensor::f_grad)?;
+        Ok(grad.0.defined().then_some(grad))
+    }
+
+    /// Sets the gathered gradient to zero, in place, if there is one.
+    pub fn zero_grad(&self) -> Result<()> {
+        match self.grad()? {
+            Some(grad) => grad.detach()?.zero_(),
+            None => Ok(()),
+        }
+    }
+
+    /// The same memory, off the graph.
+    pub fn detach(&self) -> Result<Tensor> {
+        self.unary("detach", tch::Tensor::f_detach)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_of_a_square() {
+        let x = Tensor::from_f32(&[3.0, -2.0], &[2]).unwrap().set_requires_grad(true).unwrap();
+        assert!(x.grad().unwrap().is_none());
+        x.mul(&x).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [6.0, -4.0]);
+        x.zero_grad().unwrap();
+        assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn no_grad_ends_with_its_guard() {
+        assert!(grad_enabled());
+        {
+            let _guard = no_grad();
+            assert!(!grad_enabled());
+        }
+        assert!(grad_enabled());
+    }
+}

@@ -1,0 +1,79 @@
+//! Sums, means, norms, extremes, and the question whether all is finite.
+
+use super::{Dtype, Result, Tensor, TensorError};
+
+impl Tensor {
+    /// The sum of all elements: a scalar tensor.
+    pub fn sum_all(&self) -> Result<Tensor> {
+        self.unary("sum_all", |t| t.f_sum(None))
+    }
+
+    /// The mean of all elements: a scalar tensor.
+    pub fn mean_all(&self) -> Result<Tensor> {
+        self.unary("mean_all", |t| t.f_mean(None))
+    }
+
+    /// The sum over one dimension.
+    pub fn sum(&self, dim: i64, keep: bool) -> Result<Tensor> {
+        self.unary("sum", |t| t.f_sum_dim_intlist([dim].as_slice(), keep, None))
+    }
+
+    /// The mean over one dimension.
+    pub fn mean(&self, dim: i64, keep: bool) -> Result<Tensor> {
+        self.unary("mean", |t| t.f_mean_dim([dim].as_slice(), keep, None))
+    }
+
+    /// The largest element along one dimension.
+    pub fn amax(&self, dim: i64, keep: bool) -> Result<Tensor> {
+        self.unary("amax", |t| t.f_amax([dim].as_slice(), keep))
+    }
+
+    /// The largest element: a scalar tensor.
+    pub fn max_all(&self) -> Result<Tensor> {
+        self.unary("max_all", tch::Tensor::f_max)
+    }
+
+    /// The smallest element: a scalar tensor.
+    pub fn min_all(&self) -> Result<Tensor> {
+        self.unary("min_all", tch::Tensor::f_min)
+    }
+
+    /// The index of the largest element along one dimension.
+    pub fn argmax(&self, dim: i64) -> Result<Tensor> {
+        self.unary("argmax", |t| t.f_argmax(dim, false))
+    }
+
+    /// The Euclidean (Frobenius) norm of all elements: a scalar tensor.
+    pub fn norm(&self) -> Result<Tensor> {
+        self.unary("norm", tch::Tensor::f_norm)
+    }
+
+    /// `ln Σ eˣ` along one dimension, without overflow.
+    pub fn logsumexp(&self, dim: i64) -> Result<Tensor> {
+        self.unary("logsumexp", |t| t.f_logsumexp([dim].as_slice(), false))
+    }
+
+    /// Whether no element is NaN or infinite.
+    ///
+    /// `x · 0` is 0 for finite `x` and NaN otherwise, so one sum answers for all dtypes and devices.
+    pub fn is_finite_all(&self) -> Result<bool> {
+        if self.numel() == 0 || !self.dtype().is_float() {
+            return Ok(true);
+        }
+        let probe = self.detach()?.mul_scalar(0.0)?.to_dtype(Dtype::F32)?.sum_all()?;
+        Ok(probe.to_f64()? == 0.0)
+    }
+
+    /// Whether shape and all elements are equal.
+    pub fn equal(&self, other: &Tensor) -> Result<bool> {
+        self.0.f_equal(&other.0).map_err(|e| TensorError::torch("equal", &[&self.0, &other.0], &e))
+    }
+
+    /// The `k` largest elements of the last dimension, largest first: values and indices.
+    pub fn topk(&self, k: i64) -> Result<(Tensor, Tensor)> {
+        self.0
+            .f_topk(k, -1, true, true)
+            .map(|(values, indices)| (Tensor(values), Tensor(indices)))
+            .map_err(|e| TensorError::torch("topk", &[&self.0], &e))
+    }
+}

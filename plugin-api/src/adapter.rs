@@ -1,0 +1,116 @@
+//! Adapters: what the data owner trains in an adapter layer, and how a step is taken.
+
+use crate::error::PluginError;
+use crate::host::{Host, StepReport};
+use crate::importance::no_state;
+use crate::module::Activation;
+use crate::outline::{LayerOutline, WeightRole};
+use serde::{Deserialize, Serialize};
+
+/// One trainable part of an adapter layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum AdapterPart {
+    /// Every weight of the layer (Offsite-Tuning's own).
+    WholeLayer,
+    /// `W + (alpha / rank) B A` on one projection, `A: [rank, cols]`, `B: [rows, rank]` and zero at the start (LoRA).
+    LowRankDelta {
+        /// Which projection.
+        role: WeightRole,
+        /// Rank of the delta.
+        rank: usize,
+        /// Scale times rank.
+        alpha: f64,
+    },
+    /// `x + up act(down x)` on the output of one projection, `down: [size, rows]`, `up` zero at the start.
+    Bottleneck {
+        /// After which projection.
+        role: WeightRole,
+        /// Width inside.
+        size: usize,
+        /// Between down and up.
+        activation: Activation,
+    },
+    /// The layer's existing biases (BitFit).
+    BiasOnly,
+}
+
+/// What trains in one adapter layer. The host makes the tensors, seeds them, and runs them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdapterModule {
+    /// All of these together.
+    pub parts: Vec<AdapterPart>,
+}
+
+/// What a strategy may do during one tuning step.
+pub struct Tuner<'h, 's> {
+    host: &'h mut Host<'s>,
+}
+
+impl<'h, 's> Tuner<'h, 's> {
+    /// The tuner of the step that the host is in.
+    #[must_use]
+    pub fn new(host: &'h mut Host<'s>) -> Self {
+        Self { host }
+    }
+
+    /// Forward, backward and optimiser step on the next batch: mean loss on answer tokens, in nats.
+    ///
+    /// # Errors
+    /// `Numeric` when the loss or gradient is not finite (nothing is changed then), `Host` outside a tuning step.
+    pub fn gradient_step(&mut self) -> Result<StepReport, PluginError> {
+        self.host.gradient_step()
+    }
+
+    /// The host, for its other services.
+    pub fn host(&mut self) -> &mut Host<'s> {
+        self.host
+    }
+}
+
+/// Decides what trains in an adapter layer, and may take the steps itself.
+///
+/// ```
+/// use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, ModelOutline, PluginError};
+///
+/// struct WholeLayers;
+/// impl Adapter for WholeLayers {
+///     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
+///         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+///     }
+/// }
+/// let outline = ModelOutline::toy(4, 8);
+/// assert_eq!(WholeLayers.attach(&outline.layers[0])?.parts, [AdapterPart::WholeLayer]);
+/// # Ok::<(), PluginError>(())
+/// ```
+pub trait Adapter {
+    /// What trains in this adapter layer.
+    ///
+    /// # Errors
+    /// `Unsupported` when the layer lacks what the adapter needs.
+    fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginError>;
+
+    /// One tuning step. Default: one gradient step.
+    ///
+    /// # Errors
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
+        tuner.gradient_step()
+    }
+
+    /// See [`crate::ImportanceEstimator::save`].
+    ///
+    /// # Errors
+    /// Any [`PluginError`].
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    /// See [`crate::ImportanceEstimator::restore`].
+    ///
+    /// # Errors
+    /// `Failed` when the bytes are not this strategy's.
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        no_state(state)
+    }
+}

@@ -1,0 +1,151 @@
+//! Compressors: the weights of one kept layer in, fewer numbers out.
+
+use crate::error::PluginError;
+use crate::host::Host;
+use crate::importance::no_state;
+use crate::outline::{LayerOutline, WeightRole};
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// How a matrix is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case")]
+pub enum WeightForm<T = Tensor> {
+    /// All of it, `[rows, cols]`.
+    Dense {
+        /// The matrix.
+        weight: T,
+    },
+    /// As a product `left right`, `left: [rows, r]`, `right: [r, cols]`.
+    Factored {
+        /// `[rows, r]`.
+        left: T,
+        /// `[r, cols]`.
+        right: T,
+    },
+}
+
+/// One kept layer's weights by role. Fused projections come split, so a compressor written once works on every family.
+#[derive(Debug)]
+pub struct LayerWeights {
+    outline: LayerOutline,
+    weights: Vec<(WeightRole, Tensor)>,
+    changed: Vec<(WeightRole, WeightForm)>,
+}
+
+impl LayerWeights {
+    /// The weights of a layer, as the host hands them over.
+    #[must_use]
+    pub fn new(outline: LayerOutline, weights: Vec<(WeightRole, Tensor)>) -> Self {
+        Self { outline, weights, changed: Vec::new() }
+    }
+
+    /// Index, widths and shapes of the layer.
+    #[must_use]
+    pub fn outline(&self) -> &LayerOutline {
+        &self.outline
+    }
+
+    /// The roles that this layer has.
+    #[must_use]
+    pub fn roles(&self) -> Vec<WeightRole> {
+        self.weights.iter().map(|(role, _)| *role).collect()
+    }
+
+    /// The original weight of a role, `[rows, cols]`, if the layer has it.
+    #[must_use]
+    pub fn get(&self, role: WeightRole) -> Option<&Tensor> {
+        self.weights.iter().find(|(r, _)| *r == role).map(|(_, tensor)| tensor)
+    }
+
+    /// Puts another form in the place of a weight. The host checks shapes and finiteness.
+    ///
+    /// # Errors
+    /// `Failed` when the layer has no such weight, or it was set before.
+    pub fn set(&mut self, role: WeightRole, form: WeightForm) -> Result<(), PluginError> {
+        if self.get(role).is_none() {
+            return Err(PluginError::failed(format!("layer {} has no {role} to compress", self.outline.index)));
+        }
+        if self.changed.iter().any(|(r, _)| *r == role) {
+            return Err(PluginError::failed(format!("{role} of layer {} was compressed twice", self.outline.index)));
+        }
+        self.changed.push((role, form));
+        Ok(())
+    }
+
+    /// What was set, in order.
+    #[must_use]
+    pub fn into_changed(self) -> Vec<(WeightRole, WeightForm)> {
+        self.changed
+    }
+}
+
+/// What became of one matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixReport {
+    /// Which.
+    pub role: WeightRole,
+    /// Rank that is left.
+    pub rank: usize,
+    /// `min(rows, cols)`.
+    pub full_rank: usize,
+    /// `||W - W_r||_F^2 / ||W||_F^2`: the share of energy that the data owner cannot see.
+    pub residual_energy: f64,
+}
+
+/// What became of one layer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CompressionReport {
+    /// One entry per compressed matrix.
+    pub matrices: Vec<MatrixReport>,
+}
+
+/// Compresses the weights of one kept layer.
+///
+/// ```
+/// use plugin_api::{
+///     conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
+/// };
+///
+/// /// Halves every query projection: the rank stays, a quarter of the energy is gone.
+/// struct Halve;
+/// impl Compressor for Halve {
+///     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
+///         let role = WeightRole::AttentionQ;
+///         let Some(q) = layer.get(role) else { return Ok(CompressionReport::default()) };
+///         let rank = host.shape(q)?.into_iter().min().unwrap_or(0);
+///         let weight = host.scale(q, 0.5)?;
+///         layer.set(role, WeightForm::Dense { weight })?;
+///         let matrix = MatrixReport { role, rank, full_rank: rank, residual_energy: 0.25 };
+///         Ok(CompressionReport { matrices: vec![matrix] })
+///     }
+/// }
+/// let mut fake = FakeHost::toy(4, 8);
+/// let mut layer = fake.layer_weights(1);
+/// Halve.compress(&mut layer, &mut fake.host())?;
+/// assert_eq!(layer.into_changed().len(), 1);
+/// # Ok::<(), PluginError>(())
+/// ```
+pub trait Compressor {
+    /// Reads weights of `layer`, sets those that it compressed, and reports.
+    ///
+    /// # Errors
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError>;
+
+    /// See [`crate::ImportanceEstimator::save`].
+    ///
+    /// # Errors
+    /// Any [`PluginError`].
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    /// See [`crate::ImportanceEstimator::restore`].
+    ///
+    /// # Errors
+    /// `Failed` when the bytes are not this strategy's.
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        no_state(state)
+    }
+}

@@ -1,0 +1,77 @@
+//! Importance estimators: which layers the model can spare.
+
+use crate::error::PluginError;
+use crate::host::Host;
+use serde::{Deserialize, Serialize};
+
+/// One finite number per layer of the full model; larger means keep. Only the order matters to a replacer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportanceScores {
+    /// Entry `i` is layer `i`.
+    pub scores: Vec<f32>,
+}
+
+impl ImportanceScores {
+    /// Layer indices from least to most important; equal scores keep the order of depth.
+    #[must_use]
+    pub fn ascending(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        let score = |index: &usize| self.scores.get(*index).copied().unwrap_or(f32::NAN);
+        order.sort_by(|a, b| score(a).total_cmp(&score(b)));
+        order
+    }
+}
+
+/// Ranks the layers that a model can spare.
+///
+/// Substitutes are installed before importance runs, so an estimator sees masks and losses only
+/// ([`Host::losses`], [`Host::train_step`]) and works with any replacer.
+///
+/// ```
+/// use plugin_api::{conformance::FakeHost, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+///
+/// /// Loss increase when one layer alone is replaced.
+/// struct LeaveOneOut;
+/// impl ImportanceEstimator for LeaveOneOut {
+///     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+///         let n = host.outline()?.n_layers();
+///         let masks: Vec<_> = (0..n).map(|i| LayerMask::all_original(n).with_replaced(&[i])).collect();
+///         Ok(ImportanceScores { scores: host.losses(&masks)?.into_iter().map(|loss| loss as f32).collect() })
+///     }
+/// }
+/// let mut fake = FakeHost::toy(4, 8);
+/// let scores = LeaveOneOut.estimate(&mut fake.host())?;
+/// assert_eq!(scores.scores.len(), 4);
+/// # Ok::<(), PluginError>(())
+/// ```
+pub trait ImportanceEstimator {
+    /// One finite score per layer of `host.outline()`, larger = keep.
+    ///
+    /// # Errors
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError>;
+
+    /// What must be kept so that [`restore`](Self::restore) continues as if never stopped. Default: nothing.
+    ///
+    /// # Errors
+    /// Any [`PluginError`].
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes back what [`save`](Self::save) gave. Default: accepts only nothing.
+    ///
+    /// # Errors
+    /// `Failed` when the bytes are not this strategy's.
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        no_state(state)
+    }
+}
+
+/// The default `restore`: a strategy without state was handed some.
+pub(crate) fn no_state(state: &[u8]) -> Result<(), PluginError> {
+    if state.is_empty() {
+        return Ok(());
+    }
+    Err(PluginError::failed(format!("this strategy keeps no state, but {} bytes were to be restored", state.len())))
+}

@@ -1,0 +1,115 @@
+//! The layer plan: per layer of the full model, what becomes of it in the emulator.
+
+use crate::error::PluginError;
+use serde::{Deserialize, Serialize};
+
+/// What becomes of one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerRole {
+    /// Original weights, trained by the data owner.
+    Adapter,
+    /// Original weights, frozen; the compressor works on these.
+    Keep,
+    /// Its substitute runs instead.
+    Replace,
+}
+
+/// One entry per layer of the full model, in order of depth. Stays with the model owner.
+///
+/// ```
+/// use plugin_api::{LayerPlan, LayerRole::*};
+/// let plan = LayerPlan::new(vec![Adapter, Keep, Replace, Adapter]);
+/// assert_eq!(plan.layers_with(Replace), [2]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerPlan {
+    /// Entry `i` is layer `i` of the full model.
+    pub layers: Vec<LayerRole>,
+}
+
+impl LayerPlan {
+    /// A plan of these entries.
+    #[must_use]
+    pub fn new(layers: Vec<LayerRole>) -> Self {
+        Self { layers }
+    }
+
+    /// Adapters where asked, `replaced` replaced, the rest kept.
+    ///
+    /// # Errors
+    /// `Failed` when an index is past the end, named twice, or is an adapter layer.
+    pub fn from_replaced(ask: &ReplaceRequest, replaced: &[usize]) -> Result<Self, PluginError> {
+        let mut layers = vec![LayerRole::Keep; ask.n_layers];
+        let mut put = |index: usize, role| match layers.get_mut(index) {
+            Some(slot) if *slot == LayerRole::Keep => {
+                *slot = role;
+                Ok(())
+            }
+            Some(slot) => Err(PluginError::failed(format!("layer {index} is planned as {slot:?} and as {role:?}"))),
+            None => Err(PluginError::failed(format!(
+                "the plan names layer {index}, the model has layers 0 to {}",
+                ask.n_layers.saturating_sub(1)
+            ))),
+        };
+        ask.adapter_layers.iter().try_for_each(|&index| put(index, LayerRole::Adapter))?;
+        replaced.iter().try_for_each(|&index| put(index, LayerRole::Replace))?;
+        Ok(Self { layers })
+    }
+
+    /// Indices of the layers with this role, ascending.
+    #[must_use]
+    pub fn layers_with(&self, role: LayerRole) -> Vec<usize> {
+        (0..self.layers.len()).filter(|&index| self.layers.get(index) == Some(&role)).collect()
+    }
+}
+
+/// Which layers a replacer may choose from, and how many it must choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaceRequest {
+    /// Layers of the full model.
+    pub n_layers: usize,
+    /// The adapter layers, ascending; never replaced.
+    pub adapter_layers: Vec<usize>,
+    /// `K`: how many of the others are replaced.
+    pub replace_count: usize,
+}
+
+impl ReplaceRequest {
+    /// The layers that may be replaced, ascending.
+    #[must_use]
+    pub fn middle(&self) -> Vec<usize> {
+        (0..self.n_layers).filter(|index| !self.adapter_layers.contains(index)).collect()
+    }
+}
+
+/// A layer mixture: per layer, whether the original runs (`true`) or its substitute (`false`).
+///
+/// ```
+/// let mask = plugin_api::LayerMask::all_original(4).with_replaced(&[1, 2]);
+/// assert_eq!(mask.original, [true, false, false, true]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LayerMask {
+    /// Entry `i` is layer `i` of the full model.
+    pub original: Vec<bool>,
+}
+
+impl LayerMask {
+    /// The full model.
+    #[must_use]
+    pub fn all_original(n_layers: usize) -> Self {
+        Self { original: vec![true; n_layers] }
+    }
+
+    /// The same mixture with these layers replaced; an index past the end is ignored.
+    #[must_use]
+    pub fn with_replaced(mut self, layers: &[usize]) -> Self {
+        for &index in layers {
+            if let Some(original) = self.original.get_mut(index) {
+                *original = false;
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,78 @@
+//! Layer replacers: what stands in for a layer, and which layers it stands in for.
+
+use crate::error::PluginError;
+use crate::host::Host;
+use crate::importance::{ImportanceScores, no_state};
+use crate::module::Substitute;
+use crate::objective::Objective;
+use crate::outline::LayerOutline;
+use crate::plan::{LayerPlan, ReplaceRequest};
+
+/// Offers a substitute for every layer and chooses which layers give way to theirs.
+///
+/// ```
+/// use plugin_api::{conformance::FakeHost, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+///
+/// /// LayerDrop: nothing stands in.
+/// struct Drop;
+/// impl LayerReplacer for Drop {
+///     fn substitute(&mut self, _: &LayerOutline, _: &mut Host) -> Result<Substitute, PluginError> {
+///         Ok(Substitute::frozen(Module::Identity))
+///     }
+/// }
+/// let mut fake = FakeHost::toy(4, 8);
+/// let layer = fake.outline().layers[1].clone();
+/// let substitute = Drop.substitute(&layer, &mut fake.host())?;
+/// assert!(matches!(substitute.module, Module::Identity));
+/// # Ok::<(), PluginError>(())
+/// ```
+pub trait LayerReplacer {
+    /// What runs instead of `layer`: `[tokens, hidden] -> [tokens, hidden]`.
+    ///
+    /// # Errors
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn substitute(&mut self, layer: &LayerOutline, host: &mut Host) -> Result<Substitute, PluginError>;
+
+    /// Which layers are replaced. Default: the least important ones that are no adapters; ties go to the shallower layer.
+    ///
+    /// # Errors
+    /// `Failed` when more layers are asked for than there are, or when there is not one score per layer.
+    fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
+        let middle = ask.middle();
+        if ask.replace_count > middle.len() {
+            return Err(PluginError::failed(format!(
+                "{} layers are to be replaced, but only {} are no adapters",
+                ask.replace_count,
+                middle.len()
+            )));
+        }
+        if scores.scores.len() != ask.n_layers {
+            let (found, expected) = (scores.scores.len(), ask.n_layers);
+            return Err(PluginError::failed(format!("{found} importance scores were given for {expected} layers")));
+        }
+        let order = scores.ascending().into_iter().filter(|index| middle.contains(index));
+        let replaced: Vec<usize> = order.take(ask.replace_count).collect();
+        LayerPlan::from_replaced(ask, &replaced)
+    }
+
+    /// What the owner's training of the emulator minimises after the choice. Default: no training.
+    fn objective(&self) -> Option<Objective> {
+        None
+    }
+
+    /// See [`crate::ImportanceEstimator::save`].
+    ///
+    /// # Errors
+    /// Any [`PluginError`].
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    /// See [`crate::ImportanceEstimator::restore`].
+    ///
+    /// # Errors
+    /// `Failed` when the bytes are not this strategy's.
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        no_state(state)
+    }
+}

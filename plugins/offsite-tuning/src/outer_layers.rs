@@ -1,0 +1,20 @@
+//! Whole layers as adapters: every weight of an adapter layer trains (Offsite-Tuning, section 4.1; the published default).
+
+use crate::NoOptions;
+use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
+
+/// Every weight of the adapter layers trains.
+pub struct OuterLayers;
+
+impl Strategy for OuterLayers {
+    type Options = NoOptions;
+    fn new(_: NoOptions) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+}
+
+impl Adapter for OuterLayers {
+    fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
+        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+    }
+}

@@ -1,0 +1,20 @@
+//! Uniform importance: every layer alike, `s_i = 0`. The control that any estimator must beat.
+
+use crate::NoOptions;
+use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+
+/// Every layer is as important as any other.
+pub struct Uniform;
+
+impl Strategy for Uniform {
+    type Options = NoOptions;
+    fn new(_: NoOptions) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+}
+
+impl ImportanceEstimator for Uniform {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        Ok(ImportanceScores { scores: vec![0.0; host.outline()?.n_layers()] })
+    }
+}
