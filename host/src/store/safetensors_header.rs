@@ -308,7 +308,9 @@ impl<'de> Visitor<'de> for NumbersSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Vec<u64>, A::Error> {
         let mut numbers = Vec::new();
         while numbers.len() < self.limit {
-            let Some(number) = access.next_element_seed(WholeSeed(&self))? else { return Ok(numbers) };
+            // The reader stands behind the bracket or comma before the number.
+            let seed = WholeSeed { list: &self, offset: self.entry.scan.position.get() };
+            let Some(number) = access.next_element_seed(seed)? else { return Ok(numbers) };
             numbers.push(number);
         }
         if access.next_element::<IgnoredAny>()?.is_some() {
@@ -318,7 +320,10 @@ impl<'de> Visitor<'de> for NumbersSeed<'_> {
     }
 }
 
-struct WholeSeed<'s>(&'s NumbersSeed<'s>);
+struct WholeSeed<'s> {
+    list: &'s NumbersSeed<'s>,
+    offset: u64,
+}
 
 impl<'de> DeserializeSeed<'de> for WholeSeed<'_> {
     type Value = u64;
@@ -329,10 +334,8 @@ impl<'de> DeserializeSeed<'de> for WholeSeed<'_> {
 
 impl WholeSeed<'_> {
     fn refuse<E: serde::de::Error>(&self, found: String) -> E {
-        let NumbersSeed { entry, what, .. } = *self.0;
-        // The reader has looked one byte past the number.
-        let offset = entry.scan.position.get().saturating_sub(1 + found.len() as u64);
-        entry.refuse(offset, HeaderProblem::NotWhole { what, found })
+        let NumbersSeed { entry, what, .. } = *self.list;
+        entry.refuse(self.offset, HeaderProblem::NotWhole { what, found })
     }
 }
 
@@ -340,7 +343,7 @@ impl Visitor<'_> for WholeSeed<'_> {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {}", self.0.what)
+        write!(f, "a {}", self.list.what)
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<u64, E> {

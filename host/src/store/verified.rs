@@ -172,7 +172,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 /// What a path is, in a word for messages.
-pub(super) fn kind_name(kind: FileType) -> &'static str {
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
         _ if kind.is_symlink() => "link",
         _ if kind.is_dir() => "folder",
