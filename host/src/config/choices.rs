@@ -61,6 +61,19 @@ pub enum Column {
     FullTuning,
 }
 
+impl Column {
+    /// The word in configs, artefacts and reports.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ZeroShot => "zero_shot",
+            Self::Emulator => "emulator",
+            Self::EmulatorTuned => "emulator_tuned",
+            Self::PlugIn => "plug_in",
+            Self::FullTuning => "full_tuning",
+        }
+    }
+}
+
 /// The four kinds of strategy, each with its section of the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StrategyKind {

@@ -38,6 +38,7 @@ pub struct RunConfig {
     pub compress: Option<CompressSection>,
     pub adapter: AdapterSection,
     pub tune: TrainingSection,
+    pub plug_in: PlugInSection,
     /// The upper bound; run where `evaluate.columns` names `full_tuning`.
     pub full_tuning: TrainingSection,
     pub evaluate: EvaluateSection,
@@ -215,6 +216,16 @@ impl TrainingSection {
             (None, epochs) => TrainingLength::Epochs(epochs.unwrap_or(NonZeroU32::MIN)),
         }
     }
+}
+
+/// What the model owner does with a return.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlugInSection {
+    /// The greatest `||delta|| / ||shipped||` of a tensor that is plugged in.
+    pub max_delta_ratio: Positive,
+    /// Write the adapted model as a Hugging Face folder.
+    pub export: bool,
 }
 
 /// What the table shows.

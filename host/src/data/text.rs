@@ -44,6 +44,28 @@ impl TextWindows {
         Self::from_tokens(&named(files), tokens, options)
     }
 
+    /// As [`read`](Self::read), with one window of `share` held out, the last ones: `(train, held out)`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), for either part.
+    pub fn read_split(
+        files: &[PathBuf],
+        tokenizer: &Tokenizer,
+        options: TextOptions,
+        share: usize,
+    ) -> Result<(Self, Self), DataError> {
+        let mut tokens = Vec::new();
+        for file in files {
+            encode_into(&mut tokens, &read_text(file)?, tokenizer)?;
+        }
+        let windows = tokens.len() / options.sequence_length.max(1);
+        let kept = windows - windows.div_ceil(share.max(1));
+        let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
+        let what = named(files);
+        let held_out = Self::from_tokens(&format!("{what} (held-out part)"), held_out, options)?;
+        Ok((Self::from_tokens(&what, tokens, options)?, held_out))
+    }
+
     /// The windows of a text already encoded; `what` names it in messages.
     ///
     /// # Errors

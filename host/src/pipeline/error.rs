@@ -1,6 +1,6 @@
 //! Why a stage stopped. Every variant knows its exit code; the sentence comes from where the trouble arose.
 
-//CFG use crate::config::ConfigError;
+use crate::config::ConfigError;
 use crate::data::{DataError, TokenizerError};
 use crate::fault::{ExitCode, Fault};
 use crate::model::ModelError;
@@ -13,7 +13,9 @@ use plugin_api::{ErrorCode, PluginError};
 /// A stage's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    //CFG
+    /// The config does not fit the model or the plugin.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A model folder was refused, or a model cannot run.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -52,6 +54,7 @@ pub enum StageError {
 impl Fault for StageError {
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Config(error) => error.exit_code(),
             Self::Store(error) => error.exit_code(),
             Self::Evaluate(EvaluateError::NotFinite { .. }) | Self::Numeric { .. } => ExitCode::Numeric,
             Self::Tensor(error) => tensor_exit_code(error),

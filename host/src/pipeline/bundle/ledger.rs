@@ -12,6 +12,8 @@ pub const LEDGER: ManifestHead = ManifestHead { format: "scaleot-ledger", versio
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
+    /// Digest of everything that the bundle depends on.
+    pub inputs: String,
     /// Identity of the bundle's manifest.
     pub bundle: String,
     /// Fingerprint of the model that it was cut from.

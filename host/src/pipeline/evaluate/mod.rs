@@ -23,6 +23,7 @@ pub use report::{Entry, Report};
 pub use text::{TextScores, score_text};
 
 use crate::model::batch::PackedBatch;
+use crate::model::{Decoder, ModelError};
 
 /// What evaluation asks of a model: natural log-probabilities of given next tokens.
 pub trait Scorer {
@@ -33,6 +34,14 @@ pub trait Scorer {
     /// # Errors
     /// The model's own.
     fn log_probs(&self, batch: &PackedBatch, targets: &[(usize, i64)]) -> Result<Vec<f32>, Self::Error>;
+}
+
+impl Scorer for Decoder {
+    type Error = ModelError;
+
+    fn log_probs(&self, batch: &PackedBatch, targets: &[(usize, i64)]) -> Result<Vec<f32>, ModelError> {
+        Decoder::log_probs(self, batch, targets)
+    }
 }
 
 /// Told (done, total) after each batch.

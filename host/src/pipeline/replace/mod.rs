@@ -7,7 +7,7 @@ mod module_tensors;
 mod placement;
 
 pub use module_tensors::{in_slots, named, with_tensors};
-pub use placement::{Placement, adapter_layers};
+pub use placement::adapter_layers;
 
 use super::error::StageError;
 use crate::plugins::ReplacerHandle;

@@ -3,22 +3,8 @@
 //! `outer` (Offsite-Tuning, GradOT): `N_a/2` at each end. `spread` (CRaSh, section 5): positions
 //! `min(floor(i n / (N_a-1)), n-1)`. `top_score`: the most important, the shallower first among equals.
 
+use crate::config::Placement;
 use plugin_api::ImportanceScores;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Where adapter layers stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Placement {
-    /// Half at each end.
-    #[default]
-    Outer,
-    /// Evenly over the depth.
-    Spread,
-    /// Where importance is highest.
-    TopScore,
-}
 
 /// The adapter layers, ascending. `count` is below `n_layers` (the config is checked against the model).
 pub fn adapter_layers(placement: Placement, count: usize, n_layers: usize, scores: &ImportanceScores) -> Vec<usize> {

@@ -3,7 +3,8 @@
 
 use super::settings::train_settings;
 use super::{Run, shown, skipped};
-use crate::data::{PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
+use crate::config::TrainingSection;
+use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, Emulator};
 use crate::pipeline::error::StageError;
@@ -14,7 +15,6 @@ use crate::pipeline::tensor_file::{TensorFile, write_tensors};
 use crate::pipeline::tune::{
     self, CHECKPOINT, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, tensor_mut, write_return,
 };
-use crate::config::TrainingSection;
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use crate::tensor::Tensor;
@@ -27,8 +27,8 @@ pub const FULL_TUNING: ManifestHead = ManifestHead { format: "scaleot-full-tunin
 
 /// Training and validation pairs.
 struct Pairs {
-    train: PairSet,
-    validation: PairSet,
+    train: Box<dyn Batches>,
+    validation: Box<dyn Batches>,
 }
 
 impl Run {
@@ -69,7 +69,7 @@ impl Run {
         }
         let pairs = self.pairs(&section, &tokenizer, decoder.config.context)?;
         let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
-        let settings = train_settings(&section, crate::data::Batches::batches_per_epoch(&pairs.train));
+        let settings = train_settings(&section, pairs.train.batches_per_epoch());
         let checkpoints = Checkpoints::new(&self.dir, "tune", CHECKPOINT);
         let work = tune_inputs(&decoder, &parameters, &pairs, settings);
         let log = tune::train(work, Some(&mut adapter), (&checkpoints, inputs), ("tune", progress))?;
@@ -98,7 +98,7 @@ impl Run {
             let parameters = whole_layers(&mut decoder)?;
             let tokenizer = load_tokenizer(&run.config.model.path, decoder.config.vocabulary)?;
             let pairs = run.pairs(&section, &tokenizer, decoder.config.context)?;
-            let settings = train_settings(&section, crate::data::Batches::batches_per_epoch(&pairs.train));
+            let settings = train_settings(&section, pairs.train.batches_per_epoch());
             let checkpoints = Checkpoints::new(&run.dir, "full_tuning", CHECKPOINT);
             let work = tune_inputs(&decoder, &parameters, &pairs, settings);
             let log = tune::train(work, None, (&checkpoints, &inputs), ("full_tuning", progress))?;
@@ -165,10 +165,11 @@ impl Run {
             None => Subset::All,
             Some(count) => Subset::Seeded { count: count.get() as usize, seed },
         };
-        let read = |split, limit| -> Result<_, StageError> {
+        let read = |split, limit| -> Result<Box<dyn Batches>, StageError> {
             let questions = subset(task.questions(&data.folder, split)?, limit);
             let what = shown(&task.file(&data.folder, split)?);
-            Ok(PairSet::new(&what, &questions, tokenizer, options)?)
+            let pairs = PairSet::new(&what, &questions, tokenizer, options)?;
+            Ok(Box::new(pairs) as Box<dyn Batches>)
         };
         Ok(Pairs {
             train: read(Split::Train, limit(data.train_limit, options.seed))?,
@@ -179,9 +180,10 @@ impl Run {
     /// Plain text: the last twentieth of the blocks is held out.
     fn text_pairs(&self, tokenizer: &Tokenizer, options: PairOptions) -> Result<Pairs, StageError> {
         let sequence_length = self.config.data.block_length as usize;
-        let text_options = TextOptions { sequence_length, batch_size: 1, seed: options.seed };
-        let (train, validation) = TextWindows::read(&self.config.data.text, tokenizer, text_options)?.split(20)?;
-        Ok(Pairs { train: train.into_pairs(options)?, validation: validation.into_pairs(options)? })
+        let text_options = TextOptions { sequence_length, batch_size: options.batch_size, seed: options.seed };
+        let files = &self.config.data.text;
+        let (train, validation) = TextWindows::read_split(files, tokenizer, text_options, 20)?;
+        Ok(Pairs { train: Box::new(train), validation: Box::new(validation) })
     }
 }
 
@@ -192,7 +194,7 @@ fn tune_inputs<'a>(
     settings: TrainSettings,
 ) -> TuneInputs<'a> {
     let parameters = parameters.iter().map(|parameter| parameter.tensor.clone()).collect();
-    TuneInputs { decoder, parameters, train: &pairs.train, validation: &pairs.validation, settings }
+    TuneInputs { decoder, parameters, train: pairs.train.as_ref(), validation: pairs.validation.as_ref(), settings }
 }
 
 /// Leaves in place of every tensor of every layer.

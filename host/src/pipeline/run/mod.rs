@@ -10,8 +10,10 @@ mod data_owner;
 mod owner;
 mod settings;
 
-pub use columns::{ColumnResult, TaskResult, TextResult};
+pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
 pub use costs::{Cost, Costs, Meter};
+pub use data_owner::FULL_TUNING;
+pub use owner::PLUGGED;
 pub use settings::train_settings;
 
 use super::error::StageError;

@@ -69,8 +69,7 @@ impl Run {
             batch_size: 1,
             seed: seed_for(self.config.seed, "public text"),
         };
-        let all = TextWindows::read(files, &tokenizer, options)?;
-        Ok(Some(all.split(20)?))
+        Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
 
     /// Chooses the layers to replace.
@@ -236,16 +235,13 @@ impl Run {
             return Ok(done);
         }
         self.measured("plug_in", |run| {
-            let (decoder, verified) = run.plugged(returned)?;
+            let (_, verified) = run.plugged(returned)?;
             let check = &verified.check;
             progress.log(&format!(
                 "plug_in: {} tensors, ||delta|| = {:.4}, largest ||delta||/||shipped|| = {:.4} ({})",
                 check.tensors, check.delta_norm, check.largest_ratio.0, check.largest_ratio.1
             ));
-            let mut stage = run.dir.stage("plug_in")?;
-            if run.config.plug_in.export {
-                crate::pipeline::plug_in::export(&decoder, &run.config.model.path, &mut stage)?;
-            }
+            let stage = run.dir.stage("plug_in")?;
             Ok(stage.commit(PLUGGED, &json!({ "inputs": inputs, "check": check }))?)
         })
     }

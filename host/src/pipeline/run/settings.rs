@@ -51,5 +51,6 @@ pub fn train_settings(section: &TrainingSection, batches_per_epoch: u64) -> Trai
         warmup_steps: u64::from(section.warmup_steps),
         clip_norm: Some(section.clip_norm.get()).filter(|limit| *limit > 0.0),
         evaluate_every,
+        checkpoint_every: u64::from(section.checkpoint_every.get()),
     }
 }

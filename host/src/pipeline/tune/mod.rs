@@ -17,7 +17,7 @@ pub use trainer::{TrainSettings, Trainer, TrainingLog, Validation, validation_lo
 use super::error::{StageError, told_to_plugin};
 use super::progress::Progress;
 use super::tensor_file::{TensorFile, write_tensors};
-use crate::data::{Batches, PairSet};
+use crate::data::Batches;
 use crate::model::Decoder;
 use crate::plugins::{AdapterHandle, Questions};
 use crate::store::{Checkpoints, ManifestHead};
@@ -34,9 +34,9 @@ pub struct TuneInputs<'a> {
     /// The leaves.
     pub parameters: Vec<Tensor>,
     /// Training pairs.
-    pub train: &'a PairSet,
+    pub train: &'a dyn Batches,
     /// Held-out pairs: the best state is chosen by the loss on these.
-    pub validation: &'a PairSet,
+    pub validation: &'a dyn Batches,
     /// How training goes.
     pub settings: TrainSettings,
 }

@@ -3,20 +3,7 @@
 //! Step `t` of `T` (from 0) with warm-up `w`: `t < w: t/w`; then with `x = (t-w)/(T-w)`: `1`, `1-x`, or `(1+cos(pi x))/2`,
 //! as `transformers.get_scheduler` computes them.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// How the learning rate moves over the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Stays.
-    Constant,
-    /// Falls to zero in a straight line.
-    Linear,
-    /// Falls to zero along half a cosine.
-    Cosine,
-}
+pub use crate::config::Schedule;
 
 impl Schedule {
     /// The factor on the peak learning rate in step `step` (from 0) of `total`.

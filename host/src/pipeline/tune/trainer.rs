@@ -5,7 +5,7 @@
 
 use super::adamw::{AdamW, AdamWOptions, Moments};
 use super::schedule::Schedule;
-use crate::data::{Batches, PairSet};
+use crate::data::Batches;
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
 use crate::pipeline::progress::{Progress, stop_requested};
@@ -32,6 +32,8 @@ pub struct TrainSettings {
     pub clip_norm: Option<f64>,
     /// Validation after this many steps, and after the last.
     pub evaluate_every: u64,
+    /// Checkpoint after this many steps, after every validation and on a request to stop.
+    pub checkpoint_every: u64,
 }
 
 /// One validation.
@@ -56,6 +58,9 @@ pub struct TrainingLog {
     /// Step of the best validation.
     pub best_step: u64,
 }
+
+/// Finds a tensor of a checkpoint by name and shape.
+pub type FindTensor<'a> = dyn Fn(&str, &[i64]) -> Result<Tensor, StageError> + 'a;
 
 /// A decoder in training.
 pub struct Trainer<'a> {
@@ -129,7 +134,7 @@ impl<'a> Trainer<'a> {
         steps == self.settings.steps || steps.is_multiple_of(self.settings.evaluate_every.max(1))
     }
 
-    fn validate(&mut self, validation: &PairSet) -> Result<Validation, StageError> {
+    fn validate(&mut self, validation: &dyn Batches) -> Result<Validation, StageError> {
         let loss = validation_loss(self.decoder, validation)?;
         let validation_loss = finite(self.log.steps, "the validation loss", loss)?;
         let train_loss = self.running.0 / self.running.1.max(1) as f64;
@@ -161,11 +166,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// A tensor that is missing or has another shape.
-    pub fn restore(
-        &mut self,
-        log: TrainingLog,
-        find: &dyn Fn(&str, &[i64]) -> Result<Tensor, StageError>,
-    ) -> Result<(), StageError> {
+    pub fn restore(&mut self, log: TrainingLog, find: &FindTensor<'_>) -> Result<(), StageError> {
         let _guard = no_grad();
         let mut moments = Vec::with_capacity(self.parameters.len());
         for (index, (parameter, best)) in self.parameters.iter_mut().zip(&mut self.best).enumerate() {
@@ -199,7 +200,7 @@ impl<'a> Trainer<'a> {
     /// What a step or a checkpoint returned, or `Interrupted`.
     pub fn run(
         &mut self,
-        validation: &PairSet,
+        validation: &dyn Batches,
         take_step: &mut dyn FnMut(&mut Self) -> Result<StepReport, StageError>,
         keep: &mut dyn FnMut(&Self) -> Result<(), StageError>,
         (stage, progress): (&'static str, &mut dyn Progress),
@@ -219,6 +220,8 @@ impl<'a> Trainer<'a> {
                     at.step, at.train_loss, at.validation_loss
                 ));
                 keep(self)?;
+            } else if self.log.steps.is_multiple_of(self.settings.checkpoint_every.max(1)) {
+                keep(self)?;
             }
             if stop_requested() {
                 keep(self)?;
@@ -234,7 +237,7 @@ impl<'a> Trainer<'a> {
 ///
 /// # Errors
 /// When the decoder cannot run.
-pub fn validation_loss(decoder: &Decoder, pairs: &PairSet) -> Result<f64, StageError> {
+pub fn validation_loss(decoder: &Decoder, pairs: &dyn Batches) -> Result<f64, StageError> {
     let (mut sum, mut count) = (0.0, 0usize);
     for step in 0..pairs.batches_per_epoch() {
         let batch = pairs.batch(step);
