@@ -484,7 +484,7 @@ fn the_reference_names_every_key() {
     let mut lines: Vec<_> = REFERENCE.lines().map(|line| line.trim_start_matches("# ")).collect();
     for name in names {
         let stands = |line: &&str| line.starts_with(&format!("{name} =")) || **line == format!("[{name}]");
-        let at = lines.iter().position(|line| stands(line));
+        let at = lines.iter().position(stands);
         // Each line serves one key, so a key of two sections must stand twice.
         lines.remove(at.unwrap_or_else(|| panic!("`{name}` stands in no line of configs/reference.toml that is left")));
     }
