@@ -108,3 +108,7 @@ fn schema() -> Json {
 #[cfg(test)]
 #[path = "load_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "effective_tests.rs"]
+mod effective_tests;

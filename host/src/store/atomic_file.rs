@@ -73,7 +73,7 @@ impl AtomicFile {
     }
 
     /// Names the manifest's own points, which come after those of the files that it lists.
-    pub(super) fn as_manifest(mut self) -> Self {
+    pub(super) fn for_manifest(mut self) -> Self {
         self.write_step = Step::ManifestWrite;
         self.rename_step = Step::ManifestRename;
         self

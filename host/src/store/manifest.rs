@@ -83,7 +83,7 @@ impl Manifest {
         if too_many {
             return Err(too_many_files(path, self.files.len()));
         }
-        let mut file = AtomicFile::create(&path)?.as_manifest();
+        let mut file = AtomicFile::create(&path)?.for_manifest();
         file.put(&strict_json::canonical(&self.to_value()))?;
         file.commit()
     }

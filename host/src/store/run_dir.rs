@@ -118,14 +118,14 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 fn entries(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     let listing = fs::read_dir(folder).and_then(Iterator::collect);
-    listing.map_err(|source| StoreError::read(folder, source))
+    listing.map_err(|source| StoreError::commit(folder, Step::Lock, source, 0))
 }
 
 /// Refuses what is no folder, and a folder that holds something but not our marker.
 fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
     let kind = match fs::metadata(root) {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|source| StoreError::read(root, source))?.file_type(),
+        other => other.map_err(|source| StoreError::commit(root, Step::Lock, source, 0))?.file_type(),
     };
     if !kind.is_dir() {
         return Err(StoreError::NotAFolder { path: root.to_path_buf(), found: kind_name(kind) });

@@ -194,7 +194,7 @@ fn n39_numbers_that_are_not_whole() {
     }
     check_entry(
         r#"{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}"#,
-        "tensor `a`, header byte 47: found -8 as a data offset, expected a whole number without sign, fraction or exponent, below 2^64",
+        "tensor `a`, header byte 48: found -8 as a data offset, expected a whole number without sign, fraction or exponent, below 2^64",
     );
     check_entry(
         r#"{"dtype":"F32","shape":"2","data_offsets":[0,8]}"#,
