@@ -14,6 +14,7 @@ mod error;
 mod linalg;
 mod map;
 mod nn;
+mod onednn;
 mod random;
 mod reduce;
 mod shape;
@@ -25,6 +26,7 @@ pub use error::{Result, TensorError};
 pub use linalg::Svd;
 pub use map::MappedBytes;
 pub use nn::Attention;
+pub use onednn::Epilogue;
 pub use random::NormalStream;
 
 /// A libtorch tensor. `clone` shares the memory.
