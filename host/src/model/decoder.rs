@@ -110,7 +110,7 @@ impl Decoder {
         Plan::new(&self.config, batch, rows, self.dtype(), self.device())
     }
 
-    /// What goes into slot 0: memory of its own, which the slots may use up.
+    /// What goes into slot 0.
     pub(super) fn embed(&self, plan: &Plan) -> Result<Tensor> {
         let tokens = self.embedding.embedding(&plan.ids)?;
         match (&self.position_embedding, &plan.position_rows) {
@@ -129,13 +129,13 @@ impl Decoder {
     ) -> Result<Tensor> {
         for slot in slots {
             let substituted = mask.is_some_and(|m| m.original.get(slot) == Some(&false));
-            x = self.run_slot(slot, x, plan, substituted)?;
+            x = self.run_slot(slot, &x, plan, substituted)?;
         }
         Ok(x)
     }
 
     /// Runs one slot, or its substitute.
-    pub(super) fn run_slot(&self, slot: usize, x: Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
+    pub(super) fn run_slot(&self, slot: usize, x: &Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
         let last = slot + 1 == self.slots.len();
         let module = match (substituted, self.slots.get(slot)) {
             (false, Some(Slot::Layer(layer))) => return Ok(layer.forward(x, plan, last)?),
@@ -143,13 +143,13 @@ impl Decoder {
             _ => self.substitute(slot)?,
         };
         let wanted = plan.wanted.as_ref().filter(|_| last);
-        let shared = |other: usize, x: Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
+        let shared = |other: usize, x: &Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
         match wanted {
-            None => module::forward(module, &x, &shared),
+            None => module::forward(module, x, &shared),
             Some(wanted) if module::is_token_wise(module) => {
                 module::forward(module, &x.index_select(0, &wanted.index)?, &shared)
             }
-            Some(wanted) => Ok(module::forward(module, &x, &shared)?.index_select(0, &wanted.index)?),
+            Some(wanted) => Ok(module::forward(module, x, &shared)?.index_select(0, &wanted.index)?),
         }
     }
 

@@ -125,14 +125,12 @@ impl Mixture<'_> {
             let (replaced, kept): (Vec<usize>, Vec<usize>) =
                 candidates.iter().partition(|&&c| self.is_substituted(c, slot));
             if !replaced.is_empty() && !kept.is_empty() {
-                // A slot may use up its input: one branch gets a copy.
-                let copy = x.deep_copy()?;
-                let y = self.decoder.run_slot(slot, copy, self.plan, true)?;
+                let y = self.decoder.run_slot(slot, &x, self.plan, true)?;
                 self.descend(slot + 1, y, &replaced, losses)?;
-                let y = self.decoder.run_slot(slot, x, self.plan, false)?;
+                let y = self.decoder.run_slot(slot, &x, self.plan, false)?;
                 return self.descend(slot + 1, y, &kept, losses);
             }
-            x = self.decoder.run_slot(slot, x, self.plan, kept.is_empty())?;
+            x = self.decoder.run_slot(slot, &x, self.plan, kept.is_empty())?;
         }
         let loss = self.loss(&x)?;
         for &candidate in candidates {
