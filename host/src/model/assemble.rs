@@ -38,8 +38,8 @@ pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, devi
     let final_norm = assembly.final_norm()?;
     let head = assembly.head()?;
     assembly.check_nothing_left()?;
-    let substitutes = Vec::new();
-    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head })
+    let (substitutes, soft_prompt) = (Vec::new(), None);
+    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head, soft_prompt })
 }
 
 impl Assembly<'_> {

@@ -135,8 +135,12 @@ impl Weights {
         self.shards.get(entry.shard)?.map.bytes().get(entry.start..entry.end)
     }
 
-    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+    /// Every tensor in order of name, with its bytes as they are in the file.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Entry, &[u8])> {
+        self.entries.iter().filter_map(|(name, entry)| {
+            let bytes = self.shards.get(entry.shard)?.map.bytes().get(entry.start..entry.end)?;
+            Some((name.as_str(), entry, bytes))
+        })
     }
 
     /// A tensor that must be there with that shape, in the run's dtype and place.
