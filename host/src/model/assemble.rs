@@ -33,7 +33,7 @@ pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, devi
     let position_embedding = assembly.position_table()?;
     let mut slots = Vec::with_capacity(config.layers);
     for layer in 0..config.layers {
-        slots.push(Slot::Layer(assembly.layer(layer)?));
+        slots.push(Slot::Layer(Box::new(assembly.layer(layer)?)));
     }
     let final_norm = assembly.final_norm()?;
     let head = assembly.head()?;

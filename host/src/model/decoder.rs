@@ -15,7 +15,7 @@ use plugin_api::LayerMask;
 /// A place in the stack.
 #[derive(Clone, Debug)]
 pub enum Slot {
-    Layer(DecoderLayer),
+    Layer(Box<DecoderLayer>),
     Module(ModuleRunner),
 }
 

@@ -78,7 +78,7 @@ impl Decoder {
 
     /// The layers that are left when identity slots are taken out, with their slots.
     pub(super) fn kept_layers(&self) -> Result<Vec<(usize, &DecoderLayer)>> {
-        let mut layers = Vec::with_capacity(self.slots.len());
+        let mut layers: Vec<(usize, &DecoderLayer)> = Vec::with_capacity(self.slots.len());
         for (index, slot) in self.slots.iter().enumerate() {
             match slot {
                 Slot::Layer(layer) => layers.push((index, layer)),

@@ -24,7 +24,7 @@ fn check_gradient(decoder: &Decoder, batch: &PackedBatch, leaf: &Tensor, rebuild
     let at = |h: f64| loss(&rebuild(leaf.add(&direction.mul_scalar(h).unwrap()).unwrap()), batch);
     let expected = (at(step) - at(-step)) / (2.0 * step);
     assert!(
-        (slope - expected).abs() < 2e-3 * (1.0 + expected.abs()),
+        (slope - expected).abs() < 5e-3 * (1.0 + expected.abs()),
         "{}: {slope} {expected}",
         decoder.config.family.name
     );
