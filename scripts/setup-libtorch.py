@@ -1,37 +1,81 @@
 #!/usr/bin/env python3
-"""Install a CPU-runnable libtorch into ./.libtorch/VERSION (idempotent). Needs python3 with pip."""
-import hashlib, pathlib, shutil, subprocess, sys, tempfile, zipfile
+"""Put a libtorch that runs on the CPU at .libtorch/VERSION (idempotent). Needs python3 with pip.
+
+The CPU half of three pinned wheels is unpacked once into the cache (SCALEOT_CACHE, by default
+~/.cache/scaleot) and .libtorch/VERSION links there, so that a second clone takes no time and no space.
+The relative layout of the wheels is kept: the libraries find each other by it.
+"""
+
+import os
+import pathlib
+import shutil
+import sys
+import zipfile
+
+import wheelhouse
+from wheelhouse import CACHE, SetupError, say
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-REQ = ROOT / "scripts" / "libtorch.requirements.txt"
+REQUIREMENTS = ROOT / "scripts" / "libtorch.requirements.txt"
+AGAIN = "python3 scripts/setup-libtorch.py"
 VERSION = "2.11.0"
-DEST = ROOT / ".libtorch" / VERSION
-STAMP = DEST / "STAMP"
-WANT = {f"torch/lib/{l}" for l in ("libc10.so", "libtorch_cpu.so", "libtorch.so", "libgomp.so.1")} \
-     | {f"nvidia/cu13/lib/{l}" for l in ("libcudart.so.13", "libcupti.so.13")}
-def want(n):
-    return n in WANT or n.startswith("torch/include/") or (".dist-info/" in n and ("licenses/" in n or n.endswith("METADATA")))
-def main():
-    stamp = hashlib.sha256(REQ.read_bytes() + pathlib.Path(__file__).read_bytes()).hexdigest()
-    if STAMP.exists() and STAMP.read_text().strip() == stamp:
-        print(f"libtorch {VERSION} already there"); return 0
-    DEST.parent.mkdir(exist_ok=True)
-    tmp = pathlib.Path(tempfile.mkdtemp(prefix=".libtorch-", dir=DEST.parent))
+LINK = ROOT / ".libtorch" / VERSION
+LIBRARIES = {f"torch/lib/{name}" for name in ("libc10.so", "libtorch_cpu.so", "libtorch.so", "libgomp.so.1")} | {
+    f"nvidia/cu13/lib/{name}" for name in ("libcudart.so.13", "libcupti.so.13")
+}
+LAYOUT = b"1"  # raise it when what is unpacked changes
+WHEEL_OPTIONS = ["--python-version", "3.12", "--implementation", "cp"]
+for tag in ("manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux2014_x86_64"):
+    WHEEL_OPTIONS += ["--platform", tag]
+
+
+def wanted(name):
+    is_licence = ".dist-info/" in name and ("licenses/" in name or name.endswith("METADATA"))
+    return name in LIBRARIES or name.startswith("torch/include/") or is_licence
+
+
+def is_complete(folder, stamp):
     try:
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--no-cache-dir",
-            "--only-binary=:all:", "--python-version", "3.12", "--implementation", "cp",
-            "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux2014_x86_64",
-            "-d", str(tmp / "whl"), "-r", str(REQ)], check=True)
+        return (folder / "STAMP").read_text().strip() == stamp and all((folder / name).exists() for name in LIBRARIES)
+    except OSError:
+        return False
+
+
+def unpack(place, stamp):
+    wheelhouse.need_room(CACHE, 1200)
+    wheels = wheelhouse.fetch(REQUIREMENTS, AGAIN, WHEEL_OPTIONS)
+    with wheelhouse.scratch(place.parent) as tmp:
         out = tmp / "out"
-        for whl in sorted((tmp / "whl").glob("*.whl")):
-            with zipfile.ZipFile(whl) as z:
-                for n in z.namelist():
-                    if want(n): z.extract(n, out)
-            whl.unlink()
-        (out / "torch" / "build-version").write_text(VERSION + "\n")   # makes torch-sys check the version
+        for wheel in wheels:
+            say(f"{wheel.name.split('-cp')[0].split('-py3')[0]}: unpacking")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(out, [name for name in archive.namelist() if wanted(name)])
+        (out / "torch" / "build-version").write_text(VERSION + "\n")  # makes torch-sys check the version
         (out / "STAMP").write_text(stamp + "\n")
-        if DEST.exists(): shutil.rmtree(DEST)
-        out.rename(DEST)
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
-    print(f"libtorch {VERSION} installed"); return 0
-sys.exit(main())
+        if not is_complete(out, stamp):
+            raise SetupError("the wheels do not hold the libraries that they should", wheelhouse.EXIT_REFUSED)
+        wheelhouse.put(out, place)
+
+
+def main():
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        raise SetupError(f"libtorch is pinned for Linux on x86-64, this is {sys.platform} on {os.uname().machine}; set LIBTORCH to a libtorch {VERSION} of your own.")
+    stamp = wheelhouse.digest(REQUIREMENTS, LAYOUT)
+    if is_complete(LINK, stamp):
+        print(f"libtorch {VERSION} is in place")
+        return 0
+    place = CACHE / "libtorch" / f"{VERSION}-{stamp[:12]}"
+    with wheelhouse.locked(place.parent):
+        if not is_complete(place, stamp):
+            unpack(place, stamp)
+    with wheelhouse.locked(LINK.parent), wheelhouse.scratch(LINK.parent) as tmp:
+        (tmp / "link").symlink_to(place, target_is_directory=True)
+        if LINK.is_dir() and not LINK.is_symlink():
+            LINK.rename(tmp / "old")
+        (tmp / "link").replace(LINK)
+        shutil.rmtree(tmp / "old", ignore_errors=True)
+    say(f"libtorch {VERSION} is in place")
+    return 0
+
+
+wheelhouse.run(main)

@@ -33,11 +33,6 @@ pub enum AdapterPart {
     },
     /// The layer's existing biases (BitFit).
     BiasOnly,
-    /// Trained vectors before the first token, `[tokens, hidden]`; only in the first adapter layer.
-    SoftPrompt {
-        /// How many.
-        tokens: usize,
-    },
 }
 
 /// What trains in one adapter layer. The host makes the tensors, seeds them, and runs them.

@@ -58,34 +58,29 @@ impl Host<'_> {
         Ok(view_slice(view.shape, view.ndim).iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect())
     }
 
-    /// The values of an fp32 tensor on the CPU, read in place when they lie in order, else gathered; row by row.
+    /// The values of a tensor as fp32, row by row.
     ///
     /// # Errors
-    /// `Host` when the tensor is not fp32 or not on the CPU.
+    /// As [`view_f32`](Self::view_f32).
     pub fn to_f32(&mut self, a: &Tensor) -> Result<Vec<f32>, PluginError> {
         self.view_f32(a, <[f32]>::to_vec)
     }
 
-    /// Lends the values of a contiguous fp32 tensor on the CPU without a copy.
+    /// Lends the values of a tensor as fp32, row by row: in place when they lie so on the CPU, else from one copy.
     ///
     /// # Errors
-    /// `Host` when the tensor is not fp32 or not on the CPU.
+    /// `Host` for a tensor of another host, or when the host cannot bring the values to the CPU as fp32.
     pub fn view_f32<R>(&mut self, a: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<R, PluginError> {
         let view = self.services.tensor_view(a.handle())?;
-        if view.device_type != 1 || view.dtype_code != 2 || view.dtype_bits != 32 {
-            return Err(PluginError::host("only fp32 tensors on the CPU can be read in place"));
+        if is_readable(&view) {
+            return Ok(read(view_values(&view)));
         }
-        if !is_contiguous(&view) {
-            let ordered = self.one(TensorOp::Copy, &[a], OpArguments::default())?;
-            return self.view_f32(&ordered, read);
+        let ordered = self.one(TensorOp::Copy, &[a], OpArguments::default())?;
+        let view = self.services.tensor_view(ordered.handle())?;
+        if !is_readable(&view) {
+            return Err(PluginError::host("the host's copy of a tensor is not fp32 in order on the CPU"));
         }
-        let count: i64 = view_slice(view.shape, view.ndim).iter().product();
-        let first = view.data.wrapping_byte_add(usize::try_from(view.byte_offset).unwrap_or(0)).cast::<f32>();
-        if count == 0 || first.is_null() {
-            return Ok(read(&[]));
-        }
-        // SAFETY: the host promises `count` fp32 values in order at `first`, unchanged until this call returns.
-        Ok(read(unsafe { std::slice::from_raw_parts(first, usize::try_from(count).unwrap_or(0)) }))
+        Ok(read(view_values(&view)))
     }
 
     /// `a + b`, with broadcasting.
@@ -274,12 +269,29 @@ fn view_slice<'a>(first: *const i64, ndim: i32) -> &'a [i64] {
     }
 }
 
-fn is_contiguous(view: &DlTensor) -> bool {
+/// The values of a view that [`is_readable`].
+fn view_values(view: &DlTensor) -> &[f32] {
+    let count: i64 = view_slice(view.shape, view.ndim).iter().product();
+    let first = view.data.wrapping_byte_add(usize::try_from(view.byte_offset).unwrap_or(0)).cast::<f32>();
+    if count <= 0 || first.is_null() {
+        return &[];
+    }
+    // SAFETY: the host promises `count` fp32 values in order at `first`, unchanged until this call returns.
+    unsafe { std::slice::from_raw_parts(first, usize::try_from(count).unwrap_or(0)) }
+}
+
+/// Whether the values are fp32, on the CPU, row by row without gaps.
+fn is_readable(view: &DlTensor) -> bool {
+    if view.device_type != 1 || view.dtype_code != 2 || view.dtype_bits != 32 {
+        return false;
+    }
+    let sizes = view_slice(view.shape, view.ndim);
     let mut expected = 1;
-    let dims = view_slice(view.shape, view.ndim).iter().zip(view_slice(view.strides, view.ndim));
-    dims.rev().all(|(&size, &stride)| {
-        let fits = size == 1 || stride == expected;
-        expected *= size;
-        fits
-    })
+    let dims = sizes.iter().zip(view_slice(view.strides, view.ndim));
+    sizes.contains(&0)
+        || dims.rev().all(|(&size, &stride)| {
+            let fits = size == 1 || stride == expected;
+            expected *= size;
+            fits
+        })
 }

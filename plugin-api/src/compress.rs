@@ -103,17 +103,21 @@ pub struct CompressionReport {
 /// Compresses the weights of one kept layer.
 ///
 /// ```
-/// use plugin_api::{conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, PluginError, WeightForm, WeightRole};
+/// use plugin_api::{
+///     conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
+/// };
 ///
-/// /// Halves every query projection.
+/// /// Halves every query projection: the rank stays, a quarter of the energy is gone.
 /// struct Halve;
 /// impl Compressor for Halve {
 ///     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-///         if let Some(q) = layer.get(WeightRole::AttentionQ) {
-///             let weight = host.scale(q, 0.5)?;
-///             layer.set(WeightRole::AttentionQ, WeightForm::Dense { weight })?;
-///         }
-///         Ok(CompressionReport::default())
+///         let role = WeightRole::AttentionQ;
+///         let Some(q) = layer.get(role) else { return Ok(CompressionReport::default()) };
+///         let rank = host.shape(q)?.into_iter().min().unwrap_or(0);
+///         let weight = host.scale(q, 0.5)?;
+///         layer.set(role, WeightForm::Dense { weight })?;
+///         let matrix = MatrixReport { role, rank, full_rank: rank, residual_energy: 0.25 };
+///         Ok(CompressionReport { matrices: vec![matrix] })
 ///     }
 /// }
 /// let mut fake = FakeHost::toy(4, 8);

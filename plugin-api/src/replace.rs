@@ -36,7 +36,7 @@ pub trait LayerReplacer {
     /// Which layers are replaced. Default: the least important ones that are no adapters; ties go to the shallower layer.
     ///
     /// # Errors
-    /// `Failed` when more layers are asked for than there are.
+    /// `Failed` when more layers are asked for than there are, or when there is not one score per layer.
     fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
         let middle = ask.middle();
         if ask.replace_count > middle.len() {
@@ -45,6 +45,10 @@ pub trait LayerReplacer {
                 ask.replace_count,
                 middle.len()
             )));
+        }
+        if scores.scores.len() != ask.n_layers {
+            let (found, expected) = (scores.scores.len(), ask.n_layers);
+            return Err(PluginError::failed(format!("{found} importance scores were given for {expected} layers")));
         }
         let order = scores.ascending().into_iter().filter(|index| middle.contains(index));
         let replaced: Vec<usize> = order.take(ask.replace_count).collect();

@@ -67,11 +67,11 @@ tensor_ops! {
     RandomUniform = 18,
     /// Zeros of sizes `ints`.
     Zeros = 19,
-    /// An independent copy.
+    /// An independent copy as fp32 on the CPU, row by row: what can be read in place.
     Copy = 20,
 }
 
-/// What carries a plugin's questions. Authors use [`Host`].
+/// What carries a plugin's questions. Authors use [`crate::Host`].
 pub trait HostServices {
     /// Runs an operation; the handles of its results go to the front of `outputs`.
     ///

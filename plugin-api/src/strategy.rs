@@ -2,7 +2,7 @@
 
 use crate::adapter::{Adapter, AdapterModule, Tuner};
 use crate::compress::{CompressionReport, Compressor, LayerWeights, WeightForm};
-use crate::error::PluginError;
+use crate::error::{ErrorCode, PluginError};
 use crate::host::Host;
 use crate::importance::{ImportanceEstimator, ImportanceScores};
 use crate::module::Substitute;
@@ -121,7 +121,18 @@ pub struct StrategyEntry {
 }
 
 fn build<S: Strategy>(options: &[u8]) -> Result<S, PluginError> {
-    S::new(serde_json::from_slice(options).map_err(|error| PluginError::options(error.to_string()))?)
+    let mut reader = serde_json::Deserializer::from_slice(options);
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| unreadable_option(&error))?;
+    reader.end().map_err(|error| PluginError::options(error.to_string()))?;
+    S::new(parsed)
+}
+
+/// Names the option: `serde_json` alone tells a column of text that no person wrote.
+fn unreadable_option(error: &serde_path_to_error::Error<serde_json::Error>) -> PluginError {
+    let text = error.inner().to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let path = error.path().to_string();
+    PluginError::options(if path == "." { reason.into() } else { format!("{path}: {reason}") })
 }
 
 macro_rules! entry {
@@ -228,10 +239,11 @@ pub struct CompressAnswer {
     pub report: CompressionReport,
 }
 
-/// Runs one method of a strategy: JSON in, JSON out.
+/// Runs one method of a strategy: JSON in, JSON out; the state of `Save` and `Restore` is bytes of the strategy's own.
 ///
 /// # Errors
-/// What the strategy returned; `Unsupported` when the strategy is of another kind.
+/// What the strategy returned; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
+/// finite, because JSON would carry it as `null`.
 pub fn reply(
     strategy: &mut AnyStrategy,
     method: Method,
@@ -239,7 +251,13 @@ pub fn reply(
     services: &mut dyn HostServices,
 ) -> Result<Vec<u8>, PluginError> {
     match (strategy, method) {
-        (AnyStrategy::Importance(s), Method::Estimate) => json(&s.estimate(&mut Host::new(services))?),
+        (AnyStrategy::Importance(s), Method::Estimate) => {
+            let scores = s.estimate(&mut Host::new(services))?;
+            for (layer, &score) in scores.scores.iter().enumerate() {
+                finite(f64::from(score), || format!("the importance score of layer {layer}"))?;
+            }
+            json(&scores)
+        }
         (AnyStrategy::Replace(s), Method::Substitute) => {
             let layer: LayerOutline = serde_json::from_slice(request)?;
             let substitute = s.substitute(&layer, &mut Host::new(services))?;
@@ -255,7 +273,11 @@ pub fn reply(
             let module: AdapterModule = s.attach(&serde_json::from_slice(request)?)?;
             json(&module)
         }
-        (AnyStrategy::Adapter(s), Method::Step) => json(&s.step(&mut Tuner::new(&mut Host::new(services)))?),
+        (AnyStrategy::Adapter(s), Method::Step) => {
+            let report = s.step(&mut Tuner::new(&mut Host::new(services)))?;
+            finite(report.loss, || "the loss of a tuning step".into())?;
+            json(&report)
+        }
         (strategy, Method::Save) => strategy.save(),
         (strategy, Method::Restore) => strategy.restore(request).map(|()| Vec::new()),
         (_, method) => Err(PluginError::unsupported(format!("{method:?} was asked of a strategy of another kind"))),
@@ -286,6 +308,13 @@ fn json<T: Serialize>(answer: &T) -> Result<Vec<u8>, PluginError> {
     Ok(serde_json::to_vec(answer)?)
 }
 
+fn finite(number: f64, what: impl FnOnce() -> String) -> Result<(), PluginError> {
+    if number.is_finite() {
+        return Ok(());
+    }
+    Err(PluginError::new(ErrorCode::Numeric, format!("{} is {number}", what())))
+}
+
 fn substitute_handles(substitute: Substitute) -> Substitute<Handle> {
     let Substitute { module, trainable } = substitute;
     let module = module.try_map::<_, std::convert::Infallible>(&mut |tensor| Ok(tensor.into_handle()));
@@ -302,6 +331,9 @@ fn compress(
     let weights = weights.into_iter().map(|(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&releaser))));
     let mut layer = LayerWeights::new(outline, weights.collect());
     let report = strategy.compress(&mut layer, &mut Host::new(services))?;
+    for matrix in &report.matrices {
+        finite(matrix.residual_energy, || format!("the residual energy of {}", matrix.role))?;
+    }
     let changed = layer.into_changed().into_iter().map(|(role, form)| (role, form_handles(form))).collect();
     json(&CompressAnswer { changed, report })
 }

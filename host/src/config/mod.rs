@@ -1,1 +1,34 @@
-//! config
+//! The run config: one TOML file that serves every verb of both parties.
+//!
+//! Rule: text → checked source → overlaid on `configs/reference.toml` (the only place that knows a default) → checked
+//! against the JSON Schema of [`RunConfig`] → [`RunConfig`], whose fields cannot be wrong. Plugin options pass the same
+//! schema check with the plugin's own schema, so an option fails like any other key: file, line, key, found, expected.
+
+pub mod check;
+pub mod choices;
+pub mod error;
+pub mod expect;
+pub mod layers;
+pub mod load;
+pub mod numbers;
+pub mod overlay;
+pub mod paths;
+pub mod place;
+pub mod sections;
+pub mod show;
+pub mod source;
+pub mod strategy;
+
+pub use check::check_options;
+pub use choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyKind, StrategyName};
+pub use error::ConfigError;
+pub use layers::LayerBudget;
+pub use load::NEWEST_VERSION;
+pub use numbers::{Momentum, NonNegative, Positive, Ratio};
+pub use paths::PathNeed;
+pub use place::{KeyPath, Place, Places};
+pub use sections::{
+    AdapterSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection, PluginsSection,
+    ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,
+};
+pub use strategy::KnownStrategy;

@@ -38,8 +38,8 @@ pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, devi
     let final_norm = assembly.final_norm()?;
     let head = assembly.head()?;
     assembly.check_nothing_left()?;
-    let (substitutes, soft_prompt) = (Vec::new(), None);
-    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head, soft_prompt })
+    let substitutes = Vec::new();
+    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head })
 }
 
 impl Assembly<'_> {
@@ -52,7 +52,7 @@ impl Assembly<'_> {
     /// A table with a row for every token; a wrong number of rows is a matter of two files.
     fn vocabulary(&mut self, name: String) -> Result<Tensor> {
         let (vocabulary, hidden) = (self.config.vocabulary, self.config.hidden as i64);
-        if let Some(&[rows, width]) = self.weights.shape(&name)
+        if let Some([rows, width]) = self.weights.shape(&name).as_deref().and_then(|s| <[i64; 2]>::try_from(s).ok())
             && width == hidden
             && rows != vocabulary as i64
         {
@@ -175,7 +175,7 @@ impl Assembly<'_> {
             None => Ok(()),
             Some(name) => Err(ModelError::TensorExtra {
                 path: self.weights.file_of(name).to_owned(),
-                tensor: name.escape_debug().take(80).collect(),
+                tensor: name.to_owned(),
                 family: self.config.family.name.clone(),
                 layers,
             }),

@@ -84,33 +84,6 @@ impl PackedBatch {
         rows
     }
 
-    /// The same batch with `prompt` more tokens (id 0, to be overwritten) before every sequence, seen by
-    /// all of it; and where each old row has gone.
-    pub(super) fn with_prompt(&self, prompt: usize) -> (PackedBatch, Vec<usize>) {
-        let mut longer = PackedBatch::new();
-        let mut moved = Vec::with_capacity(self.tokens());
-        for sequence in &self.sequences {
-            let rows = sequence.start..sequence.start + sequence.len;
-            let start = longer.ids.len();
-            longer.ids.extend(std::iter::repeat_n(0, prompt));
-            longer.positions.extend(0..prompt as i64);
-            moved.extend(rows.clone().map(|row| row - sequence.start + start + prompt));
-            longer.ids.extend(self.ids.get(rows.clone()).unwrap_or_default());
-            let positions = self.positions.get(rows).unwrap_or_default();
-            longer.positions.extend(positions.iter().map(|p| p + prompt as i64));
-            let ancestry = match &sequence.ancestry {
-                Ancestry::Causal => Ancestry::Causal,
-                Ancestry::Tree(parents) => {
-                    let chain = (0..prompt).map(|i| i.checked_sub(1));
-                    let rest = parents.iter().map(|p| p.map_or(prompt.checked_sub(1), |p| Some(p + prompt)));
-                    Ancestry::Tree(chain.chain(rest).collect())
-                }
-            };
-            longer.sequences.push(Sequence { start, len: sequence.len + prompt, ancestry });
-        }
-        (longer, moved)
-    }
-
     /// The sequence index that row belongs to, by bisection.
     pub fn sequence_of(&self, row: usize) -> Option<usize> {
         let after = self.sequences.partition_point(|s| s.start <= row);

@@ -5,7 +5,7 @@
 use super::family::Family;
 use super::rope::Rope;
 use crate::tensor::{Epilogue, Result as TensorResult, Tensor};
-use plugin_api::{LayerOutline, ModelOutline, NormKind, WeightOutline, WeightRole};
+use plugin_api::{NormKind, WeightRole};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -118,48 +118,6 @@ impl ModelConfig {
             WeightRole::MlpUp | WeightRole::MlpGate => vec![intermediate, hidden],
             WeightRole::MlpDown => vec![hidden, intermediate],
             WeightRole::NormAttention | WeightRole::NormMlp => vec![hidden],
-        }
-    }
-
-    /// Everything that changes the computation and is not in the shapes, as text: part of a fingerprint.
-    pub fn computation(&self) -> String {
-        format!(
-            "{} heads {}/{} x {} epsilon {:e} {:?} {:?} parallel {} tied {}\n",
-            self.family.name,
-            self.heads,
-            self.key_value_heads,
-            self.head_dim,
-            self.norm_epsilon,
-            self.activation,
-            self.positions,
-            self.parallel_residual,
-            self.tied,
-        )
-    }
-
-    /// The model as a plugin may know it.
-    pub fn outline(&self) -> ModelOutline {
-        let layer = |index| LayerOutline {
-            index,
-            hidden_size: self.hidden,
-            weights: WeightRole::ALL
-                .into_iter()
-                .filter(|&role| role != WeightRole::MlpGate || self.family.is_gated())
-                .map(|role| WeightOutline {
-                    role,
-                    shape: self.shape(role).iter().map(|&size| size as usize).collect(),
-                    bias: self.has_bias(role),
-                })
-                .collect(),
-        };
-        ModelOutline {
-            family: self.family.name.clone(),
-            hidden_size: self.hidden,
-            intermediate_size: self.intermediate,
-            n_heads: self.heads,
-            n_kv_heads: self.key_value_heads,
-            vocab_size: self.vocabulary,
-            layers: (0..self.layers).map(layer).collect(),
         }
     }
 

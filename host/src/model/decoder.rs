@@ -33,8 +33,6 @@ pub struct Decoder {
     pub final_norm: Norm,
     /// `[vocabulary, hidden]`; `None`: the embedding.
     pub head: Option<Tensor>,
-    /// Vectors before the first token of every sequence, `[prompt, hidden]`.
-    pub soft_prompt: Option<Tensor>,
 }
 
 impl Slot {

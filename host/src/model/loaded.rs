@@ -1,7 +1,4 @@
-//! A whole model, as its owner has it: the decoder, and a fingerprint of what it was made from.
-//!
-//! Fingerprint: SHA-256 over the numbers of the config that change the computation, then over every
-//! tensor in order of name: name, dtype, shape, bytes. File layout and sharding do not enter.
+//! A whole model, as its owner has it: the decoder, and the mapped files that it stands on.
 
 use super::assemble;
 use super::config::ModelConfig;
@@ -11,7 +8,6 @@ use super::inspect;
 use super::names::Names;
 use super::weights::Weights;
 use crate::tensor::{Device, Dtype};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// A model loaded from a Hugging Face folder.
@@ -34,16 +30,5 @@ impl Model {
     /// The mapped files.
     pub fn weights(&self) -> &Weights {
         &self.weights
-    }
-
-    /// What identifies the model: 64 hexadecimal digits. Reads every weight.
-    pub fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        digest.update(self.decoder.config.computation());
-        for (name, entry, bytes) in self.weights.all() {
-            digest.update(format!("{name:?} {} {:?} {}\n", entry.dtype_name, entry.shape, bytes.len()));
-            digest.update(bytes);
-        }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -6,7 +6,7 @@
 
 mod assemble;
 mod attention;
-mod batch;
+pub mod batch;
 mod config;
 mod config_read;
 mod decoder;
@@ -43,7 +43,7 @@ pub use projection::{Bottleneck, LowRankDelta, Projection, WeightForm};
 pub use rope::{Rope, RopeScaling};
 pub use states::{Ask, States};
 pub use weights::Weights;
-pub use write::{WriteBody, write_hf_folder};
+pub use write::write_hf_folder;
 
 #[cfg(test)]
 mod tests;

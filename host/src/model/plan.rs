@@ -39,15 +39,6 @@ pub(super) struct Plan {
     pub segments: Vec<Segment>,
     /// `None`: all rows.
     pub wanted: Option<Wanted>,
-    pub prompt: Option<PromptPlaces>,
-}
-
-/// Where the vectors of a soft prompt go, and where the tokens are.
-pub(super) struct PromptPlaces {
-    /// For each row its place in tokens followed by prompt vectors.
-    pub sources: Tensor,
-    /// The rows of the tokens.
-    pub tokens: Tensor,
 }
 
 impl Plan {
@@ -81,34 +72,7 @@ impl Plan {
             let rope = rope.as_ref().map(|r| r.select(&index)).transpose()?;
             Some(Wanted { index, rope, segments: place.wanted_segments(batch, rows)? })
         };
-        Ok(Plan { ids: indices(&batch.ids)?, position_rows, rope, segments, wanted, prompt: None })
-    }
-
-    /// `moved`: the rows of the tokens; all others take the prompt's vectors in turn.
-    pub fn with_prompt(mut self, moved: &[usize], prompt: usize, device: Device) -> Result<Plan> {
-        let rows = self.ids.numel();
-        let mut sources = Vec::with_capacity(rows);
-        let mut tokens = moved.iter().peekable();
-        let mut vector = 0;
-        for row in 0..rows {
-            if tokens.next_if_eq(&&row).is_some() {
-                sources.push(row);
-            } else {
-                sources.push(rows + vector % prompt);
-                vector += 1;
-            }
-        }
-        let place = |rows: &[usize]| -> Result<Tensor> { Ok(Tensor::from_indices(rows)?.to_device(device)?) };
-        self.prompt = Some(PromptPlaces { sources: place(&sources)?, tokens: place(moved)? });
-        Ok(self)
-    }
-
-    /// The rows of the tokens alone.
-    pub fn without_prompt(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.prompt {
-            Some(places) => Ok(x.index_select(0, &places.tokens)?),
-            None => Ok(x.clone()),
-        }
+        Ok(Plan { ids: indices(&batch.ids)?, position_rows, rope, segments, wanted })
     }
 }
 

@@ -7,7 +7,7 @@ use super::batch::PackedBatch;
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::plan::Plan;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, no_grad};
 use plugin_api::LayerMask;
 
 /// What is wanted of a forward pass.
@@ -49,7 +49,7 @@ impl Decoder {
         let mut x = self.embed(&plan)?;
         for slot in 0..self.slots.len() {
             if ask.boundaries.contains(&slot) {
-                boundaries.push(plan.without_prompt(&x)?);
+                boundaries.push(x.clone());
             }
             let substituted = ask.mask.is_some_and(|m| m.original.get(slot) == Some(&false));
             x = self.run_slot(slot, &x, &plan, substituted)?;
@@ -59,6 +59,13 @@ impl Decoder {
         }
         let hidden = pick_rows(&self.final_norm.forward(&x)?, rows, ask.rows)?;
         Ok(States { hidden, boundaries })
+    }
+
+    /// All boundaries, of all tokens; records nothing for gradients.
+    pub fn layer_states(&self, batch: &PackedBatch) -> Result<Vec<Tensor>> {
+        let _guard = no_grad();
+        let boundaries: Vec<usize> = (0..=self.slots.len()).collect();
+        Ok(self.states(batch, Ask { rows: &[0], mask: None, boundaries: &boundaries })?.boundaries)
     }
 
     fn check_boundaries(&self, boundaries: &[usize]) -> Result<()> {
@@ -75,20 +82,12 @@ impl Decoder {
 
     /// `rows` sorted and distinct.
     pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Plan> {
-        let place = (self.dtype(), self.device());
-        let Some(prompt) = &self.soft_prompt else { return Plan::new(&self.config, batch, rows, place) };
-        let prompt = prompt.size(0)? as usize;
-        let (longer, moved) = batch.with_prompt(prompt);
-        let rows = rows.iter().filter_map(|&row| moved.get(row).copied()).collect::<Vec<_>>();
-        Plan::new(&self.config, &longer, &rows, place)?.with_prompt(&moved, prompt, self.device())
+        Plan::new(&self.config, batch, rows, (self.dtype(), self.device()))
     }
 
     /// What goes into slot 0.
     pub(super) fn embed(&self, plan: &Plan) -> Result<Tensor> {
-        let mut x = self.embedding.embedding(&plan.ids)?;
-        if let (Some(prompt), Some(places)) = (&self.soft_prompt, &plan.prompt) {
-            x = Tensor::cat(&[x, prompt.clone()], 0)?.index_select(0, &places.sources)?;
-        }
+        let x = self.embedding.embedding(&plan.ids)?;
         match (&self.position_embedding, &plan.position_rows) {
             (Some(table), Some(rows)) => Ok(x.add(&table.embedding(rows)?)?),
             _ => Ok(x),

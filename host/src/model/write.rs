@@ -1,39 +1,36 @@
 //! A decoder → a Hugging Face folder: `config.json` and safetensors, read by Transformers and by us.
 //!
-//! One tensor at a time is made contiguous and handed to the writer; weights that are still mapped go
-//! from file to file. A safetensors file is `u64` header length, JSON header, data.
+//! One tensor at a time is put together and streamed; weights that are still mapped go from file to file.
 
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::parts::NamedPart;
-use crate::tensor::Device;
+use crate::store::{self, AtomicFile, FileRecord, TensorSource, write_safetensors_file};
+use crate::tensor::{Device, Dtype};
 use serde_json::{Map, Value, json};
-use std::io::Write;
+use std::io;
+use std::path::Path;
 
-/// Writes the body of one file into a sink.
-pub type WriteBody<'a> = dyn FnMut(&mut dyn Write) -> Result<()> + 'a;
-
-/// Writes the folder file by file. `file` makes the file of that name, lets the body fill it, and
-/// commits it. With `shard_bytes`, weights are split into files of at most that much data.
-pub fn write_hf_folder<E: From<ModelError>>(
-    decoder: &Decoder,
-    shard_bytes: Option<u64>,
-    mut file: impl FnMut(&str, &mut WriteBody<'_>) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
+/// Writes the folder's files, each visible whole or not at all. With `shard_bytes`, weights are split
+/// into files of at most that much data, with an index.
+pub fn write_hf_folder(decoder: &Decoder, folder: &Path, shard_bytes: Option<u64>) -> Result<Vec<FileRecord>> {
     let parts = decoder.named_parts()?;
     let shards = shards(&parts, shard_bytes.unwrap_or(u64::MAX));
-    let config = Value::Object(config_json(decoder)?);
-    file("config.json", &mut |sink| write_json(sink, &config))?;
-    if let [only] = shards.as_slice() {
-        return file("model.safetensors", &mut |sink| write_safetensors(sink, only));
-    }
+    let mut written = vec![write_json(&folder.join("config.json"), &Value::Object(config_json(decoder)?))?];
     let count = shards.len();
-    let name = |number: usize| format!("model-{:05}-of-{count:05}.safetensors", number + 1);
+    let name = |number: usize| match count {
+        1 => "model.safetensors".to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+    };
     for (number, shard) in shards.iter().enumerate() {
-        file(&name(number), &mut |sink| write_safetensors(sink, shard))?;
+        let sources = shard.iter().map(|part| source(part)).collect::<Result<Vec<_>>>()?;
+        written.push(write_safetensors_file(&folder.join(name(number)), &sources)?);
     }
-    let index = index_json(&shards, name);
-    file("model.safetensors.index.json", &mut |sink| write_json(sink, &index))
+    if count > 1 {
+        let index = index_json(&shards, name);
+        written.push(write_json(&folder.join("model.safetensors.index.json"), &index)?);
+    }
+    Ok(written)
 }
 
 fn bytes_of(part: &NamedPart<'_>) -> u64 {
@@ -83,33 +80,35 @@ fn config_json(decoder: &Decoder) -> Result<Map<String, Value>> {
     Ok(raw)
 }
 
-fn write_json(sink: &mut dyn Write, value: &Value) -> Result<()> {
-    let failed = |source| ModelError::Write { source };
-    serde_json::to_writer_pretty(&mut *sink, value).map_err(|e| failed(e.into()))?;
-    sink.write_all(b"\n").map_err(failed)
+fn write_json(path: &Path, value: &Value) -> Result<FileRecord> {
+    let mut file = AtomicFile::create(path)?;
+    file.put(format!("{value:#}\n").as_bytes())?;
+    Ok(file.commit()?)
 }
 
-fn write_safetensors(sink: &mut dyn Write, parts: &[&NamedPart<'_>]) -> Result<()> {
-    let failed = |source| ModelError::Write { source };
-    let mut header = Map::new();
-    header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
-    let mut start = 0u64;
-    for part in parts {
-        let end = start + bytes_of(part);
-        let entry = json!({
-            "dtype": part.dtype.safetensors_name(), "shape": part.shape, "data_offsets": [start, end],
-        });
-        header.insert(part.name.clone(), entry);
-        start = end;
+/// The tensor as the store writes it: its data is made when its turn comes.
+fn source<'p>(part: &'p NamedPart<'_>) -> Result<TensorSource<'p>> {
+    let dtype = match part.dtype {
+        Dtype::F32 => store::Dtype::F32,
+        Dtype::F16 => store::Dtype::F16,
+        Dtype::BF16 => store::Dtype::Bf16,
+        _ => return Err(unwritable(part)),
+    };
+    let shape = part.shape.iter().map(|&size| size as u64).collect();
+    let data = move || -> Result<_> {
+        Ok(part.tensor()?.detach()?.to_device(Device::Cpu)?.to_dtype(part.dtype)?.contiguous()?)
+    };
+    let write = move |out: &mut dyn io::Write| {
+        let tensor = data().map_err(io::Error::other)?;
+        out.write_all(tensor.as_bytes().map_err(io::Error::other)?)
+    };
+    Ok(TensorSource { name: part.name.clone(), dtype, shape, write: Box::new(write) })
+}
+
+fn unwritable(part: &NamedPart<'_>) -> ModelError {
+    ModelError::Batch {
+        what: format!("dtype of `{}`", part.name),
+        found: format!("{:?}", part.dtype),
+        expected: "F32, F16 or BF16".to_owned(),
     }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    // Data begins at a multiple of 8, so that every dtype is aligned in a mapped file.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    sink.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
-    sink.write_all(&header).map_err(failed)?;
-    for part in parts {
-        let tensor = part.tensor()?.detach()?.to_device(Device::Cpu)?.to_dtype(part.dtype)?.contiguous()?;
-        sink.write_all(tensor.as_bytes()?).map_err(failed)?;
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod algebra;
 mod autograd;
 mod create;
 mod device;
+mod dlpack;
 mod dtype;
 mod error;
 mod linalg;

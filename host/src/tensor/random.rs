@@ -37,13 +37,27 @@ impl NormalStream {
 
     /// A CPU tensor of normal values with mean 0 and that deviation.
     pub fn tensor(&mut self, shape: &[i64], deviation: f32) -> Result<Tensor> {
-        let numel = shape
-            .iter()
-            .try_fold(1usize, |n, &d| usize::try_from(d).ok().and_then(|d| n.checked_mul(d)))
-            .ok_or_else(|| TensorError::Length { op: "normal", found: 0, shape: shape.to_vec() })?;
-        let values: Vec<f32> = (0..numel).map(|_| self.sample() * deviation).collect();
+        let values: Vec<f32> = (0..numel(shape)?).map(|_| self.sample() * deviation).collect();
         Tensor::from_f32(&values, shape)
     }
+
+    /// A CPU tensor of values spread evenly over `[-bound, bound)`.
+    pub fn uniform_tensor(&mut self, shape: &[i64], bound: f32) -> Result<Tensor> {
+        let mut draw = || {
+            let unit = f64::from(self.rng.next_u32()) / 4_294_967_296.0;
+            ((2.0 * unit - 1.0) * f64::from(bound)) as f32
+        };
+        let values: Vec<f32> = (0..numel(shape)?).map(|_| draw()).collect();
+        Tensor::from_f32(&values, shape)
+    }
+}
+
+/// The product of the sizes.
+fn numel(shape: &[i64]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |n, &d| usize::try_from(d).ok().and_then(|d| n.checked_mul(d)))
+        .ok_or_else(|| TensorError::Length { op: "random", found: 0, shape: shape.to_vec() })
 }
 
 #[cfg(test)]

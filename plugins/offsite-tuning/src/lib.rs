@@ -24,3 +24,11 @@ plugin_api::export_plugin! {
         "outer-layers": adapter OuterLayers, "Every weight of the adapter layers trains.";
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn conforms() {
+        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+    }
+}

@@ -14,3 +14,11 @@ plugin_api::export_plugin! {
         "selective-rank": compress SelectiveRank, "Truncated SVD of the attention weights (section 3.4).";
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn conforms() {
+        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+    }
+}

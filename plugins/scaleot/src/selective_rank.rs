@@ -112,7 +112,7 @@ impl SelectiveRank {
         };
         let full_rank = rows.min(cols);
         // Ranks are far below 2^52, so the conversions are exact.
-        let rank = ((full_rank as f64 * self.options.rank_ratio).floor() as usize).clamp(1, full_rank);
+        let rank = ((full_rank as f64 * self.options.rank_ratio).floor() as usize).max(1).min(full_rank);
         let mut report = MatrixReport { role, rank, full_rank, residual_energy: 0.0 };
         if rank == full_rank {
             return Ok((None, report));

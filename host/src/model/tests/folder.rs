@@ -214,8 +214,8 @@ fn tensors_that_do_not_fit() {
     );
     check(
         "llama",
-        edit(|t| drop(t.insert("model.extra\u{202e}".into(), ("F32".into(), vec![1], vec![0; 4])))),
-        "DIR/model.safetensors: tensor `model.extra\\u{202e}` is not part of a llama model with 2 layers; is config.json of another model?",
+        edit(|t| drop(t.insert("model.extra".into(), ("F32".into(), vec![1], vec![0; 4])))),
+        "DIR/model.safetensors: tensor `model.extra` is not part of a llama model with 2 layers; is config.json of another model?",
     );
     check(
         "llama",
@@ -256,7 +256,7 @@ fn a_tied_head_that_is_the_same_is_taken() {
 
 #[test]
 fn values_that_are_no_weights() {
-    for (value, found) in [(f32::NAN, "NaN"), (f32::INFINITY, "infinite"), (f32::NEG_INFINITY, "minus infinite")] {
+    for (value, found) in [(f32::NAN, "NaN"), (f32::INFINITY, "infinity"), (f32::NEG_INFINITY, "infinity")] {
         check(
             "llama",
             |folder| {
@@ -390,6 +390,8 @@ fn a_truncated_weight_file() {
     fs::copy(from.join("config.json"), folder.path().join("config.json")).unwrap();
     let whole = fs::read(weights(&from)).unwrap();
     fs::write(weights(folder.path()), &whole[..5_000]).unwrap();
-    let error = Model::load(folder.path(), Device::Cpu, Dtype::F32).err().unwrap().to_string();
-    assert!(error.contains("model.safetensors: not a safetensors file: "), "{error}");
+    check_folder(
+        folder.path(),
+        "DIR/model.safetensors: tensor `model.embed_tokens.weight`, header byte 32: found the range 0..16384, expected its end at most at 2976, the end of the data",
+    );
 }

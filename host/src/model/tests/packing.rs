@@ -75,26 +75,6 @@ fn a_tree_equals_its_branches_alone() {
 }
 
 #[test]
-fn a_soft_prompt_of_token_vectors_equals_those_tokens() {
-    for family in FAMILIES {
-        let (model, ids) = golden_model(family);
-        let plain = &model.decoder;
-        let prompt = &ids[0][..2];
-        let mut prompted = plain.clone();
-        let index = crate::tensor::Tensor::from_i64(prompt, &[2]).unwrap();
-        prompted.soft_prompt = Some(plain.embedding.index_select(0, &index).unwrap());
-        let mut batch = PackedBatch::causal([&ids[1][..4]]);
-        batch.push_tree(&ids[1][..3], &[&ids[1][3..5], &ids[1][7..9]]);
-        let rows = [1, 3, 8, 10];
-        let found = logits(&prompted, &batch, &rows);
-        let mut longer = PackedBatch::causal([[prompt, &ids[1][..4]].concat().as_slice()]);
-        longer.push_tree(&[prompt, &ids[1][..3]].concat(), &[&ids[1][3..5], &ids[1][7..9]]);
-        let expected = logits(plain, &longer, &[3, 5, 12, 14]);
-        assert!(largest_difference(&found, &expected) < TOLERANCE, "{family}");
-    }
-}
-
-#[test]
 fn boundaries_are_the_residual_stream() {
     let (model, ids) = golden_model("llama");
     let decoder = &model.decoder;

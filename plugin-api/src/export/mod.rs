@@ -1,7 +1,7 @@
 //! The boundary itself: root module, handshake, panic fence, and the table by which a plugin reaches the host.
 //!
-//! The only file of the contract that names `abi_stable`. Layout rules: `PluginModule` and `HostTable` are prefix types,
-//! so fields may be added at their ends; everything structured travels as JSON; handles are numbers.
+//! Only this module names `abi_stable`; the host's half is `host_table.rs`. The layouts here stay as they are within a major
+//! version: what is added gets a new number or name (`TensorOp`, `Method`, requests); everything structured travels as JSON.
 //! A panic must not cross `extern "C"` (it would end the process), so every entry catches it on its own side.
 
 // abi_stable's derives name their references `*_Ref`.
@@ -18,10 +18,14 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+mod host_table;
+#[cfg(test)]
+mod tests;
+
 pub use abi_stable;
 
-/// The version of this contract, its own number: the middle one grows with every addition, the first with every break.
-pub const API_VERSION: &str = "1.0.0";
+/// The version of this contract, that of the package `plugin-api`: the middle one grows with every addition, the first with every break.
+pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
 pub const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
 const API_MAJOR: u32 = 1;
@@ -64,7 +68,8 @@ pub struct RawStrategy {
 }
 
 impl RawStrategy {
-    /// Calls a method by number; `request` and the answer are JSON. A panic inside comes back as an error.
+    /// Calls a method; `request` and the answer are JSON, except the state of `Save` and `Restore`.
+    /// A panic inside comes back as an error.
     ///
     /// # Errors
     /// What the strategy returned, or `Panicked`.
@@ -74,9 +79,16 @@ impl RawStrategy {
         request: &[u8],
         services: &mut dyn HostServices,
     ) -> Result<Vec<u8>, PluginError> {
-        let mut services: &mut dyn HostServices = services;
-        let context = HostContext { services: (&raw mut services).cast(), table: HOST_TABLE.0 };
-        match (self.call)(self.object, method as u32, request.into(), context) {
+        self.call_code(method as u32, request, services)
+    }
+
+    fn call_code(
+        &mut self,
+        method: u32,
+        request: &[u8],
+        mut services: &mut dyn HostServices,
+    ) -> Result<Vec<u8>, PluginError> {
+        match (self.call)(self.object, method, request.into(), host_table::context(&mut services)) {
             ROk(answer) => Ok(answer.into_vec()),
             RErr(error) => Err(read_error(&error)),
         }
@@ -148,120 +160,31 @@ fn write_error(error: &PluginError) -> RVec<u8> {
     serde_json::to_vec(error).unwrap_or_default().into()
 }
 
-fn read_error(bytes: &[u8]) -> PluginError {
+/// Reads an error that crossed the boundary.
+pub(crate) fn read_error(bytes: &[u8]) -> PluginError {
     serde_json::from_slice(bytes)
         .unwrap_or_else(|_| PluginError::failed("the plugin failed, and its error message cannot be read"))
 }
 
-/// Runs `work`; a panic becomes an error that carries the panic's text.
-fn fence<R>(work: impl FnOnce() -> Result<R, PluginError>) -> RResult<R, RVec<u8>> {
-    let caught = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+/// Runs `work`; `Err` carries the text of a panic.
+fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
         // A payload whose destructor panics must not undo the fence.
         std::mem::forget(payload);
-        Err(PluginError::new(ErrorCode::Panicked, format!("panicked: {text}")))
-    });
-    match caught {
+        text
+    })
+}
+
+/// Runs a plugin's `work`; a panic becomes an error that carries the panic's text.
+fn fence<R>(work: impl FnOnce() -> Result<R, PluginError>) -> RResult<R, RVec<u8>> {
+    let panicked = |text| Err(PluginError::new(ErrorCode::Panicked, format!("panicked: {text}")));
+    match caught(work).unwrap_or_else(panicked) {
         Ok(value) => ROk(value),
         Err(error) => RErr(write_error(&error)),
     }
 }
-
-// ---- the host's half: a table over any `HostServices` ----
-
-struct StaticTable(HostTable_Ref);
-
-static HOST_TABLE: StaticTable = StaticTable({
-    const TABLE: &abi_stable::prefix_type::WithMetadata<HostTable> =
-        &abi_stable::prefix_type::WithMetadata::new(HostTable {
-            tensor_op: host_tensor_op,
-            tensor_from_f32: host_tensor_from_f32,
-            tensor_view: host_tensor_view,
-            releaser: host_releaser,
-            request: host_request,
-        });
-    HostTable_Ref(TABLE.static_as_prefix())
-});
-
-// SAFETY: the table holds function pointers only, and is never written.
-unsafe impl Sync for StaticTable {}
-
-/// # Safety
-/// `services` must be the pointer that [`RawStrategy::call`] made, during that call.
-unsafe fn services<'a>(services: *mut c_void) -> &'a mut dyn HostServices {
-    // SAFETY: by the caller's promise it points at a live `&mut dyn HostServices` that nobody else uses.
-    unsafe { &mut **services.cast::<&mut dyn HostServices>() }
-}
-
-extern "C" fn host_tensor_op(
-    context: *mut c_void,
-    code: u32,
-    inputs: RSlice<'_, u64>,
-    ints: RSlice<'_, i64>,
-    floats: RSlice<'_, f64>,
-    mut outputs: RSliceMut<'_, u64>,
-) -> RResult<usize, RVec<u8>> {
-    fence(|| {
-        let op = TensorOp::from_code(code).ok_or_else(|| {
-            PluginError::unsupported(format!("this host has no tensor operation {code}"))
-                .with_help("the plugin was built for a newer host")
-        })?;
-        let outputs: &mut [Handle; MAX_OUTPUTS] = outputs
-            .as_mut_slice()
-            .try_into()
-            .map_err(|_| PluginError::host(format!("a tensor operation needs room for {MAX_OUTPUTS} handles")))?;
-        let arguments = OpArguments { ints: ints.as_slice(), floats: floats.as_slice() };
-        // SAFETY: the plugin hands back the context of the call that it is in.
-        unsafe { services(context) }.tensor_op(op, inputs.as_slice(), arguments, outputs)
-    })
-}
-
-extern "C" fn host_tensor_from_f32(
-    context: *mut c_void,
-    values: RSlice<'_, f32>,
-    shape: RSlice<'_, i64>,
-) -> RResult<u64, RVec<u8>> {
-    // SAFETY: as in `host_tensor_op`.
-    fence(|| unsafe { services(context) }.tensor_from_f32(values.as_slice(), shape.as_slice()))
-}
-
-extern "C" fn host_tensor_view(context: *mut c_void, handle: u64, out: *mut c_void) -> RResult<(), RVec<u8>> {
-    fence(|| {
-        // SAFETY: as in `host_tensor_op`.
-        let view = unsafe { services(context) }.tensor_view(handle)?;
-        // SAFETY: the caller passes room for one `DlTensor`.
-        unsafe { out.cast::<DlTensor>().write(view) };
-        Ok(())
-    })
-}
-
-extern "C" fn host_request(context: *mut c_void, name: RStr<'_>, question: RSlice<'_, u8>) -> Reply {
-    // SAFETY: as in `host_tensor_op`.
-    fence(|| Ok(unsafe { services(context) }.request(name.as_str(), question.as_slice())?.into()))
-}
-
-extern "C" fn host_releaser(context: *mut c_void) -> RawReleaser {
-    // SAFETY: as in `host_tensor_op`.
-    let owner: Rc<dyn ReleaseTensor> = unsafe { services(context) }.releaser();
-    RawReleaser {
-        owner: Box::into_raw(Box::new(owner)).cast_const().cast(),
-        release: releaser_release,
-        drop: releaser_drop,
-    }
-}
-
-extern "C" fn releaser_release(owner: *const c_void, handle: u64) {
-    // SAFETY: `owner` is the box made in `host_releaser`, alive until `releaser_drop`.
-    unsafe { &*owner.cast::<Rc<dyn ReleaseTensor>>() }.release(handle);
-}
-
-extern "C" fn releaser_drop(owner: *const c_void) {
-    // SAFETY: called once, by the only `RawReleaser` that holds this box.
-    drop(unsafe { Box::from_raw(owner.cast_mut().cast::<Rc<dyn ReleaseTensor>>()) });
-}
-
-// ---- the plugin's half: services over the table ----
 
 struct BoundServices {
     context: HostContext,
@@ -330,23 +253,25 @@ extern "C" fn strategy_drop(object: *mut c_void) {
     // SAFETY: called once, by the only `RawStrategy` that holds this box.
     let boxed = unsafe { Box::from_raw(object.cast::<AnyStrategy>()) };
     // A destructor that panics loses its plugin's memory, not the host.
-    drop(catch_unwind(AssertUnwindSafe(move || drop(boxed))));
+    drop(caught(move || drop(boxed)));
 }
 
-/// The record of a plugin as JSON. Called by `export_plugin!`.
+/// The record of a plugin as JSON; empty when it cannot be made. Called by `export_plugin!`.
 #[must_use]
 pub fn describe_plugin(record: impl FnOnce() -> PluginRecord) -> RString {
-    let text = catch_unwind(AssertUnwindSafe(record)).ok().and_then(|record| serde_json::to_string(&record).ok());
+    let text = caught(record).ok().and_then(|record| serde_json::to_string(&record).ok());
     text.unwrap_or_default().into()
 }
 
 /// Makes a strategy by name. Called by `export_plugin!`.
 pub fn create_strategy(
-    entries: &[StrategyEntry],
+    entries: fn() -> &'static [StrategyEntry],
     name: RStr<'_>,
     options: RSlice<'_, u8>,
 ) -> RResult<RawStrategy, RVec<u8>> {
     fence(|| {
+        // Inside the fence: the entries are made on first use, and a schema may panic.
+        let entries = entries();
         let entry = entries.iter().find(|entry| entry.record.name == name.as_str()).ok_or_else(|| {
             let known: Vec<_> = entries.iter().map(|entry| entry.record.name.as_str()).collect();
             PluginError::unsupported(format!(
@@ -376,7 +301,7 @@ inventory::collect!(BuiltIn);
 
 /// Exports a plugin: root module, handshake and panic fence. `built_in` after the name links it into the program instead.
 ///
-/// ```
+/// ```rust,standalone_crate
 /// use plugin_api::*;
 ///
 /// #[derive(serde::Deserialize, schemars::JsonSchema, Default)]
@@ -421,7 +346,7 @@ macro_rules! export_plugin {
         ) -> $crate::export::abi_stable::std_types::RResult<
             $crate::export::RawStrategy, $crate::export::abi_stable::std_types::RVec<u8>,
         > {
-            $crate::export::create_strategy(scaleot_strategies(), name, options)
+            $crate::export::create_strategy(scaleot_strategies, name, options)
         }
         /// The root module: what the host finds in this plugin.
         pub fn scaleot_root_module() -> $crate::export::PluginModule_Ref {

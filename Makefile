@@ -1,0 +1,52 @@
+# Each target installs what it needs first; what is already there costs a fraction of a second.
+# Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-real bench setup setup-model setup-peer goldens lint clean-assets
+
+PYTHON ?= python3
+CARGO ?= cargo
+THREADS ?= $(shell nproc)
+# The rpaths of .cargo/config.toml are what lets a program find libtorch; these variables would replace them.
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTDOCFLAGS CARGO_TARGET_DIR
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1@/' | column -t -s@
+
+setup: ## libtorch (0.5 GB download), then everything builds
+	@$(PYTHON) scripts/setup-libtorch.py
+
+setup-model: ## the real model and the task data (0.25 GB download) under .assets/
+	@$(PYTHON) scripts/setup-model.py
+
+setup-peer: ## Transformers and PyTorch (2.5 GB download) under .peer/
+	@$(PYTHON) scripts/setup-peer.py
+
+demo: setup setup-model ## offsite-tuning from end to end on a real model, on this machine
+	$(CARGO) build --release --workspace
+	./target/release/scaleot run configs/demo.toml
+
+test: setup ## every test and doctest; needs no real model
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace --lib --bins --tests
+	$(CARGO) test --workspace --doc
+
+test-real: setup setup-model ## golden checks on the real model
+	$(CARGO) build --release --workspace
+	$(CARGO) test --release -p behaviour --features real-model --test real
+
+bench: setup setup-model setup-peer ## hot paths, then side by side with Transformers and PyTorch
+	$(CARGO) build --release --workspace
+	$(CARGO) bench -p benches
+	.peer/venv/bin/python benches/peer/compare.py --threads $(THREADS)
+
+goldens: setup-peer ## make tests/golden again from Transformers
+	.peer/venv/bin/python tests/golden/make_goldens.py
+
+lint: setup ## format, lints, forbidden dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(PYTHON) scripts/check-edges.py
+
+clean-assets: ## remove what the set-up put into this folder; the cache stays
+	rm -rf .assets .libtorch .peer

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""ScaleOT beside Transformers + PyTorch: the same work, in turn, on this machine, one table.
+
+Each side is a command that prints one JSON object as its last line, with the same keys (score.py and
+tune.py say which). Time from start to exit and peak memory are measured here, for both the same way.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import common
+from rich.console import Console
+from rich.table import Table
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = common.ROOT / "target" / "release" / "scaleot"
+
+WORKLOADS = {
+    "score": {"task": "arc_easy", "split": "validation", "limit": 100},
+    "tune": {"task": "arc_easy", "split": "train", "steps": 20, "warmup": 2, "batch": 8, "lr": 1e-4, "outer": 2, "middle": 14},
+}
+COMMANDS = {
+    "peer": lambda kind: [sys.executable, str(HERE / f"{kind}.py")],
+    "ours": lambda kind: [str(PROGRAM), f"bench-{kind}"],
+}
+# (key, name in the table, True where more is better); the ratio is always "ours is this many times better".
+MEASURES = {
+    "score": [
+        ("questions_per_s", "questions/s", True),
+        ("tokens_per_s", "tokens/s", True),
+        ("first_question_s", "start to first question, s", False),
+        ("wall_s", "start to exit, s", False),
+        ("rss_mb", "peak memory, MB", False),
+    ],
+    "tune": [
+        ("examples_per_s", "examples/s", True),
+        ("tokens_per_s", "tokens/s", True),
+        ("first_step_s", "start to first step, s", False),
+        ("wall_s", "start to exit, s", False),
+        ("rss_mb", "peak memory, MB", False),
+    ],
+}
+# What must agree before speeds may be compared: (key, largest difference allowed).
+AGREEMENT = {
+    "score": [("questions", 0), ("acc", 0), ("acc_norm", 0), ("loglikelihoods", 0.01)],
+    "tune": [("steps", 0), ("layers", 0), ("losses", 0.02)],
+}
+
+
+def run(side, kind, threads, model):
+    options = {"model": model, "threads": threads, **WORKLOADS[kind]}
+    command = COMMANDS[side](kind) + [part for key, value in options.items() for part in (f"--{key}", str(value))]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        begin = time.perf_counter()
+        try:
+            child = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        except OSError as error:
+            sys.exit(f"error: cannot run {command[0]}: {error.strerror}; build it with `cargo build --release`")
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - begin
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0), err.seek(0)
+        lines, complaint = out.read().strip().splitlines(), err.read().strip()
+    if child.returncode != 0 or not lines:
+        sys.exit(f"error: {' '.join(command)} ended with {child.returncode}:\n{complaint[-2000:]}")
+    return {**json.loads(lines[-1]), "wall_s": round(wall, 3), "rss_mb": round(usage.ru_maxrss / 1024, 1)}
+
+
+def largest_difference(a, b):
+    if isinstance(a, list) and isinstance(b, list):
+        if len(a) != len(b):
+            return float("inf")
+        return max((largest_difference(x, y) for x, y in zip(a, b)), default=0)
+    return abs(a - b)
+
+
+def table(kind, runs, threads):
+    sides = list(runs)
+    work = " ".join(f"{key}={value}" for key, value in WORKLOADS[kind].items())
+    out = Table(title=f"{kind}: {work}, {threads} threads, fp32, median of {len(runs[sides[0]])} (range)", title_justify="left")
+    out.add_column("")
+    for name in sides + (["ours is better by"] if len(sides) == 2 else []):
+        out.add_column(name, justify="right")
+    for key, name, more_is_better in MEASURES[kind]:
+        middle, cells = {}, []
+        for side in sides:
+            values = [run[key] for run in runs[side]]
+            middle[side] = statistics.median(values)
+            cells.append(f"{middle[side]:.4g} ({min(values):.4g} to {max(values):.4g})")
+        if len(sides) == 2:
+            ratio = middle["ours"] / middle["peer"] if more_is_better else middle["peer"] / middle["ours"]
+            cells.append(f"{ratio:.2f}x")
+        out.add_row(name, *cells)
+    return out
+
+
+def disagreements(kind, runs):
+    for key, allowed in AGREEMENT[kind]:
+        a, b = runs["peer"][0][key], runs["ours"][0][key]
+        if (difference := largest_difference(a, b)) > allowed:
+            yield f"{kind}: {key} differs by {difference:.4g} (allowed {allowed}): peer {a}, ours {b}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default=common.MODEL)
+    parser.add_argument("--kind", choices=sorted(WORKLOADS), help="one of the two instead of both")
+    parser.add_argument("--only", choices=sorted(COMMANDS), help="one side alone, without ratios")
+    parser.add_argument("--json", type=pathlib.Path, help="write every run there")
+    args = parser.parse_args()
+
+    if (load := os.getloadavg()[0]) > 0.5:
+        print(f"warning: the load is {load:.1f} before the first run; times will say more about that than about either side", file=sys.stderr)
+    console, everything, wrong = Console(width=None if sys.stdout.isatty() else 120), {}, []
+    for kind in [args.kind] if args.kind else WORKLOADS:
+        runs = {side: [] for side in ([args.only] if args.only else COMMANDS)}
+        for number in range(args.rounds):
+            for side in runs:
+                print(f"{kind}, round {number + 1} of {args.rounds}: {side}", file=sys.stderr, flush=True)
+                runs[side].append(run(side, kind, args.threads, args.model))
+        console.print(table(kind, runs, args.threads))
+        everything[kind] = runs
+        if len(runs) == 2:
+            wrong += disagreements(kind, runs)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(everything, indent=2) + "\n")
+    for sentence in wrong:
+        print(f"error: {sentence}", file=sys.stderr)
+    if not args.only and not wrong:
+        console.print("Both sides agree: accuracies, log-likelihoods, kept layers and step losses.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

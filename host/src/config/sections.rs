@@ -1,0 +1,261 @@
+//! The config as types: one struct a section, in the order of the file.
+//!
+//! The doc comment of a field is its description in `config schema`. Defaults stand in `configs/reference.toml` alone;
+//! by the time serde sees a config it is complete, so a field without a default there is a required key.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyName};
+use super::numbers::{Momentum, NonNegative, Positive, Ratio};
+use super::place::Places;
+
+/// A whole run: both parties' parts.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The version of the config's format.
+    #[schemars(range(min = 1, max = 1))]
+    pub version: u32,
+    /// Decides every random choice of the run.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub seed: u64,
+    /// The run folder; relative paths start at the current folder.
+    #[schemars(length(min = 1))]
+    pub output: PathBuf,
+    pub model: ModelSection,
+    pub runtime: RuntimeSection,
+    pub plugins: PluginsSection,
+    pub data: DataSection,
+    pub importance: ImportanceSection,
+    pub replace: ReplaceSection,
+    /// Left out, kept layers stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<CompressSection>,
+    pub adapter: AdapterSection,
+    pub tune: TrainingSection,
+    pub plug_in: PlugInSection,
+    /// The upper bound; run where `evaluate.columns` names `full_tuning`.
+    pub full_tuning: TrainingSection,
+    pub evaluate: EvaluateSection,
+    /// Where each key was written, for messages.
+    #[serde(skip)]
+    pub(super) places: Places,
+}
+
+/// The model owner's model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A model folder in the Hugging Face layout.
+    #[schemars(length(min = 1))]
+    pub path: PathBuf,
+    /// The element type that frozen weights are held and computed in.
+    pub dtype: Precision,
+}
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSection {
+    pub device: Device,
+    /// Threads of the tensor engine; 0 takes all cores.
+    #[schemars(range(max = 4096))]
+    pub threads: u32,
+}
+
+/// Where plugin libraries are looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginsSection {
+    /// Folders or files.
+    pub paths: Vec<PathBuf>,
+    /// The SHA-256 that a plugin's library must have, by plugin name.
+    #[schemars(with = "BTreeMap<String, super::strategy::PinSchema>")]
+    pub pins: BTreeMap<String, crate::store::Digest>,
+}
+
+/// What is tuned on, and the owner's public text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// The multiple-choice or question task that the data owner tunes on; or `text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub task: Option<String>,
+    /// Plain text files that the data owner tunes on as a language model; or `task`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text: Vec<PathBuf>,
+    /// Where task files lie.
+    #[schemars(length(min = 1))]
+    pub folder: PathBuf,
+    /// Use at most this many training samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<NonZeroU32>,
+    /// Use at most this many validation samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_limit: Option<NonZeroU32>,
+    /// Tokens of one block of text.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub block_length: u32,
+    /// Text files of the model owner for importance and for training replacements; no part of the private data.
+    pub public_text: Vec<PathBuf>,
+}
+
+/// How layers are scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportanceSection {
+    /// `<plugin>/<strategy>`.
+    #[serde(rename = "use")]
+    pub strategy: StrategyName,
+    /// The strategy's own options.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub options: toml::Table,
+}
+
+/// What stands in for layers, and for how many.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceSection {
+    /// `<plugin>/<strategy>`.
+    #[serde(rename = "use")]
+    pub strategy: StrategyName,
+    /// The share of the middle layers that is replaced (alpha); or `replace_count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace_ratio: Option<Ratio>,
+    /// The number of middle layers that are replaced; or `replace_ratio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace_count: Option<u32>,
+    /// The strategy's own options.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub options: toml::Table,
+}
+
+/// How the kept layers' weights are made smaller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompressSection {
+    /// `<plugin>/<strategy>`.
+    #[serde(rename = "use")]
+    pub strategy: StrategyName,
+    /// The strategy's own options.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub options: toml::Table,
+}
+
+/// What is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterSection {
+    /// `<plugin>/<strategy>`.
+    #[serde(rename = "use")]
+    pub strategy: StrategyName,
+    /// How many layers train in all (N_a): even, split between the two ends.
+    #[schemars(range(min = 2), extend("multipleOf" = 2))]
+    pub adapter_layers: u32,
+    /// Where the adapter layers stand.
+    pub placement: Placement,
+    /// The strategy's own options.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub options: toml::Table,
+}
+
+/// A training with AdamW.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSection {
+    pub learning_rate: Positive,
+    /// Passes over the data; or `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<NonZeroU32>,
+    /// Optimiser steps; or `epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<NonZeroU64>,
+    /// Samples of one forward pass.
+    pub batch_size: NonZeroU32,
+    /// Forward passes of one optimiser step.
+    pub accumulation: NonZeroU32,
+    pub weight_decay: NonNegative,
+    /// AdamW's two decays.
+    pub betas: [Momentum; 2],
+    /// AdamW's divisor floor.
+    pub epsilon: Positive,
+    pub schedule: Schedule,
+    /// Steps in which the learning rate rises from 0.
+    pub warmup_steps: u32,
+    /// The gradient's greatest norm; 0 leaves it whole.
+    pub clip_norm: NonNegative,
+    /// Optimiser steps between validations; 0 validates after each epoch.
+    pub evaluate_every: u32,
+    /// Optimiser steps between checkpoints.
+    pub checkpoint_every: NonZeroU32,
+    /// Decides the order of samples; the run's `seed` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub seed: Option<u64>,
+}
+
+/// How long a training is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainingLength {
+    Epochs(NonZeroU32),
+    Steps(NonZeroU64),
+}
+
+impl TrainingSection {
+    /// Epochs or steps, whichever the config says; loading has refused both and neither.
+    pub fn length(&self) -> TrainingLength {
+        match (self.steps, self.epochs) {
+            (Some(steps), _) => TrainingLength::Steps(steps),
+            (None, epochs) => TrainingLength::Epochs(epochs.unwrap_or(NonZeroU32::MIN)),
+        }
+    }
+}
+
+/// What the model owner does with a return.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlugInSection {
+    /// The greatest `||delta|| / ||shipped||` of a tensor that is plugged in.
+    pub max_delta_ratio: Positive,
+    /// Write the adapted model as a Hugging Face folder.
+    pub export: bool,
+}
+
+/// What the table shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSection {
+    /// Task names as in lm-evaluation-harness; left empty, the task of `data`.
+    #[schemars(inner(length(min = 1)))]
+    pub tasks: Vec<String>,
+    /// Plain text files for perplexity.
+    pub text: Vec<PathBuf>,
+    pub split: Split,
+    /// Use at most this many samples of each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroU32>,
+    /// Tokens of one forward pass.
+    pub batch_tokens: NonZeroU32,
+    /// The columns, in this order whatever the order here.
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    pub columns: Vec<Column>,
+}
+
+impl RunConfig {
+    /// Where a key was written.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The seed of a training.
+    pub fn seed_of(&self, training: &TrainingSection) -> u64 {
+        training.seed.unwrap_or(self.seed)
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be wrong with a tokenizer, a task file, a question file or a text.
+//!
+//! Every message says: where, what was found, what was expected, what to do.
+//! Foreign strings are shown escaped and shortened (`shown`), so a hostile file cannot write on the terminal.
+
+use std::path::PathBuf;
+
+/// `text` as a quoted literal of at most 60 characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LIMIT: usize = 60;
+    let short: String = text.chars().take(LIMIT).collect();
+    let dots = if text.chars().nth(LIMIT).is_some() { "…" } else { "" };
+    // Debug escapes control characters but lets right-to-left marks pass.
+    let escaped: String = format!("{short:?}")
+        .chars()
+        .map(|c| {
+            if ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect();
+    format!("{escaped}{dots}")
+}
+
+/// Why a `tokenizer.json` was refused, or could not encode or decode.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error("{}: cannot read the tokenizer: {source}. Every model folder needs its tokenizer.json", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error("{}: found {found} bytes, expected at most {limit}: this is no tokenizer", file.display())]
+    TooLarge { file: PathBuf, found: u64, limit: u64 },
+    #[error("{}: not JSON: {source}. Expected a Hugging Face tokenizer.json; fetch it again from the model's source", file.display())]
+    Json { file: PathBuf, source: serde_json::Error },
+    #[error("{}: `{field}`: found {found}, expected {expected}. Fetch the file again, or mend it with the library that wrote it", file.display())]
+    Field { file: PathBuf, field: String, found: String, expected: String },
+    #[error("{}: the tokenizers library refused the file: {message}. Save it again with tokenizers 0.22 or older", file.display())]
+    Library { file: PathBuf, message: String },
+    #[error("{}: the text {text} cannot be encoded: {message}", file.display())]
+    Encode { file: PathBuf, text: String, message: String },
+    #[error("{}: {count} ids cannot be decoded: {message}", file.display())]
+    Decode { file: PathBuf, count: usize, message: String },
+}
+
+/// Why a task, a question file or a text was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{}: cannot read: {source}. Check the path, or fetch the data set again", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error("{}: no {expected} in it ({found}). Fetch the data set again", file.display())]
+    Empty { file: PathBuf, found: String, expected: &'static str },
+    #[error("{}, line {line}: longer than {limit} bytes. Expected one question a line (JSON Lines)", file.display())]
+    LongLine { file: PathBuf, line: usize, limit: usize },
+    #[error("{}, line {line}: not UTF-8 from byte {byte} of the line. Save the file as UTF-8", file.display())]
+    LineUtf8 { file: PathBuf, line: usize, byte: usize },
+    #[error("{}: not UTF-8 from byte {byte}. Save the file as UTF-8", file.display())]
+    Utf8 { file: PathBuf, byte: usize },
+    #[error("{}: a NUL at byte {byte}: found a binary file, expected text", file.display())]
+    Nul { file: PathBuf, byte: usize },
+    #[error("{}, line {line}: not a JSON object: {message}. Expected one question a line (JSON Lines)", file.display())]
+    Line { file: PathBuf, line: usize, message: String },
+    #[error("{}, line {line}: field `{field}`: found {found}, expected {expected}", file.display())]
+    Field { file: PathBuf, line: usize, field: String, found: String, expected: String },
+    #[error("{}, line {line}: the template `{key}` failed: {message}. Correct the template or the line", file.display())]
+    Render { file: PathBuf, line: usize, key: &'static str, message: String },
+    #[error("{file}: {message}. See the built-in task files for every key")]
+    TaskSyntax { file: String, message: String },
+    #[error("{file}: key `{key}`: found {found}, expected {expected}")]
+    TaskKey { file: String, key: &'static str, found: String, expected: String },
+    #[error("no task `{name}`{hint}. Known: {known}")]
+    UnknownTask { name: String, hint: String, known: String },
+    #[error("task `{task}` names no {split} split. It has: {known}")]
+    NoSplit { task: String, split: &'static str, known: String },
+    #[error("{what}: the answer {text} has no token of its own after its context. Remove the question")]
+    NoAnswerToken { what: String, text: String },
+    #[error(
+        "{what}: {found} tokens of answer do not fit in a context of {limit} tokens. Raise the limit or remove the question"
+    )]
+    AnswerTooLong { what: String, found: usize, limit: usize },
+    #[error(
+        "{what}: every one of {count} samples is longer than the context of {limit} tokens. Raise the limit, or take a model with a longer context"
+    )]
+    AllTooLong { what: String, count: usize, limit: usize },
+    #[error(
+        "{what}: found {found} samples, expected at least one batch of {batch_size}. Lower `batch_size` to {found} or add data"
+    )]
+    TooFew { what: String, found: usize, batch_size: usize },
+    #[error(
+        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `sequence_length` or add text"
+    )]
+    TooLittleText { what: String, found: usize, sequence_length: usize },
+    #[error("`{key}`: found {found}, expected {expected}")]
+    Option { key: &'static str, found: usize, expected: &'static str },
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}

@@ -1,0 +1,274 @@
+//! A multiple-choice task as a data file: how a line of JSON becomes a question.
+//!
+//! ```toml
+//! name = "my_task"                       # as in lm-evaluation-harness, where it has the task
+//! version = 1.0
+//! licence = "MIT"                        # of the data
+//! chance = 0.25                          # accuracy of guessing
+//! metrics = ["acc", "acc_norm", "answer_loss"]
+//! files = "my_task/{split}.jsonl"        # relative to the tasks folder
+//! validation_split = "validation"        # and training_split, test_split: what {split} becomes
+//! doc_to_text = "Question: {{question}}\nAnswer:"
+//! doc_to_choice = "choices"              # an expression that gives a list of texts
+//! doc_to_target = "gold"                 # an expression: index, or the text of the right choice
+//! # target_delimiter = " "               # between context and answer
+//! # doc_to_continuation = "{{end}}"      # if given, choices end the context and this is what is scored
+//! ```
+//!
+//! Built-in files lie in `tasks/`; a user adds one to a folder, and needs no code. Unknown keys are refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{DataError, shown};
+use super::template::{environment, expression, message};
+
+const BUILT_IN: [(&str, &str); 11] = [
+    ("arc_challenge.toml", include_str!("tasks/arc_challenge.toml")),
+    ("arc_easy.toml", include_str!("tasks/arc_easy.toml")),
+    ("boolq.toml", include_str!("tasks/boolq.toml")),
+    ("commonsense_qa.toml", include_str!("tasks/commonsense_qa.toml")),
+    ("copa.toml", include_str!("tasks/copa.toml")),
+    ("hellaswag.toml", include_str!("tasks/hellaswag.toml")),
+    ("openbookqa.toml", include_str!("tasks/openbookqa.toml")),
+    ("piqa.toml", include_str!("tasks/piqa.toml")),
+    ("sciq.toml", include_str!("tasks/sciq.toml")),
+    ("social_iqa.toml", include_str!("tasks/social_iqa.toml")),
+    ("winogrande.toml", include_str!("tasks/winogrande.toml")),
+];
+
+/// A task file, checked.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    pub name: String,
+    pub version: f64,
+    pub licence: String,
+    pub chance: f64,
+    pub metrics: Vec<Metric>,
+    pub files: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_split: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_split: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_split: Option<String>,
+    pub doc_to_text: String,
+    pub doc_to_choice: String,
+    pub doc_to_target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc_to_continuation: Option<String>,
+    #[serde(default = "space")]
+    pub target_delimiter: String,
+}
+
+fn space() -> String {
+    " ".to_owned()
+}
+
+/// What a result reports of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The choice of the largest summed log-probability.
+    Acc,
+    /// The same, divided by the answer's length in characters.
+    AccNorm,
+    /// Nats per token of the right answer.
+    AnswerLoss,
+}
+
+/// A part of a data set, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Split {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl Task {
+    /// Reads one task file; `file` names it in messages.
+    ///
+    /// # Errors
+    /// Bad TOML, an unknown or missing key, or a value that cannot work.
+    pub fn parse(text: &str, file: &str) -> Result<Self, DataError> {
+        let task: Self = toml::from_str(text).map_err(|error| DataError::TaskSyntax {
+            file: file.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        task.check(file)?;
+        Ok(task)
+    }
+
+    /// Where the questions of `split` lie.
+    ///
+    /// # Errors
+    /// The set has no such split.
+    pub fn file(&self, tasks: &Path, split: Split) -> Result<PathBuf, DataError> {
+        let named = match split {
+            Split::Train => &self.training_split,
+            Split::Validation => &self.validation_split,
+            Split::Test => &self.test_split,
+        };
+        match named {
+            Some(name) => Ok(tasks.join(self.files.replace("{split}", name))),
+            None => Err(DataError::NoSplit {
+                task: self.name.clone(),
+                split: split.name(),
+                known: self.splits().join(", "),
+            }),
+        }
+    }
+
+    fn splits(&self) -> Vec<&'static str> {
+        let all = [
+            (&self.training_split, Split::Train),
+            (&self.validation_split, Split::Validation),
+            (&self.test_split, Split::Test),
+        ];
+        all.into_iter().filter(|(name, _)| name.is_some()).map(|(_, split)| split.name()).collect()
+    }
+
+    fn check(&self, file: &str) -> Result<(), DataError> {
+        let refuse = |key: &'static str, found: String, expected: &str| {
+            Err(DataError::TaskKey { file: file.to_owned(), key, found, expected: expected.to_owned() })
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return refuse("name", shown(&self.name), "letters, digits, `_` and `-`");
+        }
+        if !(0.0..1.0).contains(&self.chance) {
+            return refuse("chance", self.chance.to_string(), "a number from 0 up to, not including, 1");
+        }
+        if !self.version.is_finite() {
+            return refuse("version", self.version.to_string(), "a number");
+        }
+        if self.metrics.is_empty() {
+            return refuse("metrics", "none".to_owned(), "one or more of acc, acc_norm, answer_loss");
+        }
+        if self.splits().is_empty() {
+            return refuse(
+                "validation_split",
+                "no split".to_owned(),
+                "one or more of training_split, validation_split, test_split",
+            );
+        }
+        if !is_inside(&self.files) {
+            return refuse("files", shown(&self.files), "a path inside the tasks folder, as \"my_task/{split}.jsonl\"");
+        }
+        self.check_templates(file)
+    }
+
+    /// Compiles every template once, so that a slip is found before any data is read.
+    fn check_templates(&self, file: &str) -> Result<(), DataError> {
+        let environment = environment();
+        let refuse = |key, text: &str, error: &minijinja::Error| DataError::TaskKey {
+            file: file.to_owned(),
+            key,
+            found: shown(text),
+            expected: format!("a Jinja template ({})", message(error)),
+        };
+        for (key, text) in
+            [("doc_to_text", Some(&self.doc_to_text)), ("doc_to_continuation", self.doc_to_continuation.as_ref())]
+        {
+            if let Some(text) = text {
+                environment.template_from_str(text).map_err(|error| refuse(key, text, &error))?;
+            }
+        }
+        for (key, text) in [("doc_to_choice", &self.doc_to_choice), ("doc_to_target", &self.doc_to_target)] {
+            environment.compile_expression(expression(text)).map_err(|error| refuse(key, text, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A relative path that stays where it begins.
+fn is_inside(path: &str) -> bool {
+    use std::path::Component;
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// The known tasks, by name.
+#[derive(Debug, Clone)]
+pub struct TaskSet {
+    tasks: BTreeMap<String, Task>,
+}
+
+impl TaskSet {
+    /// The tasks that come with the program.
+    ///
+    /// # Errors
+    /// None in a build that passed its tests.
+    pub fn built_in() -> Result<Self, DataError> {
+        let mut set = Self { tasks: BTreeMap::new() };
+        for (file, text) in BUILT_IN {
+            set.add(Task::parse(text, file)?, file)?;
+        }
+        Ok(set)
+    }
+
+    /// Adds every `*.toml` of `folder`, in the order of their names.
+    ///
+    /// # Errors
+    /// An unreadable folder, a bad file, or a name that is taken.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<(), DataError> {
+        let failed = |source| DataError::Read { file: folder.to_owned(), source };
+        let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+        files.sort();
+        for file in files {
+            let text =
+                std::fs::read_to_string(&file).map_err(|source| DataError::Read { file: file.clone(), source })?;
+            let shown_file = file.display().to_string();
+            self.add(Task::parse(&text, &shown_file)?, &shown_file)?;
+        }
+        Ok(())
+    }
+
+    /// The task of this name.
+    ///
+    /// # Errors
+    /// No such task; the message has the nearest name.
+    pub fn get(&self, name: &str) -> Result<&Task, DataError> {
+        self.tasks.get(name).ok_or_else(|| {
+            let near = self.names().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
+            let hint = near
+                .filter(|(distance, _)| *distance <= 3)
+                .map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`"));
+            let known = self.names().collect::<Vec<_>>().join(", ");
+            DataError::UnknownTask { name: name.escape_debug().take(60).collect(), hint, known }
+        })
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tasks.keys().map(String::as_str)
+    }
+
+    fn add(&mut self, task: Task, file: &str) -> Result<(), DataError> {
+        if self.tasks.contains_key(&task.name) {
+            return Err(DataError::TaskKey {
+                file: file.to_owned(),
+                key: "name",
+                found: format!("{}, which another task has", shown(&task.name)),
+                expected: "a name of its own".to_owned(),
+            });
+        }
+        self.tasks.insert(task.name.clone(), task);
+        Ok(())
+    }
+}

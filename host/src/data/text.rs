@@ -1,0 +1,235 @@
+//! Running text for language modelling: files, tokens, windows.
+//!
+//! All files' tokens are put end to end (no token between them) and cut in windows of `sequence_length`; the remainder is dropped.
+//! A window of `L` tokens is one causal sequence with `L - 1` targets: token `i + 1` from row `i`.
+
+use std::path::{Path, PathBuf};
+
+use super::error::DataError;
+use super::order::{BatchOrder, Batches, TrainingBatch};
+use super::tokenizer::Tokenizer;
+use crate::model::batch::{Ancestry, PackedBatch, Sequence};
+
+/// Long texts are encoded in pieces of this many bytes, since the library holds some hundred bytes a token while it works.
+/// A piece ends after a single line end between two words, where byte-level tokenizers break anyway, so the tokens are the same.
+const PIECE: usize = 1 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextOptions {
+    pub sequence_length: usize,
+    /// Windows a training batch.
+    pub batch_size: usize,
+    pub seed: u64,
+}
+
+/// A text as windows of tokens.
+#[derive(Debug)]
+pub struct TextWindows {
+    /// Ids fit in 32 bits (checked by the tokenizer), and a corpus is long.
+    tokens: Vec<u32>,
+    sequence_length: usize,
+    order: BatchOrder,
+}
+
+impl TextWindows {
+    /// Reads, encodes and cuts `files`, in the order given.
+    ///
+    /// # Errors
+    /// An unreadable, empty, binary or non-UTF-8 file; fewer windows than a batch.
+    pub fn read(files: &[PathBuf], tokenizer: &Tokenizer, options: TextOptions) -> Result<Self, DataError> {
+        let mut tokens = Vec::new();
+        for file in files {
+            encode_into(&mut tokens, &read_text(file)?, tokenizer)?;
+        }
+        Self::from_tokens(&named(files), tokens, options)
+    }
+
+    /// As [`read`](Self::read), with one window of `share` held out, the last ones: `(train, held out)`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), for either part.
+    pub fn read_split(
+        files: &[PathBuf],
+        tokenizer: &Tokenizer,
+        options: TextOptions,
+        share: usize,
+    ) -> Result<(Self, Self), DataError> {
+        let mut tokens = Vec::new();
+        for file in files {
+            encode_into(&mut tokens, &read_text(file)?, tokenizer)?;
+        }
+        let windows = tokens.len() / options.sequence_length.max(1);
+        let kept = windows - windows.div_ceil(share.max(1));
+        let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
+        let what = named(files);
+        let held_out = Self::from_tokens(&format!("{what} (held-out part)"), held_out, options)?;
+        Ok((Self::from_tokens(&what, tokens, options)?, held_out))
+    }
+
+    /// The windows of a text already encoded; `what` names it in messages.
+    ///
+    /// # Errors
+    /// A window without targets, or fewer windows than a batch.
+    pub fn from_tokens(what: &str, tokens: Vec<u32>, options: TextOptions) -> Result<Self, DataError> {
+        let TextOptions { sequence_length, batch_size, seed } = options;
+        if sequence_length < 2 {
+            return Err(DataError::Option { key: "sequence_length", found: sequence_length, expected: "at least 2" });
+        }
+        let windows = tokens.len() / sequence_length;
+        if windows == 0 {
+            return Err(DataError::TooLittleText { what: what.to_owned(), found: tokens.len(), sequence_length });
+        }
+        let order = BatchOrder::new(what, windows, batch_size, seed)?;
+        Ok(Self { tokens, sequence_length, order })
+    }
+
+    /// How many windows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.len() / self.sequence_length
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[must_use]
+    pub fn sequence_length(&self) -> usize {
+        self.sequence_length
+    }
+
+    /// The windows of these numbers as one batch; numbers past the end are left out.
+    #[must_use]
+    pub fn windows(&self, numbers: impl IntoIterator<Item = usize>) -> TrainingBatch {
+        let mut batch = PackedBatch::default();
+        let mut targets = Vec::new();
+        for number in numbers {
+            let first = number.saturating_mul(self.sequence_length);
+            let Some(ids) = self.tokens.get(first..first.saturating_add(self.sequence_length)) else {
+                continue;
+            };
+            add_causal(&mut batch, ids.iter().map(|id| i64::from(*id)));
+            let start = batch.ids.len() - ids.len();
+            targets.extend(ids.iter().skip(1).zip(start..).map(|(id, row)| (row, i64::from(*id))));
+        }
+        TrainingBatch { batch, targets }
+    }
+}
+
+impl Batches for TextWindows {
+    fn batch(&self, step: u64) -> TrainingBatch {
+        self.windows(self.order.batch(step))
+    }
+
+    fn batches_per_epoch(&self) -> u64 {
+        self.order.batches_per_epoch()
+    }
+}
+
+/// Appends one causal sequence, positions from 0.
+pub(crate) fn add_causal(batch: &mut PackedBatch, ids: impl Iterator<Item = i64>) {
+    let start = batch.ids.len();
+    batch.ids.extend(ids);
+    let len = batch.ids.len() - start;
+    batch.positions.extend(0..len as i64);
+    batch.sequences.push(Sequence { start, len, ancestry: Ancestry::Causal });
+}
+
+fn named(files: &[PathBuf]) -> String {
+    match files {
+        [] => "no file".to_owned(),
+        [one] => one.display().to_string(),
+        [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+    }
+}
+
+fn read_text(file: &Path) -> Result<String, DataError> {
+    let bytes = std::fs::read(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
+    if let Some(byte) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(DataError::Nul { file: file.to_owned(), byte });
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| DataError::Utf8 { file: file.to_owned(), byte: error.utf8_error().valid_up_to() })?;
+    if text.trim().is_empty() {
+        return Err(DataError::Empty {
+            file: file.to_owned(),
+            found: format!("{} bytes", text.len()),
+            expected: "text",
+        });
+    }
+    Ok(text)
+}
+
+fn encode_into(tokens: &mut Vec<u32>, text: &str, tokenizer: &Tokenizer) -> Result<(), DataError> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, next) = rest.split_at(piece_end(rest));
+        let ids = tokenizer.encode(piece)?;
+        tokens.extend(ids.into_iter().filter_map(|id| u32::try_from(id).ok()));
+        rest = next;
+    }
+    Ok(())
+}
+
+/// The first good place to cut at or after `PIECE` bytes, else the end.
+fn piece_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let is_cut = |window: &[u8]| matches!(window, [before, b'\n', after] if before.is_ascii_graphic() && after.is_ascii_graphic());
+    let from = PIECE.min(bytes.len());
+    let tail = bytes.get(from..).unwrap_or_default();
+    // The cut lies between two ASCII bytes, so it is a character boundary.
+    tail.windows(3).position(is_cut).map_or(bytes.len(), |at| from + at + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(tokens: u32, sequence_length: usize, batch_size: usize) -> Result<TextWindows, DataError> {
+        TextWindows::from_tokens("a.txt", (0..tokens).collect(), TextOptions { sequence_length, batch_size, seed: 3 })
+    }
+
+    #[test]
+    fn windows_do_not_overlap_and_the_rest_is_dropped() {
+        let text = windows(11, 4, 1).unwrap();
+        assert_eq!(text.len(), 2);
+        let both = text.windows([1, 0, 2]);
+        assert_eq!(both.batch.ids, [4, 5, 6, 7, 0, 1, 2, 3]);
+        assert_eq!(both.batch.positions, [0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(both.targets, [(0, 5), (1, 6), (2, 7), (4, 1), (5, 2), (6, 3)]);
+        assert_eq!(both.batch.sequences[1], Sequence { start: 4, len: 4, ancestry: Ancestry::Causal });
+    }
+
+    #[test]
+    fn a_batch_is_a_function_of_seed_and_step() {
+        let (one, other) = (windows(400, 4, 8).unwrap(), windows(400, 4, 8).unwrap());
+        let first: Vec<_> = (0..30).map(|step| one.batch(step)).collect();
+        assert_eq!(other.batch(29), first[29]);
+        assert_eq!(one.batches_per_epoch(), 13);
+        assert_ne!(first[0], first[13]);
+    }
+
+    #[test]
+    fn short_texts_are_refused() {
+        let message = |tokens, length, batch| windows(tokens, length, batch).unwrap_err().to_string();
+        assert_eq!(
+            message(3, 4, 1),
+            "a.txt: found 3 tokens, expected at least one window of 4. Lower `sequence_length` or add text"
+        );
+        assert_eq!(message(9, 1, 1), "`sequence_length`: found 1, expected at least 2");
+        assert_eq!(
+            message(9, 4, 3),
+            "a.txt: found 2 samples, expected at least one batch of 3. Lower `batch_size` to 2 or add data"
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_lines() {
+        let line = "word ".repeat(20) + "end\n\nnext";
+        let text = line.repeat(20_000) + "\nlast";
+        let end = piece_end(&text);
+        assert!(text[..end].ends_with("next\n") || end == text.len());
+        assert_eq!(piece_end("short\ntext"), 10);
+    }
+}

@@ -1,0 +1,21 @@
+//! Why an evaluation could not be finished.
+
+use crate::data::DataError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("{what}: the model failed: {source}")]
+    Scorer { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "{what}: found {found} log-probabilities, expected {expected}, one a target. This is a fault of the model's code"
+    )]
+    Count { what: String, found: usize, expected: usize },
+    #[error(
+        "{what}: found the log-probability {found}, expected a finite number. The model's weights are damaged or overflow in this dtype; try f32"
+    )]
+    NotFinite { what: String, found: f32 },
+    #[error("{what}: no questions to score. Raise the limit or check the data set")]
+    NoQuestions { what: String },
+}

@@ -1,0 +1,37 @@
+//! What a stage tells the person, and whether the person asked to stop. The program draws it; tests ignore it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Asks the running stage to stop at its next step. Safe to call from a signal handler.
+pub fn request_stop() {
+    STOP.store(true, Ordering::Relaxed);
+}
+
+/// Whether somebody asked to stop.
+pub fn stop_requested() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// Where a stage's progress goes.
+pub trait Progress {
+    /// A piece of work begins; `total` units if known.
+    fn begin(&mut self, what: &str, total: u64);
+    /// So far; `note` is a few words, such as the loss.
+    fn at(&mut self, done: u64, note: &str);
+    /// The piece of work is done; a sentence for the log.
+    fn end(&mut self, note: &str);
+    /// A sentence for the log, at any time.
+    fn log(&mut self, message: &str);
+}
+
+/// Says nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&mut self, _: &str, _: u64) {}
+    fn at(&mut self, _: u64, _: &str) {}
+    fn end(&mut self, _: &str) {}
+    fn log(&mut self, _: &str) {}
+}

@@ -1,0 +1,28 @@
+//! Side: both. Takes: the artefacts of a run. Gives: one page: utility, gap, disclosure, cost. Plugin kind: none.
+//!
+//! Rows are metrics of tasks, columns are the models; `gap` is plug-in minus emulator-tuned, with the sign turned for losses,
+//! so that a positive gap always means that the plugged-in model is the better one.
+
+mod gather;
+mod table;
+
+pub use gather::{Report, Row, gather};
+pub use table::{markdown, terminal};
+
+use super::error::StageError;
+use super::run::Run;
+
+/// Gathers the report of a run and writes `report.json` and `report.md` into its folder.
+///
+/// # Errors
+/// A damaged artefact, or a full disk.
+pub fn write(run: &Run) -> Result<Report, StageError> {
+    let report = gather(run)?;
+    let mut json = run.dir.file("report.json")?;
+    json.put(serde_json::to_string_pretty(&report).unwrap_or_default().as_bytes())?;
+    json.commit()?;
+    let mut page = run.dir.file("report.md")?;
+    page.put(markdown(&report).as_bytes())?;
+    page.commit()?;
+    Ok(report)
+}

@@ -1,0 +1,208 @@
+//! The data owner's stage: tune the adapters of a bundle on private pairs and write the return. It reads the bundle and the data, never the model.
+//! Full fine-tuning shares the trainer; only the model owner can run it.
+
+use super::settings::train_settings;
+use super::{Run, shown, skipped};
+use crate::config::TrainingSection;
+use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
+use crate::model::Decoder;
+use crate::pipeline::bundle::{self, Emulator};
+use crate::pipeline::error::StageError;
+use crate::pipeline::importance::seed_for;
+use crate::pipeline::load::load_tokenizer;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::tensor_file::{TensorFile, write_tensors};
+use crate::pipeline::tune::{
+    self, CHECKPOINT, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, tensor_mut, write_return,
+};
+use crate::plugins::AdapterHandle;
+use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
+use crate::tensor::Tensor;
+use plugin_api::{AdapterModule, AdapterPart, StrategyKind, WeightRole};
+use serde_json::json;
+use std::path::Path;
+
+/// The artefact of full fine-tuning: every transformer layer's tensors.
+pub const FULL_TUNING: ManifestHead = ManifestHead { format: "scaleot-full-tuning", version: 1 };
+
+/// Training and validation pairs.
+struct Pairs {
+    train: Box<dyn Batches>,
+    validation: Box<dyn Batches>,
+}
+
+impl Run {
+    /// Tunes the adapters of a bundle (this run's own unless named) and writes the return.
+    ///
+    /// # Errors
+    /// What is wrong with bundle or data, or a request to stop (a checkpoint is kept).
+    pub fn tune(&mut self, bundle: Option<&Path>, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let own = self.folder("bundle");
+        if bundle.is_none() {
+            self.require("bundle", bundle::HEAD, ("bundle", "bundle"))?;
+        }
+        let emulator = bundle::open(bundle.unwrap_or(&own), self.place.0, self.place.1)?;
+        let data = self.data_inputs(&self.config.tune.clone())?;
+        let parts = json!([emulator.bundle.to_string(), data, self.strategy_inputs(StrategyKind::Adapter)?]);
+        let inputs = self.inputs("tune", parts);
+        if let Some(done) = self.up_to_date("return", RETURN, &inputs)? {
+            skipped("tune", progress);
+            return Ok(done);
+        }
+        self.measured("tune", |run| run.tune_emulator(emulator, &inputs, progress))
+    }
+
+    fn tune_emulator(
+        &mut self,
+        emulator: Emulator,
+        inputs: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<VerifiedFolder, StageError> {
+        let section = self.config.tune.clone();
+        let seed = seed_for(self.config.seed_of(&section), "adapter");
+        let Emulator { mut decoder, description, bundle, tokenizer, .. } = emulator;
+        let adapters: Vec<(usize, AdapterModule)> =
+            description.adapters().map(|(slot, module)| (slot, module.clone())).collect();
+        let mut parameters = Vec::new();
+        for (slot, module) in &adapters {
+            parameters.append(&mut attach(&mut decoder, *slot, module, seed)?);
+        }
+        let pairs = self.pairs(&section, &tokenizer, decoder.config.context)?;
+        let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
+        let settings = train_settings(&section, pairs.train.batches_per_epoch());
+        let checkpoints = Checkpoints::new(&self.dir, "tune", CHECKPOINT);
+        let work = tune_inputs(&decoder, &parameters, &pairs, settings);
+        let log = tune::train(work, Some(&mut adapter), (&checkpoints, inputs), ("tune", progress))?;
+        let trainable = parameters.iter().map(|parameter| parameter.tensor.numel() as u64).sum();
+        let artefact = ReturnArtefact { inputs: inputs.into(), bundle, adapters, trainable, log };
+        let done = write_return(self.dir.stage("return")?, &artefact, &parameters)?;
+        checkpoints.clear()?;
+        Ok(done)
+    }
+
+    /// Tunes every transformer layer of the full model: the upper bound of the table.
+    ///
+    /// # Errors
+    /// As [`tune`](Self::tune).
+    pub fn full_tuning(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let owner = self.model()?;
+        let section = self.config.full_tuning.clone();
+        let parts = json!([owner.fingerprint.to_string(), self.data_inputs(&section)?]);
+        let inputs = self.inputs("full_tuning", parts);
+        if let Some(done) = self.up_to_date("full_tuning", FULL_TUNING, &inputs)? {
+            skipped("full_tuning", progress);
+            return Ok(done);
+        }
+        self.measured("full_tuning", |run| {
+            let mut decoder = owner.model.decoder.clone();
+            let parameters = whole_layers(&mut decoder)?;
+            let tokenizer = load_tokenizer(&run.config.model.path, decoder.config.vocabulary)?;
+            let pairs = run.pairs(&section, &tokenizer, decoder.config.context)?;
+            let settings = train_settings(&section, pairs.train.batches_per_epoch());
+            let checkpoints = Checkpoints::new(&run.dir, "full_tuning", CHECKPOINT);
+            let work = tune_inputs(&decoder, &parameters, &pairs, settings);
+            let log = tune::train(work, None, (&checkpoints, &inputs), ("full_tuning", progress))?;
+            let mut stage = run.dir.stage("full_tuning")?;
+            let tensors: Vec<(String, Tensor)> =
+                parameters.iter().map(|p| (p.name.clone(), p.tensor.clone())).collect();
+            write_tensors(&mut stage, "layers.safetensors", &tensors)?;
+            let done = stage.commit(FULL_TUNING, &json!({ "inputs": inputs, "log": log }))?;
+            checkpoints.clear()?;
+            Ok(done)
+        })
+    }
+
+    /// The full model with the layers of full fine-tuning.
+    pub(super) fn fully_tuned(&mut self) -> Result<Decoder, StageError> {
+        let owner = self.model()?;
+        let folder = self.require("full_tuning", FULL_TUNING, ("fully tuned model", "full-tuning"))?;
+        let file = TensorFile::open(&folder.file("layers.safetensors")?)?;
+        let mut decoder = owner.model.decoder.clone();
+        let (device, dtype) = self.place;
+        for index in 0..decoder.slots.len() {
+            let layer = decoder.layer_mut(index)?;
+            for (role, part) in WeightRole::ALL.iter().flat_map(|role| [(role, "weight"), (role, "bias")]) {
+                if let Some(tensor) = tensor_mut(layer, *role, part) {
+                    let tuned = file.get(&format!("slots.{index}.{role}.{part}"), &tensor.shape())?;
+                    *tensor = tuned.to_dtype(dtype)?.to_device(device)?;
+                }
+            }
+        }
+        Ok(decoder)
+    }
+
+    /// Everything about data and training that the result depends on.
+    fn data_inputs(&self, section: &TrainingSection) -> Result<serde_json::Value, StageError> {
+        let data = &self.config.data;
+        let mut files: Vec<std::path::PathBuf> = data.text.clone();
+        if let Some(task) = &data.task {
+            let tasks = TaskSet::built_in()?;
+            let task = tasks.get(task)?;
+            files.push(task.file(&data.folder, Split::Train)?);
+            files.push(task.file(&data.folder, Split::Validation)?);
+        }
+        let digests: Vec<String> = files
+            .iter()
+            .map(|file| crate::store::digest_file(file).map(|(digest, _)| digest.to_string()))
+            .collect::<Result<_, _>>()?;
+        Ok(json!([data.task, digests, data.train_limit, data.validation_limit, data.block_length, section]))
+    }
+
+    fn pairs(&self, section: &TrainingSection, tokenizer: &Tokenizer, context: usize) -> Result<Pairs, StageError> {
+        let data = &self.config.data;
+        let options = PairOptions {
+            batch_size: section.batch_size.get() as usize,
+            seed: seed_for(self.config.seed_of(section), "order of pairs"),
+            group_by_length: true,
+            max_tokens: context,
+        };
+        let Some(task) = &data.task else {
+            return self.text_pairs(tokenizer, options);
+        };
+        let tasks = TaskSet::built_in()?;
+        let task = tasks.get(task)?;
+        let limit = |limit: Option<std::num::NonZeroU32>, seed| match limit {
+            None => Subset::All,
+            Some(count) => Subset::Seeded { count: count.get() as usize, seed },
+        };
+        let read = |split, limit| -> Result<Box<dyn Batches>, StageError> {
+            let questions = subset(task.questions(&data.folder, split)?, limit);
+            let what = shown(&task.file(&data.folder, split)?);
+            let pairs = PairSet::new(&what, &questions, tokenizer, options)?;
+            Ok(Box::new(pairs) as Box<dyn Batches>)
+        };
+        Ok(Pairs {
+            train: read(Split::Train, limit(data.train_limit, options.seed))?,
+            validation: read(Split::Validation, limit(data.validation_limit, options.seed))?,
+        })
+    }
+
+    /// Plain text: the last twentieth of the blocks is held out.
+    fn text_pairs(&self, tokenizer: &Tokenizer, options: PairOptions) -> Result<Pairs, StageError> {
+        let sequence_length = self.config.data.block_length as usize;
+        let text_options = TextOptions { sequence_length, batch_size: options.batch_size, seed: options.seed };
+        let files = &self.config.data.text;
+        let (train, validation) = TextWindows::read_split(files, tokenizer, text_options, 20)?;
+        Ok(Pairs { train: Box::new(train), validation: Box::new(validation) })
+    }
+}
+
+fn tune_inputs<'a>(
+    decoder: &'a Decoder,
+    parameters: &[Parameter],
+    pairs: &'a Pairs,
+    settings: TrainSettings,
+) -> TuneInputs<'a> {
+    let parameters = parameters.iter().map(|parameter| parameter.tensor.clone()).collect();
+    TuneInputs { decoder, parameters, train: pairs.train.as_ref(), validation: pairs.validation.as_ref(), settings }
+}
+
+/// Leaves in place of every tensor of every layer.
+fn whole_layers(decoder: &mut Decoder) -> Result<Vec<Parameter>, StageError> {
+    let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+    let mut parameters = Vec::new();
+    for slot in 0..decoder.slots.len() {
+        parameters.append(&mut attach(decoder, slot, &whole, 0)?);
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,191 @@
+//! One run: config, run folder, plugins, and the model when a stage needs it. Each stage is a method; `pipeline::run_all` orders them.
+//!
+//! A finished stage is not run again while the digest of its inputs (config section, seed, upstream artefacts, plugin bytes)
+//! stays the same. Owner's stages are in `owner`, the data owner's in `data_owner`; nothing of the former is read by the latter
+//! but the bundle.
+
+mod columns;
+mod costs;
+mod data_owner;
+mod owner;
+mod settings;
+
+pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
+pub use costs::{Cost, Costs, Meter};
+pub use data_owner::FULL_TUNING;
+pub use owner::PLUGGED;
+pub use settings::train_settings;
+
+use super::error::StageError;
+use super::load::{fingerprint, load_model, outline};
+use super::progress::Progress;
+use crate::config::{RunConfig, StrategyKind as ConfigKind};
+use crate::model::Model;
+use crate::plugins::{PluginSource, Registry, SearchPath, StrategyUse};
+use crate::store::{Digest, ManifestHead, RunDir, VerifiedFolder};
+use crate::tensor::{Device, Dtype, set_threads};
+use plugin_api::{ModelOutline, StrategyKind};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// The owner's model with what is derived from it.
+pub struct OwnerModel {
+    /// Weights stay mapped.
+    pub model: Model,
+    /// What plugins may know.
+    pub outline: ModelOutline,
+    /// What the model is known by.
+    pub fingerprint: Digest,
+}
+
+/// One run.
+pub struct Run {
+    /// The checked config.
+    pub config: RunConfig,
+    /// Where artefacts lie.
+    pub dir: RunDir,
+    /// Plugins by name.
+    pub registry: Registry,
+    place: (Device, Dtype),
+    model: Option<Rc<OwnerModel>>,
+    costs: Costs,
+}
+
+impl Run {
+    /// Opens the run folder of a config (and takes its lock).
+    ///
+    /// # Errors
+    /// A folder that is another's, a device that is absent, two plugins of one name.
+    pub fn open(config: RunConfig, plugin_paths: &[PathBuf]) -> Result<Self, StageError> {
+        let place = settings::place(&config)?;
+        place.0.check()?;
+        set_threads(settings::threads(&config));
+        let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
+        let registry = Registry::new(SearchPath::new(paths))?;
+        let dir = RunDir::open(&config.output, Some(&config.model.path))?;
+        let costs = Costs::read(dir.path());
+        Ok(Self { config, dir, registry, place, model: None, costs })
+    }
+
+    /// What the stages of this run cost so far.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
+    /// The owner's model, loaded once.
+    ///
+    /// # Errors
+    /// What is wrong with the folder.
+    pub fn model(&mut self) -> Result<Rc<OwnerModel>, StageError> {
+        if let Some(model) = &self.model {
+            return Ok(Rc::clone(model));
+        }
+        let folder = self.config.model.path.clone();
+        let model = load_model(&folder, self.place.0, self.place.1)?;
+        let outline = outline(&model.decoder);
+        let loaded = Rc::new(OwnerModel { outline, fingerprint: fingerprint(&folder)?, model });
+        self.model = Some(Rc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// Runs `work` as a stage: its time and peak memory are recorded.
+    fn measured<T>(
+        &mut self,
+        stage: &str,
+        work: impl FnOnce(&mut Self) -> Result<T, StageError>,
+    ) -> Result<T, StageError> {
+        let meter = Meter::start();
+        let result = work(self)?;
+        self.costs.set(stage, meter.stop());
+        self.costs.write(&self.dir)?;
+        Ok(result)
+    }
+
+    /// The artefact of an earlier stage.
+    fn require(
+        &self,
+        name: &str,
+        head: ManifestHead,
+        (artefact, verb): (&'static str, &'static str),
+    ) -> Result<VerifiedFolder, StageError> {
+        self.dir.completed(name, head)?.ok_or_else(|| StageError::Missing {
+            run: self.dir.path().display().to_string(),
+            artefact,
+            verb,
+        })
+    }
+
+    /// The artefact of a stage if it was made from the same inputs.
+    fn up_to_date(&self, name: &str, head: ManifestHead, inputs: &str) -> Result<Option<VerifiedFolder>, StageError> {
+        let done = self.dir.completed(name, head)?;
+        Ok(done.filter(|folder| folder.manifest().body.get("inputs").and_then(Value::as_str) == Some(inputs)))
+    }
+
+    /// A strategy of the config, its options checked first against its own schema.
+    fn strategy(&mut self, kind: StrategyKind) -> Result<Option<StrategyUse>, StageError> {
+        let section = config_kind(kind);
+        let Some((name, _)) = self.config.strategy(section) else { return Ok(None) };
+        let name = name.to_string();
+        let record = self.registry.strategy(&name, kind)?;
+        self.config.check_strategy_options(section, &record.options)?;
+        Ok(Some(self.registry.create(&name, kind, &self.config.options_json(section))?))
+    }
+
+    /// As [`strategy`](Self::strategy), for a section that every config has.
+    fn required_strategy(&mut self, kind: StrategyKind) -> Result<StrategyUse, StageError> {
+        self.strategy(kind)?.ok_or_else(|| StageError::Artefact {
+            path: "config".into(),
+            what: format!("[{}]", kind.as_str()),
+            found: "no section".into(),
+            expected: "use = \"plugin/strategy\"".into(),
+        })
+    }
+
+    /// Everything about a strategy that its result depends on.
+    fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
+        let section = config_kind(kind);
+        let Some((name, _)) = self.config.strategy(section) else { return Ok(Value::Null) };
+        let (name, plugin) = (name.to_string(), name.plugin().to_owned());
+        let code = match &self.registry.plugin(&plugin)?.source {
+            PluginSource::BuiltIn => env!("CARGO_PKG_VERSION").to_owned(),
+            PluginSource::Library { sha256, .. } => sha256.clone(),
+        };
+        Ok(json!({ "use": name, "options": self.config.options_json(section), "code": code }))
+    }
+
+    /// The digest of a stage's inputs.
+    fn inputs(&self, stage: &str, parts: Value) -> String {
+        let runtime = json!([self.config.seed, format!("{:?}", self.place.1)]);
+        Digest::of(json!([stage, runtime, parts]).to_string().as_bytes()).to_string()
+    }
+
+    /// The folder of a finished stage, whether it is complete or not.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+fn config_kind(kind: StrategyKind) -> ConfigKind {
+    match kind {
+        StrategyKind::Importance => ConfigKind::Importance,
+        StrategyKind::Replace => ConfigKind::Replace,
+        StrategyKind::Compress => ConfigKind::Compress,
+        StrategyKind::Adapter => ConfigKind::Adapter,
+    }
+}
+
+/// Says that a stage is left as it is.
+fn skipped(stage: &str, progress: &mut dyn Progress) {
+    progress.log(&format!("{stage}: up to date"));
+}
+
+/// The identity of an artefact, for the inputs of the next stage.
+fn identity(folder: &VerifiedFolder) -> String {
+    folder.manifest().identity().to_string()
+}
+
+/// A path as it is written in messages.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

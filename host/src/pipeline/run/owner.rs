@@ -1,0 +1,253 @@
+//! The model owner's stages: importance, replace, compress, bundle, plug-in, and full fine-tuning as the upper bound.
+
+use super::{OwnerModel, Run, identity, shown, skipped};
+use crate::data::{TextOptions, TextWindows};
+use crate::model::Decoder;
+use crate::pipeline::bundle::{self, BundleInputs, Ledger};
+use crate::pipeline::compress::{self, CompressInputs};
+use crate::pipeline::error::StageError;
+use crate::pipeline::importance::{self, ImportanceInputs, seed_for};
+use crate::pipeline::load::load_tokenizer;
+use crate::pipeline::plug_in;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::replace::{self, adapter_layers};
+use crate::plugins::{AdapterHandle, CompressorHandle, EstimatorHandle, ReplacerHandle};
+use crate::store::{ManifestHead, VerifiedFolder};
+use plugin_api::{AdapterModule, ImportanceScores, LayerPlan, LayerRole, ReplaceRequest, StrategyKind};
+use serde_json::json;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The record of a plug-in.
+pub const PLUGGED: ManifestHead = ManifestHead { format: "scaleot-plugged", version: 1 };
+
+impl Run {
+    /// Scores layers and trains substitutes.
+    ///
+    /// # Errors
+    /// What a plugin returned, or is wrong with model or text.
+    pub fn importance(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let owner = self.model()?;
+        let parts = json!([
+            owner.fingerprint.to_string(),
+            self.strategy_inputs(StrategyKind::Importance)?,
+            self.strategy_inputs(StrategyKind::Replace)?,
+            self.config.data.public_text.iter().map(|path| shown(path)).collect::<Vec<_>>(),
+            self.config.data.block_length,
+        ]);
+        let inputs = self.inputs("importance", parts);
+        if let Some(done) = self.up_to_date("importance", importance::HEAD, &inputs)? {
+            skipped("importance", progress);
+            return Ok(done);
+        }
+        self.measured("importance", |run| {
+            let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
+            let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
+            progress.begin("importance", owner.outline.n_layers() as u64);
+            let text = run.public_text(&owner)?;
+            let work = ImportanceInputs {
+                decoder: &owner.model.decoder,
+                outline: &owner.outline,
+                text,
+                seed: seed_for(run.config.seed, "importance"),
+            };
+            let (scores, substitutes) = importance::estimate(&mut estimator, &mut replacer, work, progress)?;
+            progress.end(&format!("{} layers scored by {}", scores.scores.len(), estimator.0.name()));
+            importance::write(run.dir.stage("importance")?, &inputs, &scores, &substitutes)
+        })
+    }
+
+    /// Nineteen windows of twenty train, the rest judges.
+    fn public_text(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
+        let files = &self.config.data.public_text;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
+        let options = TextOptions {
+            sequence_length: self.config.data.block_length as usize,
+            batch_size: 1,
+            seed: seed_for(self.config.seed, "public text"),
+        };
+        Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
+    }
+
+    /// Chooses the layers to replace.
+    ///
+    /// # Errors
+    /// What the replacer returned, or a config that does not fit the model.
+    pub fn replace(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let owner = self.model()?;
+        let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
+        let (artefact, _) = importance::read(&scored)?;
+        let ask = self.replace_request(&owner, &artefact.scores)?;
+        let parts = json!([identity(&scored), self.strategy_inputs(StrategyKind::Replace)?, ask]);
+        let inputs = self.inputs("replace", parts);
+        if let Some(done) = self.up_to_date("replace", replace::HEAD, &inputs)? {
+            skipped("replace", progress);
+            return Ok(done);
+        }
+        self.measured("replace", |run| {
+            let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
+            let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
+            progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
+            replace::write(run.dir.stage("replace")?, &inputs, &plan)
+        })
+    }
+
+    fn replace_request(&self, owner: &OwnerModel, scores: &ImportanceScores) -> Result<ReplaceRequest, StageError> {
+        let n_layers = owner.outline.n_layers();
+        let budget = self.config.validate_against(n_layers as u32)?;
+        let adapter_layers = adapter_layers(self.config.adapter.placement, budget.adapter as usize, n_layers, scores);
+        Ok(ReplaceRequest { n_layers, adapter_layers, replace_count: budget.replaced as usize })
+    }
+
+    /// Compresses the kept layers; nothing without a `[compress]` section.
+    ///
+    /// # Errors
+    /// What the compressor returned.
+    pub fn compress(&mut self, progress: &mut dyn Progress) -> Result<Option<VerifiedFolder>, StageError> {
+        if self.config.compress.is_none() {
+            return Ok(None);
+        }
+        let owner = self.model()?;
+        let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
+        let plan = replace::read(&planned)?.plan;
+        let parts = json!([
+            owner.fingerprint.to_string(),
+            plan.layers_with(LayerRole::Keep),
+            self.strategy_inputs(StrategyKind::Compress)?
+        ]);
+        let inputs = self.inputs("compress", parts);
+        if let Some(done) = self.up_to_date("compress", compress::HEAD, &inputs)? {
+            skipped("compress", progress);
+            return Ok(Some(done));
+        }
+        let done = self.measured("compress", |run| {
+            let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
+            let work = CompressInputs {
+                decoder: &owner.model.decoder,
+                outline: &owner.outline,
+                plan: &plan,
+                seed: seed_for(run.config.seed, "compress"),
+            };
+            compress::compress(&mut compressor, &work, (run.dir.stage("compress")?, &inputs), progress)
+        })?;
+        Ok(Some(done))
+    }
+
+    /// Cuts the emulator and writes the bundle, and the owner's ledger of it.
+    ///
+    /// # Errors
+    /// A missing stage, or a full disk.
+    pub fn bundle(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let owner = self.model()?;
+        let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
+        let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
+        let compressed = self.compressed()?;
+        let plan = replace::read(&planned)?.plan;
+        let adapters = self.adapter_modules(&owner, &plan)?;
+        let upstream = [Some(&scored), Some(&planned), compressed.as_ref()].map(|folder| folder.map(identity));
+        let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
+        if self.up_to_date("ledger", bundle::LEDGER, &inputs)?.is_some()
+            && let Some(done) = self.dir.completed("bundle", bundle::HEAD)?
+        {
+            skipped("bundle", progress);
+            return Ok(done);
+        }
+        self.measured("bundle", |run| {
+            let (_, substitutes) = importance::read(&scored)?;
+            let mut decoder = owner.model.decoder.clone();
+            if let Some(folder) = &compressed {
+                compress::install(folder, &mut decoder)?;
+            }
+            let folder = run.config.model.path.clone();
+            let work = BundleInputs {
+                decoder: &decoder,
+                plan: &plan,
+                substitutes: &substitutes,
+                adapters: &adapters,
+                folder: &folder,
+            };
+            let (done, layer_of_slot) = bundle::write(run.dir.stage("bundle")?, &work)?;
+            progress.log(&format!("bundle: {} of {} layers have a slot", layer_of_slot.len(), plan.layers.len()));
+            let (bundle, model) = (identity(&done), owner.fingerprint.to_string());
+            Ledger { inputs, bundle, model, plan, layer_of_slot }.write(run.dir.stage("ledger")?)?;
+            Ok(done)
+        })
+    }
+
+    fn compressed(&self) -> Result<Option<VerifiedFolder>, StageError> {
+        match self.config.compress {
+            None => Ok(None),
+            Some(_) => self.require("compress", compress::HEAD, ("compressed weights", "compress")).map(Some),
+        }
+    }
+
+    fn adapter_modules(&mut self, owner: &OwnerModel, plan: &LayerPlan) -> Result<Vec<AdapterModule>, StageError> {
+        let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
+        let layers = plan.layers_with(LayerRole::Adapter).into_iter();
+        let outlines = layers.filter_map(|layer| owner.outline.layers.get(layer));
+        outlines.map(|outline| Ok(adapter.attach(outline)?)).collect()
+    }
+
+    /// The ledger of this run's bundle.
+    pub(super) fn ledger(&self) -> Result<Ledger, StageError> {
+        let folder = self.require("ledger", bundle::LEDGER, ("bundle", "bundle"))?;
+        Ledger::read(&folder)
+    }
+
+    /// The full model with a verified return in it.
+    ///
+    /// # Errors
+    /// The first check that the return fails.
+    pub fn plugged(&mut self, returned: &Path) -> Result<(Decoder, plug_in::VerifiedReturn), StageError> {
+        let owner = self.model()?;
+        let ledger = self.ledger()?;
+        if ledger.model != owner.fingerprint.to_string() {
+            return Err(StageError::Artefact {
+                path: shown(&self.config.model.path),
+                what: "fingerprint of the model".into(),
+                found: owner.fingerprint.to_string(),
+                expected: format!("{}, the model that the bundle was cut from", ledger.model),
+            });
+        }
+        let emulator = bundle::open(&self.folder("bundle"), self.place.0, self.place.1)?;
+        let limit = self.config.plug_in.max_delta_ratio.get();
+        let shipped = (&emulator.decoder, &emulator.description);
+        let verified = plug_in::verify(returned, shipped, emulator.bundle, limit)?;
+        let mut decoder = owner.model.decoder.clone();
+        plug_in::plug_in(&mut decoder, &verified, &|slot| ledger.layer_of_slot.get(slot).copied())?;
+        Ok((decoder, verified))
+    }
+
+    /// Verifies the return, plugs it in, and writes the adapted model as a model folder if the config says so.
+    ///
+    /// # Errors
+    /// The first check that the return fails, or a full disk.
+    pub fn plug_in(&mut self, returned: &Path, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        let identity = crate::store::Manifest::verify(returned, crate::pipeline::tune::RETURN)?.manifest().identity();
+        let ledger = self.ledger()?;
+        let parts = json!([identity.to_string(), ledger.bundle, self.config.plug_in.export]);
+        let inputs = self.inputs("plug_in", parts);
+        if let Some(done) = self.up_to_date("plug_in", PLUGGED, &inputs)? {
+            skipped("plug_in", progress);
+            return Ok(done);
+        }
+        self.measured("plug_in", |run| {
+            let (_, verified) = run.plugged(returned)?;
+            let check = &verified.check;
+            progress.log(&format!(
+                "plug_in: {} tensors, ||delta|| = {:.4}, largest ||delta||/||shipped|| = {:.4} ({})",
+                check.tensors, check.delta_norm, check.largest_ratio.0, check.largest_ratio.1
+            ));
+            let stage = run.dir.stage("plug_in")?;
+            Ok(stage.commit(PLUGGED, &json!({ "inputs": inputs, "check": check }))?)
+        })
+    }
+
+    /// Slot -> layer for the emulator of this run.
+    pub(super) fn owner_model(&mut self) -> Result<Rc<OwnerModel>, StageError> {
+        self.model()
+    }
+}

@@ -1,0 +1,140 @@
+//! Makes an adapter layer trainable: leaves in place of weights (`whole_layer`, `bias_only`), or new tensors beside them.
+//!
+//! Low-rank delta: `A` uniform in `+-1/sqrt(cols)` (Kaiming, a = sqrt 5, as PEFT), `B` zero. Bottleneck: `down` the same, `up` zero.
+//! So before the first step every adapter leaves the model as it is.
+
+use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, WeightForm};
+use crate::pipeline::error::StageError;
+use crate::pipeline::importance::seed_for;
+use crate::tensor::{NormalStream, Tensor};
+use plugin_api::{AdapterModule, AdapterPart, WeightRole};
+
+/// A tensor that trains, by its name in the return.
+pub struct Parameter {
+    /// `slots.N.<role>.<part>`.
+    pub name: String,
+    /// The leaf; the decoder runs on the same memory.
+    pub tensor: Tensor,
+    /// Its value as shipped; `None` for a new tensor, which is returned whole.
+    pub shipped: Option<Tensor>,
+}
+
+/// Makes what `module` names trainable in one slot.
+///
+/// # Errors
+/// A factored weight under a whole-layer adapter, or memory that cannot be had.
+pub fn attach(
+    decoder: &mut Decoder,
+    slot: usize,
+    module: &AdapterModule,
+    seed: u64,
+) -> Result<Vec<Parameter>, StageError> {
+    let device = decoder.device();
+    let layer = decoder.layer_mut(slot)?;
+    let mut parameters = Vec::new();
+    for part in &module.parts {
+        match part {
+            AdapterPart::WholeLayer => leaves(layer, slot, &["weight", "bias"], &mut parameters)?,
+            AdapterPart::BiasOnly => leaves(layer, slot, &["bias"], &mut parameters)?,
+            AdapterPart::LowRankDelta { role, rank, alpha } => {
+                let [a, b] = fresh(layer, *role, *rank, seed_for(seed, &format!("{slot}/{role}/lora")))?;
+                let (a, b) = (leaf(&a.to_device(device)?)?, leaf(&b.to_device(device)?)?);
+                parameters.push(new_parameter(slot, *role, "lora_a", &a));
+                parameters.push(new_parameter(slot, *role, "lora_b", &b));
+                if let Some(projection) = layer.projection_mut(*role) {
+                    projection.delta = Some(LowRankDelta { a, b, scale: alpha / *rank as f64 });
+                }
+            }
+            AdapterPart::Bottleneck { role, size, activation } => {
+                let [down, up] = bottleneck(layer, *role, *size, seed_for(seed, &format!("{slot}/{role}/bottleneck")))?;
+                let (down, up) = (leaf(&down.to_device(device)?)?, leaf(&up.to_device(device)?)?);
+                parameters.push(new_parameter(slot, *role, "down", &down));
+                parameters.push(new_parameter(slot, *role, "up", &up));
+                if let Some(projection) = layer.projection_mut(*role) {
+                    projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
+                }
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+/// The tensor of a role's weight or bias in a layer, to be replaced; `None` if there is none, or it is in two factors.
+pub fn tensor_mut<'a>(layer: &'a mut DecoderLayer, role: WeightRole, part: &str) -> Option<&'a mut Tensor> {
+    if !role.is_matrix() {
+        let norm = layer.norm_mut(role)?;
+        return if part == "weight" { Some(&mut norm.weight) } else { norm.bias.as_mut() };
+    }
+    let projection = layer.projection_mut(role)?;
+    match (part, &mut projection.weight) {
+        ("weight", WeightForm::Dense(weight)) => Some(weight),
+        ("bias", _) => projection.bias.as_mut(),
+        _ => None,
+    }
+}
+
+fn leaves(
+    layer: &mut DecoderLayer,
+    slot: usize,
+    parts: &[&str],
+    parameters: &mut Vec<Parameter>,
+) -> Result<(), StageError> {
+    let before = parameters.len();
+    for role in WeightRole::ALL {
+        for part in parts {
+            let Some(tensor) = tensor_mut(layer, role, part) else { continue };
+            let shipped = tensor.clone();
+            *tensor = leaf(&shipped)?;
+            let name = format!("slots.{slot}.{role}.{part}");
+            parameters.push(Parameter { name, tensor: tensor.clone(), shipped: Some(shipped) });
+        }
+    }
+    if parameters.len() > before {
+        return Ok(());
+    }
+    Err(StageError::Artefact {
+        path: "adapter".into(),
+        what: format!("slot {slot}"),
+        found: "no tensor to train".into(),
+        expected: "biases for a bias-only adapter; this model family may have none".into(),
+    })
+}
+
+/// A copy of its own that gradients reach. Training runs in fp32 whatever the weights are stored in.
+fn leaf(tensor: &Tensor) -> Result<Tensor, StageError> {
+    Ok(tensor.detach()?.contiguous()?.deep_copy()?.set_requires_grad(true)?)
+}
+
+fn new_parameter(slot: usize, role: WeightRole, part: &str, tensor: &Tensor) -> Parameter {
+    Parameter { name: format!("slots.{slot}.{role}.{part}"), tensor: tensor.clone(), shipped: None }
+}
+
+/// `A [rank, cols]` and `B [rows, rank]`.
+fn fresh(layer: &DecoderLayer, role: WeightRole, rank: usize, seed: u64) -> Result<[Tensor; 2], StageError> {
+    let (rows, cols) = matrix_shape(layer, role)?;
+    random_and_zero((rank as i64, cols), (rows, rank as i64), seed)
+}
+
+/// `down [size, rows]` and `up [rows, size]`, on the output of the projection.
+fn bottleneck(layer: &DecoderLayer, role: WeightRole, size: usize, seed: u64) -> Result<[Tensor; 2], StageError> {
+    let (rows, _) = matrix_shape(layer, role)?;
+    random_and_zero((size as i64, rows), (rows, size as i64), seed)
+}
+
+fn random_and_zero(first: (i64, i64), second: (i64, i64), seed: u64) -> Result<[Tensor; 2], StageError> {
+    let bound = 1.0 / (first.1 as f32).sqrt();
+    let random = NormalStream::new(seed, 0).uniform_tensor(&[first.0, first.1], bound)?;
+    let zero = NormalStream::new(seed, 1).uniform_tensor(&[second.0, second.1], 0.0)?;
+    Ok([random, zero])
+}
+
+fn matrix_shape(layer: &DecoderLayer, role: WeightRole) -> Result<(i64, i64), StageError> {
+    let none = || StageError::Artefact {
+        path: "adapter".into(),
+        what: role.to_string(),
+        found: "no such projection in this layer".into(),
+        expected: "a projection that the model has".into(),
+    };
+    let weight = layer.projection(role).ok_or_else(none)?.weight.dense()?;
+    Ok((weight.size(0)?, weight.size(1)?))
+}

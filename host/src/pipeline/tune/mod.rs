@@ -1,0 +1,129 @@
+//! Side: data owner. Takes: an emulator and (context, answer) pairs. Gives: the return with the adapter delta. Plugin kind: adapter.
+//!
+//! Full fine-tuning, the upper bound that only the model owner can run, uses the same trainer.
+
+mod adamw;
+mod attach;
+mod parcel;
+mod schedule;
+mod trainer;
+
+pub use adamw::{AdamW, AdamWOptions, Moments};
+pub use attach::{Parameter, attach, tensor_mut};
+pub use parcel::{ADAPTER, RETURN, ReturnArtefact, write_return};
+pub use schedule::Schedule;
+pub use trainer::{TrainSettings, Trainer, TrainingLog, Validation, validation_loss};
+
+use super::error::{StageError, told_to_plugin};
+use super::progress::Progress;
+use super::tensor_file::{TensorFile, write_tensors};
+use crate::data::Batches;
+use crate::model::Decoder;
+use crate::plugins::{AdapterHandle, Questions};
+use crate::store::{Checkpoints, ManifestHead};
+use crate::tensor::Tensor;
+use plugin_api::{PluginError, StepReport, unknown_service};
+
+/// The format of checkpoints, which never leave the run folder.
+pub const CHECKPOINT: ManifestHead = ManifestHead { format: "scaleot-checkpoint", version: 1 };
+
+/// What is trained, on what.
+pub struct TuneInputs<'a> {
+    /// Runs on the leaves of `parameters`.
+    pub decoder: &'a Decoder,
+    /// The leaves.
+    pub parameters: Vec<Tensor>,
+    /// Training pairs.
+    pub train: &'a dyn Batches,
+    /// Held-out pairs: the best state is chosen by the loss on these.
+    pub validation: &'a dyn Batches,
+    /// How training goes.
+    pub settings: TrainSettings,
+}
+
+/// Trains from the last checkpoint or from the start; leaves the best state in the decoder.
+///
+/// # Errors
+/// What a step returned, or `Interrupted` (a checkpoint is kept then).
+pub fn train(
+    inputs: TuneInputs<'_>,
+    mut adapter: Option<&mut AdapterHandle>,
+    (checkpoints, digest): (&Checkpoints<'_>, &str),
+    (stage, progress): (&'static str, &mut dyn Progress),
+) -> Result<TrainingLog, StageError> {
+    let TuneInputs { decoder, parameters, train, validation, settings } = inputs;
+    let mut trainer = Trainer::new(decoder, parameters, settings)?;
+    resume(&mut trainer, (checkpoints, digest), progress)?;
+    let mut take_step = |trainer: &mut Trainer<'_>| match adapter.as_deref_mut() {
+        None => trainer.gradient_step(train),
+        Some(adapter) => {
+            let mut questions = TunerQuestions { trainer, train, failed: None };
+            let stepped = adapter.step(&mut questions);
+            // The trainer's own error says more than what the plugin was told.
+            match questions.failed {
+                Some(error) => Err(error),
+                None => Ok(stepped?),
+            }
+        }
+    };
+    let mut keep = |trainer: &Trainer<'_>| -> Result<(), StageError> {
+        let (mut error, body) = (None, serde_json::json!({ "inputs": digest, "log": trainer.log() }));
+        let saved = checkpoints.save(trainer.log().steps, &body, |stage| {
+            error = write_tensors(stage, "state.safetensors", &trainer.state()).err();
+            Ok(())
+        });
+        match error {
+            Some(error) => Err(error),
+            None => Ok(saved.map(drop)?),
+        }
+    };
+    trainer.run(validation, &mut take_step, &mut keep, (stage, progress))?;
+    let log = trainer.take_best()?;
+    Ok(log)
+}
+
+fn resume(
+    trainer: &mut Trainer<'_>,
+    (checkpoints, digest): (&Checkpoints<'_>, &str),
+    progress: &mut dyn Progress,
+) -> Result<(), StageError> {
+    let mut damaged = Vec::new();
+    let latest = checkpoints.latest(&mut damaged)?;
+    damaged.iter().for_each(|fault| progress.log(&format!("a damaged checkpoint is left aside: {fault}")));
+    let Some((step, folder)) = latest else { return Ok(()) };
+    #[derive(serde::Deserialize)]
+    struct Body {
+        inputs: String,
+        log: TrainingLog,
+    }
+    let body: Body = folder.body()?;
+    if body.inputs != digest {
+        progress.log("the config or its inputs changed: the checkpoint of the earlier run is not used");
+        return Ok(());
+    }
+    let file = TensorFile::open(&folder.file("state.safetensors")?)?;
+    trainer.restore(body.log, &|name, shape| file.get(name, shape))?;
+    progress.log(&format!("continuing from the checkpoint at step {step}"));
+    Ok(())
+}
+
+/// Answers an adapter's `gradient_step`.
+struct TunerQuestions<'a, 'b> {
+    trainer: &'a mut Trainer<'b>,
+    train: &'a dyn Batches,
+    failed: Option<StageError>,
+}
+
+impl Questions for TunerQuestions<'_, '_> {
+    fn answer(&mut self, name: &str, _: &[u8]) -> Result<Vec<u8>, PluginError> {
+        if name != "gradient_step" {
+            return Err(unknown_service(name));
+        }
+        let report: StepReport = self.trainer.gradient_step(self.train).map_err(|error| {
+            let told = told_to_plugin(&error);
+            self.failed = Some(error);
+            told
+        })?;
+        Ok(serde_json::to_vec(&report)?)
+    }
+}

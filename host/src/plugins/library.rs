@@ -1,0 +1,96 @@
+//! From a file to a root module: read once, hash, check, seal in memory, load what was checked, greet.
+//!
+//! Libraries are never unloaded: tensors can hold deleters that live in them.
+
+use super::elf::check_elf;
+use super::error::PluginFault;
+use abi_stable::library::{LibraryError, lib_header_from_path};
+use plugin_api::PluginRecord;
+use plugin_api::export::{API_VERSION, PluginModule_Ref};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::Path;
+
+/// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
+pub const ROOT_SYMBOL: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
+
+/// A library that was loaded and has greeted.
+pub struct LoadedLibrary {
+    /// What it exports.
+    pub module: PluginModule_Ref,
+    /// What it says of itself.
+    pub record: PluginRecord,
+    /// SHA-256 of the bytes that were checked and loaded.
+    pub digest: String,
+}
+
+/// Loads a plugin library.
+pub fn load_library(path: &Path) -> Result<LoadedLibrary, PluginFault> {
+    let bytes = std::fs::read(path).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
+    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let refuse = |reason: String| PluginFault::Refused { path: path.into(), digest: digest.clone(), reason };
+    check_elf(&bytes).map_err(refuse)?;
+    if !contains_root_symbol(&bytes) {
+        return Err(refuse(
+            "it is a library, but exports no ScaleOT plugin; was it built with `export_plugin!`?".into(),
+        ));
+    }
+    let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
+    let incompatible = |reason: String| PluginFault::Incompatible {
+        path: path.into(),
+        digest: digest.clone(),
+        host: API_VERSION,
+        reason,
+    };
+    let in_memory = format!("/proc/self/fd/{}", sealed.as_raw_fd());
+    let module = lib_header_from_path(Path::new(&in_memory))
+        .and_then(|header| header.init_root_module::<PluginModule_Ref>())
+        .map_err(|error| incompatible(shorten(&error)))?;
+    // The loader has mapped it; the descriptor must stay, since dlopen knows libraries by inode.
+    std::mem::forget(sealed);
+    let record = (module.describe())();
+    let record: PluginRecord = serde_json::from_str(record.as_str())
+        .map_err(|error| incompatible(format!("its record cannot be read: {error}")))?;
+    Ok(LoadedLibrary { module, record, digest })
+}
+
+/// Whether the bytes name the symbol that plugins export.
+pub fn contains_root_symbol(bytes: &[u8]) -> bool {
+    bytes.windows(ROOT_SYMBOL.len()).any(|window| window == ROOT_SYMBOL)
+}
+
+/// An in-memory file of these bytes that nobody can change any more.
+fn seal(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    // SAFETY: the name is a C string; flags are valid; the descriptor is checked before use.
+    let fd = unsafe { libc::memfd_create(c"scaleot-plugin".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and owned by nobody else.
+    let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
+    file.write_all(bytes)?;
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: a plain fcntl on a descriptor that we own.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(file)
+}
+
+/// The useful end of abi_stable's report: a layout difference prints hundreds of lines with the cause at the end.
+fn shorten(error: &LibraryError) -> String {
+    match error {
+        LibraryError::IncompatibleVersionNumber { expected_version, actual_version, .. } => format!(
+            "it was built for plugin API {actual_version}, this host offers {expected_version}; rebuild it with this host's plugin-api"
+        ),
+        LibraryError::AbiInstability(_) => {
+            "its layout differs although the version is the same; rebuild it with this host's plugin-api".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            lines.iter().rev().take(3).rev().copied().collect::<Vec<_>>().join(" ")
+        }
+    }
+}

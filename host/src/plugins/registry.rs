@@ -1,0 +1,179 @@
+//! The plugins of a run by name: those linked into the program, and libraries loaded when first used.
+
+use super::discover::SearchPath;
+use super::error::PluginFault;
+use super::library::load_library;
+use super::strategy::{StrategyName, StrategyUse};
+use plugin_api::export::{BuiltIn, PluginModule_Ref};
+use plugin_api::{PluginRecord, StrategyKind, StrategyRecord};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where a plugin's code comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// Linked into the program.
+    BuiltIn,
+    /// A library of this digest.
+    Library { path: PathBuf, sha256: String },
+}
+
+impl fmt::Display for PluginSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::Library { path, sha256 } => {
+                write!(f, "{}, sha256 {}", path.display(), sha256.get(..12).unwrap_or(sha256))
+            }
+        }
+    }
+}
+
+/// A plugin that can be used.
+pub struct RegisteredPlugin {
+    /// What it says of itself.
+    pub record: PluginRecord,
+    /// Where its code comes from.
+    pub source: PluginSource,
+    pub(super) module: PluginModule_Ref,
+}
+
+/// The plugins of a run.
+pub struct Registry {
+    plugins: BTreeMap<String, RegisteredPlugin>,
+    search: SearchPath,
+}
+
+impl Registry {
+    /// Built-in plugins now, libraries on this path when they are asked for.
+    ///
+    /// # Errors
+    /// `Duplicate` when two built-in plugins share a name.
+    pub fn new(search: SearchPath) -> Result<Self, PluginFault> {
+        let mut registry = Self { plugins: BTreeMap::new(), search };
+        // inventory gives no order; the map sorts by name.
+        for built_in in inventory::iter::<BuiltIn> {
+            let module = (built_in.module)();
+            let text = (module.describe())();
+            let record: PluginRecord = serde_json::from_str(text.as_str()).map_err(|error| PluginFault::Refused {
+                path: PathBuf::from("(built in)"),
+                digest: String::new(),
+                reason: format!("its record cannot be read: {error}"),
+            })?;
+            registry.insert(RegisteredPlugin { record, source: PluginSource::BuiltIn, module })?;
+        }
+        Ok(registry)
+    }
+
+    fn insert(&mut self, plugin: RegisteredPlugin) -> Result<(), PluginFault> {
+        let name = plugin.record.name.clone();
+        if let Some(first) = self.plugins.get(&name) {
+            return Err(PluginFault::Duplicate {
+                name,
+                first: first.source.to_string(),
+                second: plugin.source.to_string(),
+            });
+        }
+        self.plugins.insert(name, plugin);
+        Ok(())
+    }
+
+    /// Loads every library on the search path; what was refused comes back with its reason.
+    pub fn load_all(&mut self) -> Vec<PluginFault> {
+        let loaded: Vec<PathBuf> = self
+            .plugins
+            .values()
+            .filter_map(|plugin| match &plugin.source {
+                PluginSource::Library { path, .. } => Some(path.clone()),
+                PluginSource::BuiltIn => None,
+            })
+            .collect();
+        let files: Vec<PathBuf> = self.search.all().into_iter().filter(|file| !loaded.contains(file)).collect();
+        files.iter().filter_map(|file| self.load_file(file).err()).collect()
+    }
+
+    fn load_file(&mut self, path: &Path) -> Result<(), PluginFault> {
+        let library = load_library(path)?;
+        let source = PluginSource::Library { path: path.into(), sha256: library.digest };
+        self.insert(RegisteredPlugin { record: library.record, source, module: library.module })
+    }
+
+    /// The plugin of this name, loaded if need be.
+    ///
+    /// # Errors
+    /// `NotFound` with what is known, or why its library was refused.
+    pub fn plugin(&mut self, name: &str) -> Result<&RegisteredPlugin, PluginFault> {
+        if !self.plugins.contains_key(name) {
+            let path = self.search.find(name).ok_or_else(|| self.not_found(name))?;
+            self.load_file(&path)?;
+        }
+        self.plugins.get(name).ok_or_else(|| self.not_found(name))
+    }
+
+    fn not_found(&self, name: &str) -> PluginFault {
+        let mut known: Vec<String> = self.plugins.keys().cloned().collect();
+        let files = self.search.all();
+        known.extend(files.iter().filter_map(|file| file.file_stem().map(|stem| stem.to_string_lossy().into_owned())));
+        PluginFault::NotFound {
+            plugin: name.into(),
+            file: SearchPath::file_name(name),
+            searched: self.search.describe(),
+            known: known.join(", "),
+        }
+    }
+
+    /// Every plugin that is registered by now, by name.
+    pub fn plugins(&self) -> impl Iterator<Item = &RegisteredPlugin> {
+        self.plugins.values()
+    }
+
+    /// The record of a strategy, if it exists and is of this kind.
+    ///
+    /// # Errors
+    /// `Name`, `NotFound`, `NoStrategy` or `WrongKind`.
+    pub fn strategy(&mut self, used: &str, kind: StrategyKind) -> Result<StrategyRecord, PluginFault> {
+        let name = StrategyName::parse(used)?;
+        let plugin = self.plugin(&name.plugin)?;
+        let strategies = &plugin.record.strategies;
+        let of_kind = |kind: Option<StrategyKind>| {
+            let names = strategies.iter().filter(|strategy| kind.is_none_or(|kind| strategy.kind == kind));
+            names.map(|strategy| strategy.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let found = strategies.iter().find(|strategy| strategy.name == name.strategy);
+        let found = found.ok_or_else(|| PluginFault::NoStrategy {
+            used: used.into(),
+            plugin: name.plugin.clone(),
+            strategy: name.strategy.clone(),
+            known: of_kind(None),
+        })?;
+        if found.kind != kind {
+            return Err(PluginFault::WrongKind {
+                used: used.into(),
+                found: found.kind.as_str(),
+                expected: kind.as_str(),
+                known: match of_kind(Some(kind)) {
+                    none if none.is_empty() => format!("none in {}", name.plugin),
+                    some => some,
+                },
+            });
+        }
+        Ok(found.clone())
+    }
+
+    /// Makes a strategy with its options.
+    ///
+    /// # Errors
+    /// As [`strategy`](Self::strategy), and `Options` when the strategy refuses them.
+    pub fn create(
+        &mut self,
+        used: &str,
+        kind: StrategyKind,
+        options: &serde_json::Value,
+    ) -> Result<StrategyUse, PluginFault> {
+        self.strategy(used, kind)?;
+        let name = StrategyName::parse(used)?;
+        let plugin = self.plugin(&name.plugin)?;
+        StrategyUse::create(plugin, &name, options)
+    }
+}

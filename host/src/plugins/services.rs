@@ -1,0 +1,161 @@
+//! The host's answers to a plugin during one call: tensor algebra here, named questions by the stage that calls.
+
+use super::arena::Arena;
+use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
+use plugin_api::{
+    DlTensor, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TensorOp, unknown_service,
+};
+use std::rc::Rc;
+
+/// What a stage answers: outline, losses, training steps, notices. Both sides in JSON.
+pub trait Questions {
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// [`unknown_service`] for a name that this stage does not answer.
+    fn answer(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError>;
+}
+
+/// For calls in which nothing may be asked.
+pub struct NoQuestions;
+
+impl Questions for NoQuestions {
+    fn answer(&mut self, name: &str, _: &[u8]) -> Result<Vec<u8>, PluginError> {
+        Err(unknown_service(name).with_help("this service is not offered during this call"))
+    }
+}
+
+/// The services of one call.
+pub struct Services<'a> {
+    arena: Rc<Arena>,
+    questions: &'a mut dyn Questions,
+}
+
+impl<'a> Services<'a> {
+    /// Services over a strategy's tensors and a stage's answers.
+    pub fn new(arena: &Rc<Arena>, questions: &'a mut dyn Questions) -> Self {
+        Self { arena: Rc::clone(arena), questions }
+    }
+
+    fn compute(&self, op: TensorOp, inputs: &[Handle], arguments: OpArguments<'_>) -> Result<Vec<Tensor>, PluginError> {
+        let tensors = inputs.iter().map(|&handle| self.arena.get(handle)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(made) = create(op, arguments) {
+            return Ok(vec![made?]);
+        }
+        if op == TensorOp::Cat {
+            let dim = arguments.ints.first().copied().unwrap_or(0);
+            return Ok(vec![Tensor::cat(&tensors, dim).map_err(refused)?]);
+        }
+        match &tensors[..] {
+            [a, b] => Ok(vec![binary(op, a, b)?]),
+            [a] => unary(op, a, arguments),
+            other => Err(arity(op, other.len())),
+        }
+    }
+}
+
+impl HostServices for Services<'_> {
+    fn tensor_op(
+        &mut self,
+        op: TensorOp,
+        inputs: &[Handle],
+        arguments: OpArguments<'_>,
+        outputs: &mut [Handle; MAX_OUTPUTS],
+    ) -> Result<usize, PluginError> {
+        let made = self.compute(op, inputs, arguments)?;
+        let count = made.len();
+        for (slot, tensor) in outputs.iter_mut().zip(made) {
+            *slot = self.arena.put(tensor);
+        }
+        Ok(count)
+    }
+
+    fn tensor_from_f32(&mut self, values: &[f32], shape: &[i64]) -> Result<Handle, PluginError> {
+        Ok(self.arena.put(Tensor::from_f32(values, shape).map_err(refused)?))
+    }
+
+    fn tensor_view(&mut self, handle: Handle) -> Result<DlTensor, PluginError> {
+        self.arena.view(handle)
+    }
+
+    fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
+        self.questions.answer(name, question)
+    }
+
+    fn releaser(&self) -> Rc<dyn ReleaseTensor> {
+        Rc::clone(&self.arena) as Rc<dyn ReleaseTensor>
+    }
+}
+
+/// Operations that take no tensor.
+fn create(op: TensorOp, arguments: OpArguments<'_>) -> Option<Result<Tensor, PluginError>> {
+    let scale = arguments.floats.first().copied().unwrap_or(1.0) as f32;
+    let seeded = || arguments.ints.split_first().map_or((0, &[][..]), |(seed, shape)| (seed.cast_unsigned(), shape));
+    let made = match op {
+        TensorOp::Zeros => Tensor::zeros(arguments.ints, Dtype::F32, Device::Cpu),
+        TensorOp::RandomNormal => {
+            let (seed, shape) = seeded();
+            NormalStream::new(seed, 0).tensor(shape, scale)
+        }
+        TensorOp::RandomUniform => {
+            let (seed, shape) = seeded();
+            NormalStream::new(seed, 0).uniform_tensor(shape, scale)
+        }
+        _ => return None,
+    };
+    Some(made.map_err(refused))
+}
+
+fn binary(op: TensorOp, a: &Tensor, b: &Tensor) -> Result<Tensor, PluginError> {
+    let made = match op {
+        TensorOp::Add => a.add(b),
+        TensorOp::Sub => a.sub(b),
+        TensorOp::Mul => a.mul(b),
+        TensorOp::Div => a.div(b),
+        TensorOp::MatMul => a.matmul(b),
+        _ => return Err(arity(op, 2)),
+    };
+    made.map_err(refused)
+}
+
+fn unary(op: TensorOp, a: &Tensor, arguments: OpArguments<'_>) -> Result<Vec<Tensor>, PluginError> {
+    let one = match op {
+        TensorOp::Affine => {
+            let (factor, term) = match *arguments.floats {
+                [factor, term] => (factor, term),
+                _ => return Err(PluginError::host("Affine needs a factor and a term")),
+            };
+            a.mul_scalar(factor).and_then(|scaled| scaled.add_scalar(term))
+        }
+        TensorOp::Transpose => a.transpose(0, 1),
+        TensorOp::Narrow => match *arguments.ints {
+            [dim, start, length] => a.narrow(dim, start, length),
+            _ => return Err(PluginError::host("Narrow needs a dimension, a start and a length")),
+        },
+        TensorOp::Sum => arguments.ints.first().map_or_else(|| a.sum_all(), |&dim| a.sum(dim, false)),
+        TensorOp::Mean => arguments.ints.first().map_or_else(|| a.mean_all(), |&dim| a.mean(dim, false)),
+        TensorOp::Norm => a.norm(),
+        TensorOp::Abs => a.abs(),
+        TensorOp::Sqrt => a.sqrt(),
+        TensorOp::Exp => a.exp(),
+        TensorOp::Copy => a.contiguous().and_then(|ordered| ordered.deep_copy()),
+        TensorOp::Svd => {
+            let svd = a.svd().map_err(refused)?;
+            return Ok(vec![svd.u, svd.s, svd.v]);
+        }
+        TensorOp::SymmetricEigen => {
+            let (values, vectors) = a.eigh().map_err(refused)?;
+            return Ok(vec![values, vectors]);
+        }
+        _ => return Err(arity(op, 1)),
+    };
+    Ok(vec![one.map_err(refused)?])
+}
+
+fn refused(error: TensorError) -> PluginError {
+    PluginError::host(error.to_string())
+}
+
+fn arity(op: TensorOp, found: usize) -> PluginError {
+    PluginError::host(format!("{op:?} does not take {found} tensors"))
+}

@@ -1,0 +1,326 @@
+//! A strategy in use, and typed handles for the four kinds. What comes back is checked here, like file input.
+
+use super::arena::Arena;
+use super::error::PluginFault;
+use super::registry::{PluginSource, RegisteredPlugin};
+use super::services::{NoQuestions, Questions, Services};
+use crate::tensor::Tensor;
+use plugin_api::export::RawStrategy;
+use plugin_api::{
+    AdapterModule, AdapterPart, CompressAnswer, CompressRequest, CompressionReport, Handle, ImportanceScores,
+    LayerOutline, LayerPlan, LayerRole, Method, Module, Objective, PluginError, ReplaceRequest, SelectRequest,
+    StepReport, Substitute, WeightForm, WeightRole,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::rc::Rc;
+
+/// `plugin/strategy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrategyName {
+    /// Before the slash.
+    pub plugin: String,
+    /// After it.
+    pub strategy: String,
+}
+
+impl StrategyName {
+    /// Reads `plugin/strategy`.
+    ///
+    /// # Errors
+    /// `Name` for anything else.
+    pub fn parse(text: &str) -> Result<Self, PluginFault> {
+        let word = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        match text.split_once('/') {
+            Some((plugin, strategy)) if word(plugin) && word(strategy) => {
+                Ok(Self { plugin: plugin.into(), strategy: strategy.into() })
+            }
+            _ => Err(PluginFault::Name { found: text.into() }),
+        }
+    }
+}
+
+impl fmt::Display for StrategyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.plugin, self.strategy)
+    }
+}
+
+/// A strategy with its options, ready to be called.
+pub struct StrategyUse {
+    // Dropped before the arena: a strategy's destructor may release tensors.
+    raw: RawStrategy,
+    arena: Rc<Arena>,
+    name: StrategyName,
+    source: PluginSource,
+}
+
+impl StrategyUse {
+    pub(super) fn create(
+        plugin: &RegisteredPlugin,
+        name: &StrategyName,
+        options: &serde_json::Value,
+    ) -> Result<Self, PluginFault> {
+        let refused = |error| PluginFault::Options { used: name.to_string(), error };
+        let options = serde_json::to_vec(options).map_err(|error| refused(error.into()))?;
+        let made = (plugin.module.create())(name.strategy.as_str().into(), options.as_slice().into());
+        let raw = made.into_result().map_err(|bytes| {
+            refused(serde_json::from_slice(&bytes).unwrap_or_else(|_| PluginError::failed("its error cannot be read")))
+        })?;
+        Ok(Self { raw, arena: Rc::default(), name: name.clone(), source: plugin.source.clone() })
+    }
+
+    /// `plugin/strategy`.
+    pub fn name(&self) -> &StrategyName {
+        &self.name
+    }
+
+    /// Where its code comes from.
+    pub fn source(&self) -> &PluginSource {
+        &self.source
+    }
+
+    fn call<A: DeserializeOwned>(
+        &mut self,
+        (method, call): (Method, &'static str),
+        request: &impl Serialize,
+        questions: &mut dyn Questions,
+    ) -> Result<A, PluginFault> {
+        let request = serde_json::to_vec(request).map_err(|error| self.failed(call, error.into()))?;
+        let mut services = Services::new(&self.arena, questions);
+        let answer = self.raw.call(method, &request, &mut services);
+        let answer = answer.map_err(|error| self.failed(call, error))?;
+        serde_json::from_slice(&answer).map_err(|error| self.failed(call, error.into()))
+    }
+
+    fn failed(&self, call: &'static str, error: PluginError) -> PluginFault {
+        PluginFault::Failed { used: self.name.to_string(), source_text: self.source.to_string(), call, error }
+    }
+
+    fn wrong(&self, call: &'static str, found: impl Into<String>, expected: impl Into<String>) -> PluginFault {
+        PluginFault::BadValue {
+            used: self.name.to_string(),
+            source_text: self.source.to_string(),
+            call,
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// An importance estimator in use.
+pub struct EstimatorHandle(pub StrategyUse);
+
+impl EstimatorHandle {
+    /// One finite score per layer.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for a wrong count or a score that is not finite.
+    pub fn estimate(
+        &mut self,
+        n_layers: usize,
+        questions: &mut dyn Questions,
+    ) -> Result<ImportanceScores, PluginFault> {
+        let scores: ImportanceScores = self.0.call((Method::Estimate, "estimate"), &(), questions)?;
+        if scores.scores.len() != n_layers {
+            let (found, expected) = (format!("{} scores", scores.scores.len()), format!("{n_layers}, one per layer"));
+            return Err(self.0.wrong("estimate", found, expected));
+        }
+        if let Some(layer) = scores.scores.iter().position(|score| !score.is_finite()) {
+            let found = format!("the score {:?} for layer {layer}", scores.scores.get(layer));
+            return Err(self.0.wrong("estimate", found, "finite scores"));
+        }
+        Ok(scores)
+    }
+}
+
+/// A layer replacer in use.
+pub struct ReplacerHandle(pub StrategyUse);
+
+impl ReplacerHandle {
+    /// What stands in for a layer, with host tensors in it.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for tensors that do not exist or are not finite.
+    pub fn substitute(
+        &mut self,
+        layer: &LayerOutline,
+        questions: &mut dyn Questions,
+    ) -> Result<Substitute<Tensor>, PluginFault> {
+        let call = "substitute";
+        let Substitute { module, trainable } =
+            self.0.call::<Substitute<Handle>>((Method::Substitute, call), layer, questions)?;
+        let arena = Rc::clone(&self.0.arena);
+        let module: Module<Tensor> =
+            module.try_map(&mut |handle| arena.take(handle)).map_err(|error| self.0.failed(call, error))?;
+        for tensor in module.tensors() {
+            if !tensor.is_finite_all().unwrap_or(false) {
+                let found = format!("a value that is not finite in the substitute of layer {}", layer.index);
+                return Err(self.0.wrong(call, found, "finite values"));
+            }
+        }
+        Ok(Substitute { module, trainable })
+    }
+
+    /// Which layers are replaced.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for a plan that breaks the request.
+    pub fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginFault> {
+        let request = SelectRequest { scores: scores.clone(), ask: ask.clone() };
+        let plan: LayerPlan = self.0.call((Method::Select, "select"), &request, &mut NoQuestions)?;
+        if plan.layers.len() != ask.n_layers {
+            let found = format!("a plan of {} layers", plan.layers.len());
+            return Err(self.0.wrong("select", found, format!("one of {}", ask.n_layers)));
+        }
+        if plan.layers_with(LayerRole::Adapter) != ask.adapter_layers {
+            let found = format!("adapters at {:?}", plan.layers_with(LayerRole::Adapter));
+            return Err(self.0.wrong("select", found, format!("the adapter layers {:?}", ask.adapter_layers)));
+        }
+        let replaced = plan.layers_with(LayerRole::Replace).len();
+        if replaced != ask.replace_count {
+            let expected = format!("replace_count = {}", ask.replace_count);
+            return Err(self.0.wrong("select", format!("{replaced} layers replaced"), expected));
+        }
+        Ok(plan)
+    }
+
+    /// What training after the choice minimises, if anything.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for a weight that is not finite.
+    pub fn objective(&mut self) -> Result<Option<Objective>, PluginFault> {
+        let objective: Option<Objective> = self.0.call((Method::Objective, "objective"), &(), &mut NoQuestions)?;
+        if let Some(objective) = &objective
+            && objective.terms.iter().any(|(weight, _)| !weight.is_finite())
+        {
+            return Err(self.0.wrong("objective", "a weight that is not finite", "finite weights"));
+        }
+        Ok(objective)
+    }
+}
+
+/// What a compressor made of a layer.
+pub struct CompressedLayer {
+    /// The weights that changed.
+    pub changed: Vec<(WeightRole, WeightForm<Tensor>)>,
+    /// What became of them.
+    pub report: CompressionReport,
+}
+
+/// A compressor in use.
+pub struct CompressorHandle(pub StrategyUse);
+
+impl CompressorHandle {
+    /// Compresses one layer; the weights are shared with the plugin, not copied.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for shapes that do not fit or values that are not finite.
+    pub fn compress(
+        &mut self,
+        outline: &LayerOutline,
+        weights: &[(WeightRole, Tensor)],
+        questions: &mut dyn Questions,
+    ) -> Result<CompressedLayer, PluginFault> {
+        let arena = Rc::clone(&self.0.arena);
+        let handles = weights.iter().map(|(role, tensor)| (*role, arena.put(tensor.clone()))).collect();
+        let request = CompressRequest { outline: outline.clone(), weights: handles };
+        let answer: CompressAnswer = self.0.call((Method::Compress, "compress"), &request, questions)?;
+        let mut changed = Vec::new();
+        for (role, form) in answer.changed {
+            let form = take_form(&arena, form).map_err(|error| self.0.failed("compress", error))?;
+            self.check_form(outline, role, &form)?;
+            changed.push((role, form));
+        }
+        Ok(CompressedLayer { changed, report: answer.report })
+    }
+
+    fn check_form(
+        &self,
+        outline: &LayerOutline,
+        role: WeightRole,
+        form: &WeightForm<Tensor>,
+    ) -> Result<(), PluginFault> {
+        let wrong = |found: String, expected: String| Err(self.0.wrong("compress", found, expected));
+        let Some(expected) = outline.weight(role).map(|weight| &weight.shape) else {
+            return wrong(format!("a weight for {role}"), format!("only roles of layer {}", outline.index));
+        };
+        let (found, tensors) = match form {
+            WeightForm::Dense { weight } => (weight.shape(), vec![weight]),
+            WeightForm::Factored { left, right } => match (&left.shape()[..], &right.shape()[..]) {
+                ([rows, rank], [inner, cols]) if rank == inner && *rank > 0 => (vec![*rows, *cols], vec![left, right]),
+                (left, right) => {
+                    return wrong(
+                        format!("factors {left:?} and {right:?} for {role}"),
+                        "[rows, r] and [r, cols]".into(),
+                    );
+                }
+            },
+        };
+        let expected: Vec<i64> = expected.iter().map(|&size| size as i64).collect();
+        if found != expected {
+            return wrong(
+                format!("the shape {found:?} for {role} of layer {}", outline.index),
+                format!("{expected:?}"),
+            );
+        }
+        if tensors.iter().any(|tensor| !tensor.is_finite_all().unwrap_or(false)) {
+            let found = format!("a value that is not finite in {role} of layer {}", outline.index);
+            return wrong(found, "finite values".into());
+        }
+        Ok(())
+    }
+}
+
+fn take_form(arena: &Arena, form: WeightForm<Handle>) -> Result<WeightForm<Tensor>, PluginError> {
+    Ok(match form {
+        WeightForm::Dense { weight } => WeightForm::Dense { weight: arena.take(weight)? },
+        WeightForm::Factored { left, right } => {
+            WeightForm::Factored { left: arena.take(left)?, right: arena.take(right)? }
+        }
+    })
+}
+
+/// An adapter in use.
+pub struct AdapterHandle(pub StrategyUse);
+
+impl AdapterHandle {
+    /// What trains in an adapter layer.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for parts that the layer cannot have.
+    pub fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginFault> {
+        let module: AdapterModule = self.0.call((Method::Attach, "attach"), layer, &mut NoQuestions)?;
+        if module.parts.is_empty() {
+            return Err(self.0.wrong("attach", "an adapter without parts", "at least one part that trains"));
+        }
+        for part in &module.parts {
+            let (role, size) = match part {
+                AdapterPart::LowRankDelta { role, rank, .. } => (Some(*role), *rank),
+                AdapterPart::Bottleneck { role, size, .. } => (Some(*role), *size),
+                AdapterPart::WholeLayer | AdapterPart::BiasOnly => (None, 1),
+            };
+            let known = role.is_none_or(|role| role.is_matrix() && layer.weight(role).is_some());
+            if size == 0 || !known {
+                let expected = format!("a size above 0 and a projection of layer {}", layer.index);
+                return Err(self.0.wrong("attach", format!("{part:?}"), expected));
+            }
+        }
+        Ok(module)
+    }
+
+    /// One tuning step; the stage answers `gradient_step`.
+    ///
+    /// # Errors
+    /// What the plugin returned, or `BadValue` for a loss that is not finite.
+    pub fn step(&mut self, questions: &mut dyn Questions) -> Result<StepReport, PluginFault> {
+        let report: StepReport = self.0.call((Method::Step, "step"), &(), questions)?;
+        if !report.loss.is_finite() {
+            return Err(self.0.wrong("step", format!("the loss {}", report.loss), "a finite loss"));
+        }
+        Ok(report)
+    }
+}

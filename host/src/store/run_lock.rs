@@ -1,0 +1,76 @@
+//! The lock of a run folder: one process at a time.
+//!
+//! Rule: the lock is the kernel's (`flock` on `.lock`), so a holder that dies lets go however it dies; the process id
+//! written inside is only for the message. The file itself is never removed, since two processes could then hold two files of one name.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::step::Step;
+use crate::fault::escape_to;
+
+/// The lock file's name in a run folder.
+pub(super) const LOCK_NAME: &str = ".lock";
+
+/// A held lock; letting it go is dropping it.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+    taken_over_from: Option<String>,
+}
+
+impl RunLock {
+    /// Takes the lock of `folder`, or says who holds it.
+    pub fn take(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(LOCK_NAME);
+        let fault = |source| StoreError::commit(&path, Step::Lock, source, 0);
+        let mut file = open(&path).map_err(fault)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file).unwrap_or_else(|| "another process".to_owned());
+                return Err(StoreError::Locked { path: folder.to_path_buf(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(fault(source)),
+        }
+        let taken_over_from = read_holder(&mut file);
+        write_holder(&mut file).map_err(fault)?;
+        Ok(Self { file, taken_over_from })
+    }
+
+    /// The holder that died without letting go, if any: its unfinished files are the new holder's to remove.
+    pub fn taken_over_from(&self) -> Option<&str> {
+        self.taken_over_from.as_deref()
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // An empty file says that the holder left in order. On any error the kernel still frees the lock.
+        let _ = Step::Unlock.pass().and_then(|()| self.file.set_len(0));
+        let _ = self.file.unlock();
+    }
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    Step::Lock.pass()?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// What the holder wrote about itself; the holder may be about to write it, so nothing is no error.
+fn read_holder(file: &mut File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(200).read_to_string(&mut text).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| escape_to(text, 100))
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "process {}", std::process::id())?;
+    file.sync_all()
+}

@@ -1,1 +1,0 @@
-//! The fake host and the conformance checks.

@@ -1,0 +1,248 @@
+//! A host made of plain Rust, for tests of plugins: the whole algebra on fp32 arrays, and a model made of numbers.
+
+use super::algebra::compute;
+use super::array::Array;
+use super::random::{Stream, seed_for};
+use super::toy_model::ToyModel;
+use crate::compress::LayerWeights;
+use crate::error::{ErrorCode, PluginError};
+use crate::host::{Host, Notice};
+use crate::outline::{LayerOutline, ModelOutline, WeightRole};
+use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counted over all fake hosts, so that a tensor of another host is refused too.
+static NEXT_HANDLE: AtomicU64 = AtomicU64::new(1);
+
+/// Handles that were dropped since the host last looked.
+#[derive(Default)]
+struct Released(RefCell<Vec<Handle>>);
+
+impl ReleaseTensor for Released {
+    fn release(&self, handle: Handle) {
+        self.0.borrow_mut().push(handle);
+    }
+}
+
+/// A host for tests: no libtorch, no files, every value from a seed.
+///
+/// ```
+/// use plugin_api::{conformance::FakeHost, LayerMask, PluginError};
+///
+/// let mut fake = FakeHost::toy(4, 8).with_layer_costs(&[0.1, 0.4, 0.2, 0.3]);
+/// let full = LayerMask::all_original(4);
+/// let losses = fake.host().losses(&[full.clone(), full.with_replaced(&[1, 2])])?;
+/// assert!((losses[1] - losses[0] - 0.6).abs() < 1e-9);
+/// assert_eq!(fake.live_tensors(), 0);
+/// # Ok::<(), PluginError>(())
+/// ```
+pub struct FakeHost {
+    model: ToyModel,
+    arrays: HashMap<Handle, Array>,
+    released: Rc<Released>,
+    notices: Vec<Notice>,
+    stop_after: Option<usize>,
+    failing: BTreeMap<String, PluginError>,
+    requests: BTreeMap<String, usize>,
+    refusals: usize,
+}
+
+impl FakeHost {
+    /// A host with the model of [`ModelOutline::toy`].
+    #[must_use]
+    pub fn toy(n_layers: usize, hidden_size: usize) -> Self {
+        Self::with_outline(ModelOutline::toy(n_layers, hidden_size), 0)
+    }
+
+    /// A host with any model, and the run's seed.
+    #[must_use]
+    pub fn with_outline(outline: ModelOutline, run_seed: u64) -> Self {
+        Self {
+            model: ToyModel::new(outline, run_seed),
+            arrays: HashMap::new(),
+            released: Rc::default(),
+            notices: Vec::new(),
+            stop_after: None,
+            failing: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            refusals: 0,
+        }
+    }
+
+    /// What the loss grows by when a layer is replaced, per layer; layers without an entry cost nothing.
+    #[must_use]
+    pub fn with_layer_costs(mut self, costs: &[f64]) -> Self {
+        self.model.costs = costs.to_vec();
+        self.model.costs.resize(self.model.outline.n_layers(), 0.0);
+        self
+    }
+
+    /// From the next progress notice but `notices` on, the person asks to stop.
+    pub fn stop_after(&mut self, notices: usize) {
+        self.stop_after = Some(notices);
+    }
+
+    /// From now on, requests of this name fail so.
+    pub fn fail(&mut self, request: &str, error: PluginError) {
+        self.failing.insert(request.into(), error);
+    }
+
+    /// The host as a plugin sees it.
+    pub fn host(&mut self) -> Host<'_> {
+        Host::new(self)
+    }
+
+    /// The model's outline.
+    #[must_use]
+    pub fn outline(&self) -> &ModelOutline {
+        &self.model.outline
+    }
+
+    /// The notices so far.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// How often a request of this name was made.
+    #[must_use]
+    pub fn requests(&self, name: &str) -> usize {
+        self.requests.get(name).copied().unwrap_or(0)
+    }
+
+    /// How many requests were refused on purpose, by [`fail`](Self::fail) or [`stop_after`](Self::stop_after).
+    #[must_use]
+    pub fn refusals(&self) -> usize {
+        self.refusals
+    }
+
+    /// How many tensors are alive: none must be when a strategy and what it gave back are dropped.
+    pub fn live_tensors(&mut self) -> usize {
+        self.sweep();
+        self.arrays.len()
+    }
+
+    /// The weights of a layer: normal values, seeded by layer and role; norms near 1.
+    ///
+    /// # Panics
+    /// When the model has no such layer.
+    pub fn layer_weights(&mut self, layer_index: usize) -> LayerWeights {
+        let outline = self.layer_outline(layer_index);
+        let weights = self.weight_handles(layer_index, 1.0).into_iter();
+        let adopt = |(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&self.released) as Rc<dyn ReleaseTensor>));
+        LayerWeights::new(outline, weights.map(adopt).collect())
+    }
+
+    pub(super) fn layer_outline(&self, layer_index: usize) -> LayerOutline {
+        let layers = &self.model.outline.layers;
+        assert!(layer_index < layers.len(), "the model has {} layers, none is number {layer_index}", layers.len());
+        layers[layer_index].clone()
+    }
+
+    /// The values of [`layer_weights`](Self::layer_weights), times `scale`.
+    pub(super) fn weight_values(&self, layer: &LayerOutline, scale: f64) -> Vec<(WeightRole, Array)> {
+        let values = |role: WeightRole, shape: &[usize]| {
+            let mut stream = Stream::new(seed_for(self.model.run_seed, &format!("layer {} {role}", layer.index)));
+            let deviation = 1.0 / (shape.last().copied().unwrap_or(1) as f64).sqrt();
+            let mut draw = || if role.is_matrix() { deviation * stream.normal() } else { 1.0 + 0.1 * stream.normal() };
+            (0..shape.iter().product()).map(|_| (scale * draw()) as f32).collect()
+        };
+        let arrays = layer.weights.iter().filter_map(|weight| {
+            let shape: Vec<_> = weight.shape.iter().map(|&size| super::array::signed(size)).collect();
+            Some((weight.role, Array::new(values(weight.role, &weight.shape), &shape).ok()?))
+        });
+        arrays.collect()
+    }
+
+    pub(super) fn weight_handles(&mut self, layer_index: usize, scale: f64) -> Vec<(WeightRole, Handle)> {
+        let layer = self.layer_outline(layer_index);
+        self.weight_values(&layer, scale).into_iter().map(|(role, array)| (role, self.put(array))).collect()
+    }
+
+    fn put(&mut self, array: Array) -> Handle {
+        let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
+        self.arrays.insert(handle, array);
+        handle
+    }
+
+    fn get(&self, handle: Handle) -> Result<&Array, PluginError> {
+        self.arrays.get(&handle).ok_or_else(|| unknown(handle))
+    }
+
+    /// Takes back a tensor that a plugin gave away.
+    pub(super) fn take(&mut self, handle: Handle) -> Result<Array, PluginError> {
+        self.sweep();
+        self.arrays.remove(&handle).ok_or_else(|| unknown(handle))
+    }
+
+    fn sweep(&mut self) {
+        for handle in self.released.0.take() {
+            self.arrays.remove(&handle);
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<Vec<u8>, PluginError> {
+        let progress = |notice: &Notice| matches!(notice, Notice::Progress { .. });
+        let seen = self.notices.iter().filter(|notice| progress(notice)).count();
+        let stop = progress(&notice) && self.stop_after.is_some_and(|limit| seen >= limit);
+        self.notices.push(notice);
+        if stop {
+            self.refusals += 1;
+            return Err(PluginError::new(ErrorCode::Interrupted, "the person asked to stop"));
+        }
+        Ok(b"null".to_vec())
+    }
+}
+
+impl HostServices for FakeHost {
+    fn tensor_op(
+        &mut self,
+        op: TensorOp,
+        inputs: &[Handle],
+        arguments: OpArguments<'_>,
+        outputs: &mut [Handle; MAX_OUTPUTS],
+    ) -> Result<usize, PluginError> {
+        self.sweep();
+        let inputs = inputs.iter().map(|&handle| self.get(handle)).collect::<Result<Vec<_>, _>>()?;
+        let made = compute(op, &inputs, arguments)?;
+        let count = made.len();
+        for (slot, array) in outputs.iter_mut().zip(made) {
+            *slot = self.put(array);
+        }
+        Ok(count)
+    }
+
+    fn tensor_from_f32(&mut self, values: &[f32], shape: &[i64]) -> Result<Handle, PluginError> {
+        self.sweep();
+        Ok(self.put(Array::new(values.to_vec(), shape)?))
+    }
+
+    fn tensor_view(&mut self, handle: Handle) -> Result<DlTensor, PluginError> {
+        self.sweep();
+        Ok(self.get(handle)?.view())
+    }
+
+    fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
+        *self.requests.entry(name.into()).or_default() += 1;
+        if let Some(error) = self.failing.get(name) {
+            self.refusals += 1;
+            return Err(error.clone());
+        }
+        match name {
+            "notice" => self.notice(serde_json::from_slice(question)?),
+            _ => self.model.answer(name, question),
+        }
+    }
+
+    fn releaser(&self) -> Rc<dyn ReleaseTensor> {
+        Rc::clone(&self.released) as Rc<dyn ReleaseTensor>
+    }
+}
+
+fn unknown(handle: Handle) -> PluginError {
+    PluginError::host(format!("no tensor has the handle {handle}: it was released, or never given out"))
+}

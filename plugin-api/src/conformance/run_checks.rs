@@ -1,0 +1,82 @@
+//! What holds for strategies of every kind: repeatable, resumable, and honest about the host's errors.
+
+use super::fake_host::FakeHost;
+use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
+use super::{adapter_checks, compress_checks, importance_checks, replace_checks};
+use crate::error::{ErrorCode, PluginError};
+use crate::strategy::StrategyKind;
+
+pub(super) const CHECKS: &[Check] = &[
+    ("gives the same for the same seed", repeatable),
+    ("takes its state back", state),
+    ("refuses a state that is not its own", foreign_state),
+    ("passes errors of the host on", host_errors),
+    ("stops when asked to", interruption),
+];
+
+/// Requests that a strategy may make of the host, apart from tensor algebra.
+const REQUESTS: [&str; 6] = ["outline", "losses", "train_step", "gradient_step", "layer_statistics", "seed"];
+
+fn exercise(subject: &Subject, session: &mut Session, host: &mut FakeHost) -> Result<String, Broken> {
+    match subject.record.kind {
+        StrategyKind::Importance => importance_checks::exercise(session, host),
+        StrategyKind::Replace => replace_checks::exercise(session, host),
+        StrategyKind::Compress => compress_checks::exercise(session, host),
+        StrategyKind::Adapter => adapter_checks::exercise(session, host),
+    }
+}
+
+fn repeatable(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        let first = exercise(subject, session, host)?;
+        let mut again = FakeHost::with_outline(host.outline().clone(), 7);
+        let second = exercise(subject, &mut subject.session()?, &mut again)?;
+        ensure(first == second, || "two runs of the same seed differ".into())
+    })
+}
+
+fn state(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        exercise(subject, session, host)?;
+        let saved = session.save(host)?;
+        let mut resumed = subject.session()?;
+        resumed.restore(&saved, host)?;
+        ensure(resumed.save(host)? == saved, || "what is saved after restoring is not what was restored".into())?;
+        exercise(subject, &mut resumed, host).map(drop)
+    })
+}
+
+fn foreign_state(subject: &Subject) -> Outcome {
+    let mut host = FakeHost::toy(4, 8);
+    match subject.session()?.restore(b"\xFFnot a state of this strategy", &mut host) {
+        Ok(()) => Err("it was accepted".to_owned().into()),
+        Err(error) => ensure(error.code != ErrorCode::Panicked, || error.to_string()),
+    }
+}
+
+fn host_errors(subject: &Subject) -> Outcome {
+    REQUESTS.into_iter().try_for_each(|request| {
+        subject.on_each_model(|session, host| {
+            host.fail(request, PluginError::new(ErrorCode::Numeric, "the loss is NaN"));
+            passed_on(subject, session, host, ErrorCode::Numeric).map_err(|text| format!("{request}: {text}").into())
+        })
+    })
+}
+
+fn interruption(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        host.stop_after(0);
+        Ok(passed_on(subject, session, host, ErrorCode::Interrupted)?)
+    })
+}
+
+/// If the host refused something, the strategy must have failed with the host's code.
+fn passed_on(subject: &Subject, session: &mut Session, host: &mut FakeHost, expected: ErrorCode) -> Result<(), String> {
+    let outcome = exercise(subject, session, host);
+    match outcome {
+        _ if host.refusals() == 0 => Ok(()),
+        Ok(_) => Err("the host's error was swallowed".into()),
+        Err(broken) if broken.code() == Some(expected) => Ok(()),
+        Err(broken) => Err(format!("expected {expected:?}, found {:?}: {broken}", broken.code())),
+    }
+}

@@ -1,0 +1,147 @@
+//! A strategy under test, called as the host calls it, on two models that differ in everything a plugin might assume.
+
+use super::fake_host::FakeHost;
+use crate::error::{ErrorCode, PluginError};
+use crate::export::{PluginModule_Ref, RawStrategy, read_error};
+use crate::outline::{ModelOutline, WeightRole};
+use crate::strategy::{Method, StrategyRecord};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// How a promise was broken.
+#[derive(Debug)]
+pub(super) struct Broken {
+    text: String,
+    code: Option<ErrorCode>,
+}
+
+impl Broken {
+    /// The code, if it was the plugin that failed.
+    pub(super) fn code(&self) -> Option<ErrorCode> {
+        self.code
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<String> for Broken {
+    fn from(text: String) -> Self {
+        Self { text, code: None }
+    }
+}
+
+impl From<PluginError> for Broken {
+    fn from(error: PluginError) -> Self {
+        Self { text: error.to_string(), code: Some(error.code) }
+    }
+}
+
+pub(super) type Outcome = Result<(), Broken>;
+
+/// A promise, and how it is checked.
+pub(super) type Check = (&'static str, fn(&Subject) -> Outcome);
+
+/// `Err` with this text unless it holds.
+pub(super) fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(broken().into()) }
+}
+
+/// The strategy under test.
+pub(super) struct Subject<'a> {
+    pub(super) module: PluginModule_Ref,
+    pub(super) record: &'a StrategyRecord,
+    pub(super) options: &'a serde_json::Value,
+}
+
+impl Subject<'_> {
+    /// A fresh strategy with the options under test.
+    pub(super) fn session(&self) -> Result<Session, PluginError> {
+        Session::create(self.module, &self.record.name, &self.options.to_string())
+    }
+
+    /// Runs a check with a fresh strategy on each model, and counts tensors afterwards.
+    /// `Unsupported` is a fair answer for a model, but not for every model.
+    pub(super) fn on_each_model(&self, check: impl Fn(&mut Session, &mut FakeHost) -> Outcome) -> Outcome {
+        let mut refused = None;
+        let mut supported = false;
+        for outline in models() {
+            let family = outline.family.clone();
+            let mut host = FakeHost::with_outline(outline, 7);
+            let mut session = self.session()?;
+            match check(&mut session, &mut host) {
+                Ok(()) => supported = true,
+                Err(broken) if broken.code == Some(ErrorCode::Unsupported) => refused = Some(broken),
+                Err(broken) => return Err(format!("{broken} (model {family})").into()),
+            }
+            drop(session);
+            let live = host.live_tensors();
+            ensure(live == 0, || format!("{live} tensors are still held after the strategy is dropped"))?;
+        }
+        match refused {
+            Some(broken) if !supported => Err(broken),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A strategy behind the boundary.
+pub(crate) struct Session {
+    raw: RawStrategy,
+}
+
+impl Session {
+    pub(crate) fn create(module: PluginModule_Ref, strategy: &str, options: &str) -> Result<Self, PluginError> {
+        let made = (module.create())(strategy.into(), options.as_bytes().into()).into_result();
+        Ok(Self { raw: made.map_err(|error| read_error(&error))? })
+    }
+
+    /// Asks a question, both sides in JSON.
+    pub(crate) fn ask<A: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        question: &impl Serialize,
+        host: &mut FakeHost,
+    ) -> Result<A, PluginError> {
+        let answer = self.raw.call(method, &serde_json::to_vec(question)?, host)?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// The strategy's state.
+    pub(crate) fn save(&mut self, host: &mut FakeHost) -> Result<Vec<u8>, PluginError> {
+        self.raw.call(Method::Save, &[], host)
+    }
+
+    /// Gives a state back.
+    pub(crate) fn restore(&mut self, state: &[u8], host: &mut FakeHost) -> Result<(), PluginError> {
+        self.raw.call(Method::Restore, state, host).map(drop)
+    }
+}
+
+/// A gated model without biases and with square attention, and one of the opposite: grouped queries, biases, no gate.
+pub(super) fn models() -> [ModelOutline; 2] {
+    [ModelOutline::toy(6, 8), grouped_query_model()]
+}
+
+fn grouped_query_model() -> ModelOutline {
+    let (hidden_size, n_heads, n_kv_heads, intermediate_size) = (12, 3, 1, 30);
+    let mut model = ModelOutline::toy(5, hidden_size);
+    let kv_width = n_kv_heads * hidden_size / n_heads;
+    for layer in &mut model.layers {
+        layer.weights.retain(|weight| weight.role != WeightRole::MlpGate);
+        for weight in &mut layer.weights {
+            weight.bias = true;
+            match weight.role {
+                WeightRole::AttentionK | WeightRole::AttentionV => weight.shape = vec![kv_width, hidden_size],
+                WeightRole::MlpUp => weight.shape = vec![intermediate_size, hidden_size],
+                WeightRole::MlpDown => weight.shape = vec![hidden_size, intermediate_size],
+                _ => {}
+            }
+        }
+    }
+    ModelOutline { family: "toy-grouped-query".into(), n_heads, n_kv_heads, intermediate_size, ..model }
+}
