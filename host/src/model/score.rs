@@ -4,9 +4,10 @@
 //! Logits exist only for rows that have a target; without gradients only a chunk of rows at a time.
 
 use super::batch::PackedBatch;
-use super::decoder::{Decoder, distinct};
+use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::plan::Plan;
+use super::states::distinct;
 use crate::tensor::{Dtype, Tensor, no_grad};
 use plugin_api::LayerMask;
 

@@ -98,7 +98,7 @@ pub(super) fn linear_with_gradients(x: &Tensor, weight: &Tensor, bias: Option<&T
 
 /// `epilogue(x Wᵀ + b)` without gradients; shapes have been checked by the caller.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epilogue: Epilogue<'_>) -> Result<Tensor> {
-    let mut bias_handle = bias.map(|b| handle(b));
+    let mut bias_handle = bias.map(handle);
     let bias_pointer = bias_handle.as_mut().map_or(std::ptr::null_mut(), |b| b as *mut *mut c_void);
     let (x_handle, weight_handle) = (handle(x), handle(weight));
     let mut out: *mut c_void = std::ptr::null_mut();
