@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--split", default="validation")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--batch", type=int, default=8, help="sequences at a time; 8 was its best of 1 to 64 on two cores")
+    parser.add_argument("--batch", type=int, default=8, help="sequences at a time")
     args = parser.parse_args()
 
     import torch

@@ -33,7 +33,7 @@ pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, devi
     let position_embedding = assembly.position_table()?;
     let mut slots = Vec::with_capacity(config.layers);
     for layer in 0..config.layers {
-        slots.push(Slot::Layer(assembly.layer(layer)?));
+        slots.push(Slot::Layer(Box::new(assembly.layer(layer)?)));
     }
     let final_norm = assembly.final_norm()?;
     let head = assembly.head()?;
@@ -52,7 +52,7 @@ impl Assembly<'_> {
     /// A table with a row for every token; a wrong number of rows is a matter of two files.
     fn vocabulary(&mut self, name: String) -> Result<Tensor> {
         let (vocabulary, hidden) = (self.config.vocabulary, self.config.hidden as i64);
-        if let Some(&[rows, width]) = self.weights.shape(&name)
+        if let Some([rows, width]) = self.weights.shape(&name).as_deref().and_then(|s| <[i64; 2]>::try_from(s).ok())
             && width == hidden
             && rows != vocabulary as i64
         {
@@ -175,7 +175,7 @@ impl Assembly<'_> {
             None => Ok(()),
             Some(name) => Err(ModelError::TensorExtra {
                 path: self.weights.file_of(name).to_owned(),
-                tensor: name.escape_debug().take(80).collect(),
+                tensor: name.to_owned(),
                 family: self.config.family.name.clone(),
                 layers,
             }),

@@ -4,7 +4,7 @@
 
 use super::family::Family;
 use super::rope::Rope;
-use crate::tensor::{Result as TensorResult, Tensor};
+use crate::tensor::{Epilogue, Result as TensorResult, Tensor};
 use plugin_api::{NormKind, WeightRole};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -42,6 +42,17 @@ impl Activation {
             Activation::GeluTanh => x.gelu_tanh(),
             Activation::Silu => x.silu(),
             Activation::Tanh => x.tanh(),
+        }
+    }
+
+    /// The same, as the last step of a linear map.
+    pub fn epilogue(self) -> Epilogue<'static> {
+        match self {
+            Activation::Relu => Epilogue::Relu,
+            Activation::Gelu => Epilogue::GeluErf,
+            Activation::GeluTanh => Epilogue::GeluTanh,
+            Activation::Silu => Epilogue::Silu,
+            Activation::Tanh => Epilogue::Tanh,
         }
     }
 }

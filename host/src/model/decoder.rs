@@ -3,7 +3,6 @@
 //! Clones are shallow: weights are shared until one clone replaces a tensor of its own.
 //! Beside the slots lie their substitutes; a `LayerMask` says for each slot which of the two runs.
 
-use super::batch::PackedBatch;
 use super::config::ModelConfig;
 use super::error::{ModelError, Result};
 use super::layer::DecoderLayer;
@@ -16,7 +15,7 @@ use plugin_api::LayerMask;
 /// A place in the stack.
 #[derive(Clone, Debug)]
 pub enum Slot {
-    Layer(DecoderLayer),
+    Layer(Box<DecoderLayer>),
     Module(ModuleRunner),
 }
 
@@ -90,52 +89,8 @@ impl Decoder {
         self.embedding.device()
     }
 
-    /// Hidden states after the final norm of the chosen rows, in their order: `[rows, hidden]`.
-    pub fn hidden_rows(&self, batch: &PackedBatch, rows: &[usize], mask: Option<&LayerMask>) -> Result<Tensor> {
-        let distinct = distinct(rows);
-        let plan = self.plan(batch, &distinct)?;
-        self.check_mask(mask)?;
-        let x = self.run(self.embed(&plan)?, &plan, 0..self.slots.len(), mask)?;
-        let hidden = self.final_norm.forward(&x)?;
-        if distinct == rows {
-            return Ok(hidden);
-        }
-        let order: Vec<usize> = rows.iter().map(|row| distinct.partition_point(|d| d < row)).collect();
-        let order = Tensor::from_indices(&order)?.to_device(self.device())?;
-        Ok(hidden.index_select(0, &order)?)
-    }
-
-    /// `rows` sorted and distinct.
-    pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Plan> {
-        Plan::new(&self.config, batch, rows, self.dtype(), self.device())
-    }
-
-    /// What goes into slot 0: memory of its own, which the slots may use up.
-    pub(super) fn embed(&self, plan: &Plan) -> Result<Tensor> {
-        let tokens = self.embedding.embedding(&plan.ids)?;
-        match (&self.position_embedding, &plan.position_rows) {
-            (Some(table), Some(rows)) => Ok(tokens.add(&table.embedding(rows)?)?),
-            _ => Ok(tokens),
-        }
-    }
-
-    /// Runs a range of slots. The last slot of the stack gives the wanted rows only.
-    pub(super) fn run(
-        &self,
-        mut x: Tensor,
-        plan: &Plan,
-        slots: std::ops::Range<usize>,
-        mask: Option<&LayerMask>,
-    ) -> Result<Tensor> {
-        for slot in slots {
-            let substituted = mask.is_some_and(|m| m.original.get(slot) == Some(&false));
-            x = self.run_slot(slot, x, plan, substituted)?;
-        }
-        Ok(x)
-    }
-
     /// Runs one slot, or its substitute.
-    pub(super) fn run_slot(&self, slot: usize, x: Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
+    pub(super) fn run_slot(&self, slot: usize, x: &Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
         let last = slot + 1 == self.slots.len();
         let module = match (substituted, self.slots.get(slot)) {
             (false, Some(Slot::Layer(layer))) => return Ok(layer.forward(x, plan, last)?),
@@ -143,13 +98,13 @@ impl Decoder {
             _ => self.substitute(slot)?,
         };
         let wanted = plan.wanted.as_ref().filter(|_| last);
-        let shared = |other: usize, x: Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
+        let shared = |other: usize, x: &Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
         match wanted {
-            None => module::forward(module, &x, &shared),
+            None => module::forward(module, x, &shared),
             Some(wanted) if module::is_token_wise(module) => {
                 module::forward(module, &x.index_select(0, &wanted.index)?, &shared)
             }
-            Some(wanted) => Ok(module::forward(module, &x, &shared)?.index_select(0, &wanted.index)?),
+            Some(wanted) => Ok(module::forward(module, x, &shared)?.index_select(0, &wanted.index)?),
         }
     }
 
@@ -177,12 +132,4 @@ impl Decoder {
 fn not_a_layer(slot: usize, found: Option<&Slot>) -> ModelError {
     let found = if found.is_some() { "a module" } else { "nothing" };
     ModelError::Slot { layer: slot, found: found.to_owned(), expected: "a decoder layer" }
-}
-
-/// Sorted, each once.
-pub(super) fn distinct(rows: &[usize]) -> Vec<usize> {
-    let mut distinct = rows.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    distinct
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a model folder, a batch or a slot: one variant per way to be wrong.
 
+use crate::store::StoreError;
 use crate::tensor::TensorError;
 use std::path::PathBuf;
 
@@ -48,8 +49,6 @@ pub enum ModelError {
     TensorElsewhere { path: PathBuf, tensor: String, index: PathBuf },
     #[error("{path}: changed while it was being read; wait until it is written, then try again")]
     Changed { path: PathBuf },
-    #[error("{path}: not a safetensors file: {message}")]
-    Header { path: PathBuf, message: String },
 
     #[error("{path}: tensor `{tensor}` is missing, expected shape {expected:?}")]
     TensorMissing { path: PathBuf, tensor: String, expected: Vec<i64> },
@@ -62,22 +61,28 @@ pub enum ModelError {
     #[error("{path}: tensor `{tensor}` has {rows} rows, but `{key}` in config.json is {vocabulary}")]
     VocabularyRows { path: PathBuf, tensor: String, rows: i64, key: String, vocabulary: usize },
     #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16")]
-    TensorDtype { path: PathBuf, tensor: String, found: String },
+    TensorDtype { path: PathBuf, tensor: String, found: &'static str },
     #[error("{path}: `{key}` is true, but `{head}` differs from `{embedding}`; remove one, or set the key to false")]
     TiedDiffer { path: PathBuf, key: String, embedding: String, head: String },
     #[error("{path}: tensor `{tensor}` is {found} at index {index}, expected finite values")]
-    NotFinite { path: PathBuf, tensor: String, index: usize, found: String },
+    NotFinite { path: PathBuf, tensor: String, index: u64, found: &'static str },
     #[error("{path}: tensor `{tensor}` is zero at every index from 0 to {last}, expected trained weights")]
-    AllZero { path: PathBuf, tensor: String, last: usize },
+    AllZero { path: PathBuf, tensor: String, last: u64 },
 
     #[error("batch: {what} is {found}, expected {expected}")]
     Batch { what: String, found: String, expected: String },
     #[error("layer {layer}: {found}, expected {expected}")]
     Slot { layer: usize, found: String, expected: &'static str },
-    #[error("writing the model: {source}")]
-    Write { source: std::io::Error },
     #[error("a family file of the program is broken: {message}; this is our bug")]
     FamilyFile { message: String },
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    #[error(transparent)]
+    Store(Box<StoreError>),
+}
+
+impl From<StoreError> for ModelError {
+    fn from(error: StoreError) -> Self {
+        ModelError::Store(Box::new(error))
+    }
 }

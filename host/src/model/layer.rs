@@ -10,7 +10,7 @@ use super::norm::Norm;
 use super::plan::{Plan, Segment};
 use super::projection::Projection;
 use super::rope::RopeTables;
-use crate::tensor::{Result, Tensor, grad_enabled};
+use crate::tensor::{Epilogue, Result, Tensor};
 use plugin_api::WeightRole;
 
 /// The weights of a layer and how they are wired.
@@ -101,30 +101,23 @@ impl DecoderLayer {
     }
 
     /// `[tokens, hidden] → [tokens, hidden]`; with `last`, only the wanted rows come out.
-    /// The memory of `x` may be used up: pass a clone of the data where it is needed again.
-    pub(super) fn forward(&self, x: Tensor, plan: &Plan, last: bool) -> Result<Tensor> {
-        let recorded = grad_enabled() && (x.requires_grad() || self.requires_grad());
+    pub(super) fn forward(&self, x: &Tensor, plan: &Plan, last: bool) -> Result<Tensor> {
         let asking = match plan.wanted.as_ref().filter(|_| last) {
             Some(w) => Asking { index: Some(&w.index), rope: w.rope.as_ref(), segments: &w.segments },
             None => Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments },
         };
-        let attended = self.attended(&x, plan, &asking)?;
-        let x = pick(x, asking.index)?;
-        let in_place = !recorded;
-        if self.parallel_residual {
-            let inner = self.mlp(&self.norm_mlp.forward(&x)?, in_place)?;
-            let x = self.o.add_to(x, &attended, in_place)?;
-            return self.down.add_to(x, &inner, in_place);
-        }
-        let x = self.o.add_to(x, &attended, in_place)?;
-        let inner = self.mlp(&self.norm_mlp.forward(&x)?, in_place)?;
-        self.down.add_to(x, &inner, in_place)
+        let attended = self.attended(x, plan, &asking)?;
+        let x = &pick(x, asking.index)?;
+        let h = self.o.forward_then(&attended, Epilogue::Add(x))?;
+        let mlp_input = if self.parallel_residual { x } else { &h };
+        let inner = self.mlp(&self.norm_mlp.forward(mlp_input)?)?;
+        self.down.forward_then(&inner, Epilogue::Add(&h))
     }
 
     fn attended(&self, x: &Tensor, plan: &Plan, asking: &Asking<'_>) -> Result<Tensor> {
         let normed = self.norm_attention.forward(x)?;
         let (k, v) = (self.k.forward(&normed)?, self.v.forward(&normed)?);
-        let q = self.q.forward(&pick(normed, asking.index)?)?;
+        let q = self.q.forward(&pick(&normed, asking.index)?)?;
         let head_dim = self.head_dim as i64;
         let turn = |x: Tensor, tables: Option<&RopeTables>| -> Result<Tensor> {
             let Some(tables) = tables else { return Ok(x) };
@@ -137,18 +130,15 @@ impl DecoderLayer {
     }
 
     /// What `down` takes in.
-    fn mlp(&self, x: &Tensor, in_place: bool) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
-        let Some(gate) = &self.gate else { return self.activation.apply(&up) };
-        let mut gated = self.activation.apply(&gate.forward(x)?)?;
-        if in_place {
-            gated.mul_(&up)?;
-            return Ok(gated);
+    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
+        let activated = self.activation.epilogue();
+        match &self.gate {
+            None => self.up.forward_then(x, activated),
+            Some(gate) => self.up.forward_then(x, Epilogue::Mul(&gate.forward_then(x, activated)?)),
         }
-        gated.mul(&up)
     }
 }
 
-fn pick(x: Tensor, index: Option<&Tensor>) -> Result<Tensor> {
-    index.map_or(Ok(x.clone()), |index| x.index_select(0, index))
+fn pick(x: &Tensor, index: Option<&Tensor>) -> Result<Tensor> {
+    index.map_or_else(|| Ok(x.clone()), |index| x.index_select(0, index))
 }

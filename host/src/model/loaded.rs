@@ -1,9 +1,11 @@
-//! A whole model, as its owner has it: the decoder, and a fingerprint of the files it came from.
+//! A whole model, as its owner has it: the decoder, and the mapped files that it stands on.
 
 use super::assemble;
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::error::Result;
+use super::inspect;
+use super::names::Names;
 use super::weights::Weights;
 use crate::tensor::{Device, Dtype};
 use std::path::Path;
@@ -19,7 +21,9 @@ impl Model {
     pub fn load(folder: &Path, device: Device, dtype: Dtype) -> Result<Model> {
         let config = ModelConfig::read(folder)?;
         let weights = Weights::open(folder)?;
+        let names = Names::of(&weights, config.family);
         let decoder = assemble::decoder(config, &weights, dtype, device)?;
+        inspect::check_values(&weights, &names)?;
         Ok(Model { decoder, weights })
     }
 

@@ -13,16 +13,19 @@ mod decoder;
 mod error;
 mod family;
 mod folder;
+mod inspect;
 mod layer;
 mod loaded;
 mod module;
 mod names;
 mod norm;
+mod parts;
 mod plan;
 mod projection;
 mod rope;
 mod score;
 mod states;
+mod write;
 mod weights;
 
 pub use batch::{Ancestry, PackedBatch, Sequence};
@@ -38,7 +41,9 @@ pub use norm::Norm;
 pub use plugin_api::{LayerMask, NormKind, WeightRole};
 pub use projection::{Bottleneck, LowRankDelta, Projection, WeightForm};
 pub use rope::{Rope, RopeScaling};
+pub use states::{Ask, States};
 pub use weights::Weights;
+pub use write::write_hf_folder;
 
 #[cfg(test)]
-mod golden_test;
+mod tests;

@@ -12,8 +12,8 @@ use plugin_api::Module;
 /// A module and its tensors, as the host runs it.
 pub type ModuleRunner = Module<Tensor>;
 
-/// Runs the layer of a slot for `SharedWith`; it may use up the memory it is given.
-pub(super) type RunLayer<'a> = &'a dyn Fn(usize, Tensor) -> Result<Tensor>;
+/// Runs the layer of a slot for `SharedWith`.
+pub(super) type RunLayer<'a> = &'a dyn Fn(usize, &Tensor) -> Result<Tensor>;
 
 /// Whether every token is computed by itself.
 pub(super) fn is_token_wise(module: &ModuleRunner) -> bool {
@@ -25,7 +25,7 @@ pub(super) fn is_token_wise(module: &ModuleRunner) -> bool {
     }
 }
 
-/// `[tokens, hidden] → [tokens, hidden]`. `x` is left as it is.
+/// `[tokens, hidden] → [tokens, hidden]`.
 pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>) -> Result<Tensor> {
     match module {
         Module::Identity => Ok(x.clone()),
@@ -39,6 +39,6 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
             modules.iter().try_fold(x.clone(), |x, module| forward(module, &x, run_layer))
         }
         Module::Residual { module } => Ok(x.add(&forward(module, x, run_layer)?)?),
-        Module::SharedWith { layer } => run_layer(*layer, x.add_scalar(0.0)?),
+        Module::SharedWith { layer } => run_layer(*layer, x),
     }
 }

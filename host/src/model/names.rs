@@ -20,8 +20,8 @@ impl Names {
     /// The names that a folder uses: the first prefix under which the embedding is found.
     pub fn of(weights: &Weights, family: &'static Family) -> Names {
         let prefixes = family.tensors.prefixes.iter();
-        let names = prefixes.map(|prefix| Names { family, prefix: prefix.clone() });
-        names.filter(|names| weights.contains(&names.embedding())).next().unwrap_or_else(|| Names::written(family))
+        let mut names = prefixes.map(|prefix| Names { family, prefix: prefix.clone() });
+        names.find(|names| weights.contains(&names.embedding())).unwrap_or_else(|| Names::written(family))
     }
 
     fn filled(&self, template: &str) -> String {

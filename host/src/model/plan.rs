@@ -47,8 +47,7 @@ impl Plan {
         config: &ModelConfig,
         batch: &PackedBatch,
         rows: &[usize],
-        dtype: Dtype,
-        device: Device,
+        (dtype, device): (Dtype, Device),
     ) -> Result<Plan> {
         batch.check(config.vocabulary, config.context)?;
         check_rows(rows, batch.tokens())?;

@@ -5,7 +5,7 @@
 //! `A` `[r, in]`, `B` `[out, r]`; bottleneck `y + up act(down y)`, `down` `[s, out]`, `up` `[out, s]`.
 
 use super::config::Activation;
-use crate::tensor::{Result, Tensor};
+use crate::tensor::{Epilogue, Result, Tensor};
 
 /// The weight of a projection.
 #[derive(Clone, Debug)]
@@ -84,29 +84,26 @@ impl Projection {
 
     /// `[tokens, in] → [tokens, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, Epilogue::None)
+    }
+
+    /// `forward` and a last step, which is part of the product unless something comes between.
+    pub fn forward_then(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let bias = self.bias.as_ref();
+        let attached = self.delta.is_some() || self.bottleneck.is_some();
+        let inner = if attached { Epilogue::None } else { epilogue };
         let mut y = match &self.weight {
-            WeightForm::Dense(weight) => x.linear(weight, self.bias.as_ref())?,
-            WeightForm::Factored { left, right } => x.linear(right, None)?.linear(left, self.bias.as_ref())?,
+            WeightForm::Dense(weight) => x.linear_then(weight, bias, inner)?,
+            WeightForm::Factored { left, right } => x.linear(right, None)?.linear_then(left, bias, inner)?,
         };
         if let Some(delta) = &self.delta {
             let low = x.linear(&delta.a, None)?.mul_scalar(delta.scale)?;
-            y = y.add(&low.linear(&delta.b, None)?)?;
+            y = low.linear_then(&delta.b, None, Epilogue::Add(&y))?;
         }
-        match &self.bottleneck {
-            Some(bottleneck) => bottleneck.forward(&y),
-            None => Ok(y),
+        if let Some(bottleneck) = &self.bottleneck {
+            y = bottleneck.forward(&y)?;
         }
-    }
-
-    /// `residual + forward(x)`. With `in_place` the residual's memory is used up for the sum.
-    pub fn add_to(&self, mut residual: Tensor, x: &Tensor, in_place: bool) -> Result<Tensor> {
-        if !in_place || !self.is_plain() || self.bias.is_some() {
-            return residual.add(&self.forward(x)?);
-        }
-        if let WeightForm::Dense(weight) = &self.weight {
-            residual.add_linear_(x, weight)?;
-        }
-        Ok(residual)
+        if attached { epilogue.apply(y) } else { Ok(y) }
     }
 
     /// The same map as a plain one: factors multiplied out, the delta added in.
@@ -121,7 +118,7 @@ impl Projection {
 
 impl Bottleneck {
     fn forward(&self, y: &Tensor) -> Result<Tensor> {
-        let inner = self.activation.apply(&y.linear(&self.down, None)?)?;
-        y.add(&inner.linear(&self.up, None)?)
+        let inner = y.linear_then(&self.down, None, self.activation.epilogue())?;
+        inner.linear_then(&self.up, None, Epilogue::Add(y))
     }
 }

@@ -75,9 +75,8 @@ impl Rope {
             sin.extend(&sines);
         }
         let shape = [positions.len() as i64, 1, self.dims as i64];
-        let place = |values: &[f32]| -> Result<Tensor> {
-            Ok(Tensor::from_f32(values, &shape)?.to_dtype(dtype)?.to_device(device)?)
-        };
+        let place =
+            |values: &[f32]| -> Result<Tensor> { Tensor::from_f32(values, &shape)?.to_dtype(dtype)?.to_device(device) };
         Ok(RopeTables { cos: place(&cos)?, sin: place(&sin)?, dims: self.dims })
     }
 }
@@ -97,12 +96,12 @@ impl RopeTables {
             return self.turn(x);
         }
         let turned = self.turn(&x.narrow(-1, 0, dims)?)?;
-        Ok(Tensor::cat(&[turned, x.narrow(-1, dims, head_dim - dims)?], -1)?)
+        Tensor::cat(&[turned, x.narrow(-1, dims, head_dim - dims)?], -1)
     }
 
     fn turn(&self, x: &Tensor) -> Result<Tensor> {
         let swapped = x.roll(self.dims as i64 / 2, -1)?;
-        Ok(x.mul(&self.cos)?.add_product(&swapped, &self.sin)?)
+        x.mul(&self.cos)?.add_product(&swapped, &self.sin)
     }
 }
 

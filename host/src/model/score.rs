@@ -4,9 +4,10 @@
 //! Logits exist only for rows that have a target; without gradients only a chunk of rows at a time.
 
 use super::batch::PackedBatch;
-use super::decoder::{Decoder, distinct};
+use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::plan::Plan;
+use super::states::distinct;
 use crate::tensor::{Dtype, Tensor, no_grad};
 use plugin_api::LayerMask;
 
@@ -125,14 +126,12 @@ impl Mixture<'_> {
             let (replaced, kept): (Vec<usize>, Vec<usize>) =
                 candidates.iter().partition(|&&c| self.is_substituted(c, slot));
             if !replaced.is_empty() && !kept.is_empty() {
-                // A slot may use up its input: one branch gets a copy.
-                let copy = x.deep_copy()?;
-                let y = self.decoder.run_slot(slot, copy, self.plan, true)?;
+                let y = self.decoder.run_slot(slot, &x, self.plan, true)?;
                 self.descend(slot + 1, y, &replaced, losses)?;
-                let y = self.decoder.run_slot(slot, x, self.plan, false)?;
+                let y = self.decoder.run_slot(slot, &x, self.plan, false)?;
                 return self.descend(slot + 1, y, &kept, losses);
             }
-            x = self.decoder.run_slot(slot, x, self.plan, kept.is_empty())?;
+            x = self.decoder.run_slot(slot, &x, self.plan, kept.is_empty())?;
         }
         let loss = self.loss(&x)?;
         for &candidate in candidates {

@@ -1,24 +1,113 @@
-//! The residual stream between layers: `[tokens, hidden]` before every slot, and after the last.
+//! The forward pass: hidden states of chosen rows, and of the residual stream between slots.
+//!
+//! A *boundary* `b` is what goes into slot `b`; boundary `slots` is what leaves the last one, before
+//! the final norm. All states are `[rows, hidden]`.
 
 use super::batch::PackedBatch;
 use super::decoder::Decoder;
-use super::error::Result;
+use super::error::{ModelError, Result};
+use super::plan::Plan;
 use crate::tensor::{Tensor, no_grad};
+use plugin_api::LayerMask;
+
+/// What is wanted of a forward pass.
+#[derive(Clone, Copy, Default)]
+pub struct Ask<'a> {
+    /// Token rows whose final hidden states are wanted, in any order.
+    pub rows: &'a [usize],
+    /// Which slots run their substitutes; `None`: none.
+    pub mask: Option<&'a LayerMask>,
+    /// Boundaries whose states of all tokens are wanted, ascending.
+    pub boundaries: &'a [usize],
+}
+
+/// What a forward pass gives.
+pub struct States {
+    /// After the final norm: `[rows, hidden]`.
+    pub hidden: Tensor,
+    /// One `[tokens, hidden]` for each boundary asked for.
+    pub boundaries: Vec<Tensor>,
+}
 
 impl Decoder {
-    /// `slots + 1` states of every token, before the final norm; records nothing for gradients.
+    /// Hidden states after the final norm of the chosen rows, in their order: `[rows, hidden]`.
+    pub fn hidden_rows(&self, batch: &PackedBatch, rows: &[usize], mask: Option<&LayerMask>) -> Result<Tensor> {
+        Ok(self.states(batch, Ask { rows, mask, boundaries: &[] })?.hidden)
+    }
+
+    /// One forward pass; records gradients unless switched off.
+    pub fn states(&self, batch: &PackedBatch, ask: Ask<'_>) -> Result<States> {
+        self.check_mask(ask.mask)?;
+        self.check_boundaries(ask.boundaries)?;
+        let wanted = distinct(ask.rows);
+        let all: Vec<usize> = (0..batch.tokens()).collect();
+        // The last slot drops rows: not when its output is wanted whole.
+        let whole = ask.boundaries.last() == Some(&self.slots.len());
+        let rows = if whole { &all } else { &wanted };
+        let plan = self.plan(batch, rows)?;
+        let mut boundaries = Vec::with_capacity(ask.boundaries.len());
+        let mut x = self.embed(&plan)?;
+        for slot in 0..self.slots.len() {
+            if ask.boundaries.contains(&slot) {
+                boundaries.push(x.clone());
+            }
+            let substituted = ask.mask.is_some_and(|m| m.original.get(slot) == Some(&false));
+            x = self.run_slot(slot, &x, &plan, substituted)?;
+        }
+        if whole {
+            boundaries.push(x.clone());
+        }
+        let hidden = pick_rows(&self.final_norm.forward(&x)?, rows, ask.rows)?;
+        Ok(States { hidden, boundaries })
+    }
+
+    /// All boundaries, of all tokens; records nothing for gradients.
     pub fn layer_states(&self, batch: &PackedBatch) -> Result<Vec<Tensor>> {
         let _guard = no_grad();
-        let rows: Vec<usize> = (0..batch.tokens()).collect();
-        let plan = self.plan(batch, &rows)?;
-        let mut x = self.embed(&plan)?;
-        let mut states = Vec::with_capacity(self.slots.len() + 1);
-        for slot in 0..self.slots.len() {
-            // A layer may use up the memory that it is given.
-            states.push(x.deep_copy()?);
-            x = self.run_slot(slot, x, &plan, false)?;
-        }
-        states.push(x);
-        Ok(states)
+        let boundaries: Vec<usize> = (0..=self.slots.len()).collect();
+        Ok(self.states(batch, Ask { rows: &[0], mask: None, boundaries: &boundaries })?.boundaries)
     }
+
+    fn check_boundaries(&self, boundaries: &[usize]) -> Result<()> {
+        let ascending = boundaries.is_sorted_by(|a, b| a < b);
+        if ascending && boundaries.last().is_none_or(|&last| last <= self.slots.len()) {
+            return Ok(());
+        }
+        Err(ModelError::Batch {
+            what: "boundaries".to_owned(),
+            found: format!("{boundaries:?}"),
+            expected: format!("ascending, from 0 to {}", self.slots.len()),
+        })
+    }
+
+    /// `rows` sorted and distinct.
+    pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Plan> {
+        Plan::new(&self.config, batch, rows, (self.dtype(), self.device()))
+    }
+
+    /// What goes into slot 0.
+    pub(super) fn embed(&self, plan: &Plan) -> Result<Tensor> {
+        let x = self.embedding.embedding(&plan.ids)?;
+        match (&self.position_embedding, &plan.position_rows) {
+            (Some(table), Some(rows)) => Ok(x.add(&table.embedding(rows)?)?),
+            _ => Ok(x),
+        }
+    }
+}
+
+/// `x` belongs to `have`, sorted and distinct; the result to `want`.
+fn pick_rows(x: &Tensor, have: &[usize], want: &[usize]) -> Result<Tensor> {
+    if have == want {
+        return Ok(x.clone());
+    }
+    let order: Vec<usize> = want.iter().map(|row| have.partition_point(|h| h < row)).collect();
+    Ok(x.index_select(0, &Tensor::from_indices(&order)?.to_device(x.device())?)?)
+}
+
+/// Sorted, each once.
+pub(super) fn distinct(rows: &[usize]) -> Vec<usize> {
+    let mut distinct = rows.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
 }

@@ -5,6 +5,7 @@
 
 use super::error::{ModelError, Result};
 use super::folder::{self, WeightFiles};
+use crate::store::{self, TensorEntry, check_safetensors};
 use crate::tensor::{Device, Dtype, MappedBytes, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,16 +15,10 @@ use std::path::{Path, PathBuf};
 /// An index of a very large model has some 100,000 entries.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// Where one tensor lies.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub shard: usize,
-    pub start: usize,
-    pub end: usize,
-    pub dtype: Option<Dtype>,
-    /// The dtype as the file spells it.
-    pub dtype_name: String,
-    pub shape: Vec<i64>,
+/// Where one tensor lies: in which shard, and where there.
+struct Place {
+    shard: usize,
+    entry: TensorEntry,
 }
 
 struct Shard {
@@ -34,7 +29,7 @@ struct Shard {
 /// All tensors of a folder by name.
 pub struct Weights {
     shards: Vec<Shard>,
-    entries: BTreeMap<String, Entry>,
+    places: BTreeMap<String, Place>,
     /// The file that a missing tensor is missing from.
     path: PathBuf,
 }
@@ -54,7 +49,7 @@ impl Weights {
     }
 
     fn empty(path: PathBuf) -> Weights {
-        Weights { shards: Vec::new(), entries: BTreeMap::new(), path }
+        Weights { shards: Vec::new(), places: BTreeMap::new(), path }
     }
 
     fn open_sharded(folder: &Path, index: &Path) -> Result<Weights> {
@@ -80,7 +75,7 @@ impl Weights {
     fn check_placed(&self, folder: &Path, index: &Path, placed: &BTreeMap<String, String>) -> Result<()> {
         for (tensor, file) in placed {
             let path = folder.join(file);
-            let found = self.entries.get(tensor).and_then(|e| self.shards.get(e.shard));
+            let found = self.places.get(tensor).and_then(|e| self.shards.get(e.shard));
             if found.is_none_or(|shard| shard.path != path) {
                 let (tensor, index) = (tensor.clone(), index.to_owned());
                 return Err(ModelError::TensorElsewhere { path, tensor, index });
@@ -94,71 +89,83 @@ impl Weights {
         let read = |source| ModelError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let before = file.metadata().map_err(read)?;
+        let index = check_safetensors(path)?;
         let map = MappedBytes::new(&file, path)?;
+        check_unchanged(path, &before, &std::fs::metadata(path).map_err(read)?)?;
         let shard = self.shards.len();
-        for (name, mut entry) in read_header(path, map.bytes())? {
-            entry.shard = shard;
-            if let Some(first) = self.entries.insert(name.clone(), entry) {
+        for entry in index.tensors() {
+            let place = Place { shard, entry: entry.clone() };
+            if let Some(first) = self.places.insert(entry.name.clone(), place) {
                 let first = self.shards.get(first.shard).map(|s| s.path.clone()).unwrap_or_default();
-                return Err(ModelError::TensorTwice { tensor: name, first, second: path.to_owned() });
+                return Err(ModelError::TensorTwice { tensor: entry.name.clone(), first, second: path.to_owned() });
             }
         }
-        check_unchanged(path, &before, &std::fs::metadata(path).map_err(read)?)?;
         self.shards.push(Shard { path: path.to_owned(), map });
         Ok(())
     }
 
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+        self.places.keys().map(String::as_str)
     }
 
     /// Whether there is a tensor of that name.
     pub fn contains(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
+        self.places.contains_key(name)
     }
 
     /// The shape of a tensor, if it is there.
-    pub fn shape(&self, name: &str) -> Option<&[i64]> {
-        self.entries.get(name).map(|e| e.shape.as_slice())
+    pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        self.places.get(name).map(|place| signed(&place.entry.shape))
     }
 
     /// The file that holds a tensor; for a missing one, the file that should have named it.
     pub fn file_of(&self, name: &str) -> &Path {
-        let shard = self.entries.get(name).and_then(|e| self.shards.get(e.shard));
+        let shard = self.places.get(name).and_then(|place| self.shards.get(place.shard));
         shard.map_or(&self.path, |shard| &shard.path)
     }
 
     /// The bytes of a tensor as they are in the file.
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        let entry = self.entries.get(name)?;
-        self.shards.get(entry.shard)?.map.bytes().get(entry.start..entry.end)
+        self.bytes_at(self.places.get(name)?)
     }
 
-    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
+    /// Every tensor in order of name, with its bytes as they are in the file.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &TensorEntry, &[u8])> {
+        self.places.iter().filter_map(|(name, place)| Some((name.as_str(), &place.entry, self.bytes_at(place)?)))
+    }
+
+    fn bytes_at(&self, place: &Place) -> Option<&[u8]> {
+        self.shards.get(place.shard)?.map.bytes().get(place.entry.range()?)
     }
 
     /// A tensor that must be there with that shape, in the run's dtype and place.
     pub fn get(&self, name: &str, shape: &[i64], dtype: Dtype, device: Device) -> Result<Tensor> {
-        let path = || self.file_of(name).to_owned();
-        let Some(entry) = self.entries.get(name) else {
-            let (tensor, expected) = (name.to_owned(), shape.to_vec());
-            return Err(ModelError::TensorMissing { path: path(), tensor, expected });
+        let (path, tensor) = (self.file_of(name).to_owned(), name.to_owned());
+        let Some(place) = self.places.get(name) else {
+            return Err(ModelError::TensorMissing { path, tensor, expected: shape.to_vec() });
         };
-        if entry.shape != shape {
-            let (tensor, found) = (name.to_owned(), entry.shape.clone());
-            let expected = shape.to_vec();
-            return Err(ModelError::TensorShape { path: path(), tensor, found, expected });
+        let found = signed(&place.entry.shape);
+        if found != shape {
+            return Err(ModelError::TensorShape { path, tensor, found, expected: shape.to_vec() });
         }
-        let stored = entry.dtype.filter(|d| matches!(d, Dtype::F32 | Dtype::F16 | Dtype::BF16));
-        let (Some(stored), Some(shard)) = (stored, self.shards.get(entry.shard)) else {
-            let (tensor, found) = (name.to_owned(), entry.dtype_name.clone());
-            return Err(ModelError::TensorDtype { path: path(), tensor, found });
+        let stored = match place.entry.dtype {
+            store::Dtype::F32 => Dtype::F32,
+            store::Dtype::F16 => Dtype::F16,
+            store::Dtype::Bf16 => Dtype::BF16,
+            other => return Err(ModelError::TensorDtype { path, tensor, found: other.name() }),
         };
-        let view = shard.map.tensor(entry.start, stored, shape)?;
+        let (Some(shard), Some(range)) = (self.shards.get(place.shard), place.entry.range()) else {
+            return Err(ModelError::TensorMissing { path, tensor, expected: shape.to_vec() });
+        };
+        let view = shard.map.tensor(range.start, stored, shape)?;
         Ok(view.to_device(device)?.to_dtype(dtype)?)
     }
+}
+
+/// A checked file has no size beyond 63 bits, so nothing is lost.
+fn signed(shape: &[u64]) -> Vec<i64> {
+    shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }
 
 /// `weight_map`: tensor → file, with file names that stay in the folder.
@@ -194,36 +201,6 @@ fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
         placed.insert(tensor, shard);
     }
     Ok(placed)
-}
-
-/// The table of contents of one file.
-fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Entry)>> {
-    let wrong = |message: String| ModelError::Header { path: path.to_owned(), message };
-    let (header_len, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
-    let data = header_len + 8;
-    let mut entries = Vec::new();
-    for (name, info) in metadata.tensors() {
-        let shape = info.shape.iter().map(|&d| i64::try_from(d)).collect::<std::result::Result<Vec<_>, _>>();
-        let shape = shape.map_err(|_| wrong(format!("tensor {name:?} has a size beyond 64 bits")))?;
-        let (start, end) = info.data_offsets;
-        let (dtype, dtype_name) = (dtype_of(info.dtype), format!("{:?}", info.dtype));
-        let entry = Entry { shard: 0, start: data + start, end: data + end, dtype, dtype_name, shape };
-        entries.push((name, entry));
-    }
-    Ok(entries)
-}
-
-fn dtype_of(dtype: safetensors::Dtype) -> Option<Dtype> {
-    match dtype {
-        safetensors::Dtype::F32 => Some(Dtype::F32),
-        safetensors::Dtype::F64 => Some(Dtype::F64),
-        safetensors::Dtype::F16 => Some(Dtype::F16),
-        safetensors::Dtype::BF16 => Some(Dtype::BF16),
-        safetensors::Dtype::I64 => Some(Dtype::I64),
-        safetensors::Dtype::BOOL => Some(Dtype::Bool),
-        safetensors::Dtype::U8 => Some(Dtype::U8),
-        _ => None,
-    }
 }
 
 /// A file that changed while we looked at it may not be what we checked.

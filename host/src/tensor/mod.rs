@@ -15,6 +15,7 @@ mod error;
 mod linalg;
 mod map;
 mod nn;
+mod onednn;
 mod random;
 mod reduce;
 mod shape;
@@ -26,6 +27,7 @@ pub use error::{Result, TensorError};
 pub use linalg::Svd;
 pub use map::MappedBytes;
 pub use nn::Attention;
+pub use onednn::Epilogue;
 pub use random::NormalStream;
 
 /// A libtorch tensor. `clone` shares the memory.

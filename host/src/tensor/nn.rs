@@ -3,6 +3,7 @@
 //! `rms_norm(x) = x / √(mean(x²) + ε) · w`; `layer_norm(x) = (x − mean) / √(var + ε) · w + b`;
 //! `attention(q, k, v) = softmax(q kᵀ / √d + mask) v`.
 
+use super::onednn::{self, Epilogue};
 use super::{Result, Tensor, TensorError};
 
 /// Which keys a query may see.
@@ -17,16 +18,24 @@ pub enum Attention<'a> {
 impl Tensor {
     /// `x Wᵀ + b`: `[…, in] → […, out]` with `weight` `[out, in]`.
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        self.0
-            .f_linear(&weight.0, bias.map(|b| &b.0))
-            .map(Tensor)
-            .map_err(|e| TensorError::torch("linear", &[&self.0, &weight.0], &e))
+        self.linear_then(weight, bias, Epilogue::None)
     }
 
-    /// `self += x Wᵀ` in place, all matrices: the residual sum inside the matrix product.
-    pub fn add_linear_(&mut self, x: &Tensor, weight: &Tensor) -> Result<()> {
-        let product = weight.0.f_transpose(0, 1).and_then(|w| self.0.f_addmm_(&x.0, &w));
-        product.map(drop).map_err(|e| TensorError::torch("add_linear_", &[&self.0, &x.0, &weight.0], &e))
+    /// `x Wᵀ + b` and a last step on the result, in one pass over memory where oneDNN can.
+    pub fn linear_then(&self, weight: &Tensor, bias: Option<&Tensor>, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let recorded = onednn::is_recorded(self, weight, bias);
+        if onednn::applies(self, weight, bias, epilogue) && !(recorded || epilogue.is_recorded()) {
+            return onednn::linear(self, weight, bias, epilogue);
+        }
+        let y = if recorded && onednn::applies(self, weight, bias, Epilogue::None) {
+            onednn::linear_with_gradients(self, weight, bias)?
+        } else {
+            self.0
+                .f_linear(&weight.0, bias.map(|b| &b.0))
+                .map(Tensor)
+                .map_err(|e| TensorError::torch("linear", &[&self.0, &weight.0], &e))?
+        };
+        epilogue.apply(y)
     }
 
     /// Root-mean-square norm over the last dimension.
@@ -46,11 +55,6 @@ impl Tensor {
     /// `x · σ(x)`.
     pub fn silu(&self) -> Result<Tensor> {
         self.unary("silu", tch::Tensor::f_silu)
-    }
-
-    /// `silu` in place.
-    pub fn silu_(&mut self) -> Result<()> {
-        self.0.f_silu_().map(drop).map_err(|e| TensorError::torch("silu_", &[&self.0], &e))
     }
 
     /// `max(x, 0)`.

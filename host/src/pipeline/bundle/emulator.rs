@@ -93,8 +93,8 @@ impl Reader<'_> {
 
     fn slot(&mut self, index: usize, slot: &EmulatorSlot) -> Result<Slot, StageError> {
         Ok(match slot {
-            EmulatorSlot::Adapter { .. } => Slot::Layer(self.layer(index, &[])?),
-            EmulatorSlot::Frozen { factored } => Slot::Layer(self.layer(index, factored)?),
+            EmulatorSlot::Adapter { .. } => Slot::Layer(Box::new(self.layer(index, &[])?)),
+            EmulatorSlot::Frozen { factored } => Slot::Layer(Box::new(self.layer(index, factored)?)),
             EmulatorSlot::Module { module } => {
                 self.used.extend(module.tensors().into_iter().cloned());
                 let named = Substitute { module: module.clone(), trainable: false };

@@ -1,35 +1,12 @@
 //! Parity with Hugging Face Transformers: logits and losses recorded in `tests/golden`.
 
-use super::{Model, PackedBatch};
-use crate::tensor::{Device, Dtype, Tensor, no_grad, set_threads};
+use super::{golden, ids, largest_difference, load, next_token_targets, tests_folder};
+use crate::model::PackedBatch;
+use crate::tensor::no_grad;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const TOLERANCE: f32 = 1e-4;
-
-pub(super) fn tests_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")
-}
-
-pub(super) fn golden(name: &str) -> (PathBuf, Value) {
-    let folder = tests_folder().join("golden").join(name);
-    let text = std::fs::read(folder.join("golden.json")).unwrap();
-    (folder, serde_json::from_slice(&text).unwrap())
-}
-
-pub(super) fn ids(golden: &Value) -> Vec<Vec<i64>> {
-    serde_json::from_value(golden["input_ids"].clone()).unwrap()
-}
-
-pub(super) fn load(folder: &Path) -> Model {
-    set_threads(1);
-    Model::load(folder, Device::Cpu, Dtype::F32).unwrap()
-}
-
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
 
 /// All logits, and the loss of every next token, of all sequences in one pack.
 fn check_folder(folder: &Path, golden: &Value) {
@@ -43,11 +20,7 @@ fn check_folder(folder: &Path, golden: &Value) {
     let difference = largest_difference(&logits, &expected.concat().concat());
     assert!(difference < TOLERANCE, "{}: logits differ by {difference}", folder.display());
 
-    let mut targets = Vec::new();
-    for sequence in &batch.sequences {
-        let rows = sequence.start..sequence.start + sequence.len - 1;
-        targets.extend(rows.map(|row| (row, batch.ids[row + 1])));
-    }
+    let targets = next_token_targets(&batch);
     let log_probs = decoder.log_probs(&batch, &targets).unwrap();
     let nll: Vec<f32> = log_probs.iter().map(|v| -v).collect();
     let expected: Vec<Vec<f32>> = serde_json::from_value(golden["nll"].clone()).unwrap();
@@ -56,7 +29,7 @@ fn check_folder(folder: &Path, golden: &Value) {
     assert!(difference < TOLERANCE, "{}: losses differ by {difference}", folder.display());
 
     let mean = expected.iter().sum::<f32>() / expected.len() as f32;
-    let loss: Tensor = decoder.loss(&batch, &targets, None).unwrap();
+    let loss = decoder.loss(&batch, &targets, None).unwrap();
     assert!((loss.to_f64().unwrap() as f32 - mean).abs() < TOLERANCE);
 }
 

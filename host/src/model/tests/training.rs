@@ -1,0 +1,92 @@
+//! Attachments of projections, and gradients against finite differences.
+
+use super::{FAMILIES, golden_model, next_token_targets};
+use crate::model::{Activation, Bottleneck, Decoder, LowRankDelta, PackedBatch, WeightForm, WeightRole};
+use crate::tensor::{NormalStream, Tensor};
+
+fn loss(decoder: &Decoder, batch: &PackedBatch) -> f64 {
+    decoder.loss(batch, &next_token_targets(batch), None).unwrap().to_f64().unwrap()
+}
+
+fn draw(seed: u64, shape: &[i64]) -> Tensor {
+    NormalStream::new(seed, 0).tensor(shape, 0.2).unwrap()
+}
+
+/// `(loss(x + h d) − loss(x − h d)) / 2h` against `⟨gradient, d⟩`.
+fn check_gradient(decoder: &Decoder, batch: &PackedBatch, leaf: &Tensor, rebuild: &dyn Fn(Tensor) -> Decoder) {
+    let recorded = leaf.deep_copy().unwrap().set_requires_grad(true).unwrap();
+    rebuild(recorded.clone()).loss(batch, &next_token_targets(batch), None).unwrap().backward().unwrap();
+    let gradient = recorded.grad().unwrap().unwrap();
+    let direction = draw(9, &leaf.shape());
+    let slope = gradient.mul(&direction).unwrap().sum_all().unwrap().to_f64().unwrap();
+    // Small: a ReLU has kinks.
+    let step = 2e-3;
+    let at = |h: f64| loss(&rebuild(leaf.add(&direction.mul_scalar(h).unwrap()).unwrap()), batch);
+    let expected = (at(step) - at(-step)) / (2.0 * step);
+    assert!(
+        (slope - expected).abs() < 5e-3 * (1.0 + expected.abs()),
+        "{}: {slope} {expected}",
+        decoder.config.family.name
+    );
+}
+
+#[test]
+fn gradients_of_every_role_are_right() {
+    for family in FAMILIES {
+        let (model, ids) = golden_model(family);
+        let decoder = &model.decoder;
+        let batch = PackedBatch::causal([&ids[0][..6], &ids[1][..4]]);
+        for (role, projection) in decoder.layer(0).unwrap().projections() {
+            let weight = projection.weight.dense().unwrap();
+            check_gradient(decoder, &batch, &weight, &|weight| {
+                let mut changed = decoder.clone();
+                changed.layer_mut(0).unwrap().projection_mut(role).unwrap().weight = WeightForm::Dense(weight);
+                changed
+            });
+        }
+        let scale = decoder.layer(0).unwrap().norm_mlp.weight.clone();
+        check_gradient(decoder, &batch, &scale, &|scale| {
+            let mut changed = decoder.clone();
+            changed.layer_mut(0).unwrap().norm_mut(WeightRole::NormMlp).unwrap().weight = scale;
+            changed
+        });
+    }
+}
+
+#[test]
+fn gradients_of_attachments_are_right() {
+    let (model, ids) = golden_model("llama");
+    let decoder = &model.decoder;
+    let batch = PackedBatch::causal([&ids[0][..6]]);
+    check_gradient(decoder, &batch, &draw(1, &[3, 32]), &|a| {
+        let mut changed = decoder.clone();
+        let q = changed.layer_mut(1).unwrap().projection_mut(WeightRole::AttentionQ).unwrap();
+        q.delta = Some(LowRankDelta { a, b: draw(2, &[32, 3]), scale: 2.0 });
+        changed
+    });
+    check_gradient(decoder, &batch, &draw(3, &[5, 32]), &|down| {
+        let mut changed = decoder.clone();
+        let o = changed.layer_mut(0).unwrap().projection_mut(WeightRole::AttentionO).unwrap();
+        o.bottleneck = Some(Bottleneck { down, up: draw(4, &[32, 5]), activation: Activation::Gelu });
+        changed
+    });
+}
+
+#[test]
+fn factors_and_deltas_equal_the_merged_weight() {
+    let (model, ids) = golden_model("llama");
+    let decoder = &model.decoder;
+    let batch = PackedBatch::causal([&ids[0][..6]]);
+    let mut low = decoder.clone();
+    let mut merged = decoder.clone();
+    for role in [WeightRole::AttentionV, WeightRole::MlpDown] {
+        let shape = decoder.config.shape(role);
+        let projection = low.layer_mut(1).unwrap().projection_mut(role).unwrap();
+        projection.weight = WeightForm::Factored { left: draw(1, &[shape[0], 4]), right: draw(2, &[4, shape[1]]) };
+        projection.delta = Some(LowRankDelta { a: draw(3, &[2, shape[1]]), b: draw(4, &[shape[0], 2]), scale: 0.5 });
+        let weight = projection.merged().unwrap();
+        merged.layer_mut(1).unwrap().projection_mut(role).unwrap().weight = WeightForm::Dense(weight);
+    }
+    assert!((loss(&low, &batch) - loss(&merged, &batch)).abs() < 1e-5);
+    assert!((loss(&low, &batch) - loss(decoder, &batch)).abs() > 1e-3);
+}

@@ -1,0 +1,114 @@
+//! A decoder → a Hugging Face folder: `config.json` and safetensors, read by Transformers and by us.
+//!
+//! One tensor at a time is put together and streamed; weights that are still mapped go from file to file.
+
+use super::decoder::Decoder;
+use super::error::{ModelError, Result};
+use super::parts::NamedPart;
+use crate::store::{self, AtomicFile, FileRecord, TensorSource, write_safetensors_file};
+use crate::tensor::{Device, Dtype};
+use serde_json::{Map, Value, json};
+use std::io;
+use std::path::Path;
+
+/// Writes the folder's files, each visible whole or not at all. With `shard_bytes`, weights are split
+/// into files of at most that much data, with an index.
+pub fn write_hf_folder(decoder: &Decoder, folder: &Path, shard_bytes: Option<u64>) -> Result<Vec<FileRecord>> {
+    let parts = decoder.named_parts()?;
+    let shards = shards(&parts, shard_bytes.unwrap_or(u64::MAX));
+    let mut written = vec![write_json(&folder.join("config.json"), &Value::Object(config_json(decoder)?))?];
+    let count = shards.len();
+    let name = |number: usize| match count {
+        1 => "model.safetensors".to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+    };
+    for (number, shard) in shards.iter().enumerate() {
+        let sources = shard.iter().map(|part| source(part)).collect::<Result<Vec<_>>>()?;
+        written.push(write_safetensors_file(&folder.join(name(number)), &sources)?);
+    }
+    if count > 1 {
+        let index = index_json(&shards, name);
+        written.push(write_json(&folder.join("model.safetensors.index.json"), &index)?);
+    }
+    Ok(written)
+}
+
+fn bytes_of(part: &NamedPart<'_>) -> u64 {
+    part.shape.iter().product::<i64>() as u64 * part.dtype.bytes() as u64
+}
+
+/// Parts in their order, a new shard where the limit would be passed; never an empty one.
+fn shards<'p, 'a>(parts: &'p [NamedPart<'a>], limit: u64) -> Vec<Vec<&'p NamedPart<'a>>> {
+    let mut shards: Vec<Vec<&NamedPart<'a>>> = vec![Vec::new()];
+    let mut filled = 0;
+    for part in parts {
+        let bytes = bytes_of(part);
+        let full = filled > 0 && bytes.saturating_add(filled) > limit;
+        if full {
+            shards.push(Vec::new());
+            filled = 0;
+        }
+        filled += bytes;
+        if let Some(shard) = shards.last_mut() {
+            shard.push(part);
+        }
+    }
+    shards
+}
+
+fn index_json(shards: &[Vec<&NamedPart<'_>>], name: impl Fn(usize) -> String) -> Value {
+    let mut map = Map::new();
+    for (number, shard) in shards.iter().enumerate() {
+        map.extend(shard.iter().map(|part| (part.name.clone(), Value::from(name(number)))));
+    }
+    let total: u64 = shards.iter().flatten().map(|part| bytes_of(part)).sum();
+    json!({ "metadata": { "total_size": total }, "weight_map": map })
+}
+
+/// The config as it was read, with the layers and the dtype that are now true.
+fn config_json(decoder: &Decoder) -> Result<Map<String, Value>> {
+    let config = &decoder.config;
+    let kept: Vec<usize> = decoder.kept_layers()?.into_iter().map(|(slot, _)| slot).collect();
+    let mut raw = config.raw.clone();
+    raw.insert(config.key("layers"), Value::from(kept.len()));
+    let dtype_key = if raw.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
+    raw.insert(dtype_key.to_owned(), Value::from(decoder.dtype().config_name()));
+    // The one list that Transformers keeps with an entry for each layer.
+    if let Some(Value::Array(types)) = raw.get_mut("layer_types") {
+        *types = kept.iter().filter_map(|&slot| types.get(slot).cloned()).collect();
+    }
+    Ok(raw)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<FileRecord> {
+    let mut file = AtomicFile::create(path)?;
+    file.put(format!("{value:#}\n").as_bytes())?;
+    Ok(file.commit()?)
+}
+
+/// The tensor as the store writes it: its data is made when its turn comes.
+fn source<'p>(part: &'p NamedPart<'_>) -> Result<TensorSource<'p>> {
+    let dtype = match part.dtype {
+        Dtype::F32 => store::Dtype::F32,
+        Dtype::F16 => store::Dtype::F16,
+        Dtype::BF16 => store::Dtype::Bf16,
+        _ => return Err(unwritable(part)),
+    };
+    let shape = part.shape.iter().map(|&size| size as u64).collect();
+    let data = move || -> Result<_> {
+        Ok(part.tensor()?.detach()?.to_device(Device::Cpu)?.to_dtype(part.dtype)?.contiguous()?)
+    };
+    let write = move |out: &mut dyn io::Write| {
+        let tensor = data().map_err(io::Error::other)?;
+        out.write_all(tensor.as_bytes().map_err(io::Error::other)?)
+    };
+    Ok(TensorSource { name: part.name.clone(), dtype, shape, write: Box::new(write) })
+}
+
+fn unwritable(part: &NamedPart<'_>) -> ModelError {
+    ModelError::Batch {
+        what: format!("dtype of `{}`", part.name),
+        found: format!("{:?}", part.dtype),
+        expected: "F32, F16 or BF16".to_owned(),
+    }
+}
