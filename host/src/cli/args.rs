@@ -59,6 +59,8 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     /// The table of a run, from what is finished
     Report(ConfigArgs),
+    /// Model owner: the adapted model, or the emulator, as a Hugging Face folder
+    Export(ExportArgs),
     /// What a run would need: parameters, bundle size, memory, steps; reads headers only
     Plan(ConfigArgs),
     /// Check a bundle or a return to the last byte and say what it is
@@ -75,9 +77,7 @@ pub enum Verb {
     #[command(subcommand)]
     Bench(BenchVerb),
     /// A completion script for a shell
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
 }
 
 /// A run config and what differs from it.
@@ -163,6 +163,26 @@ pub enum DtypeArg {
     Fp32,
     Bf16,
     Fp16,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+    /// The folder to write; it may not exist yet
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// Which model
+    #[arg(long, value_enum, default_value = "plug-in")]
+    pub what: ExportWhat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ExportWhat {
+    /// The full model with the run's return in it
+    PlugIn,
+    /// The run's emulator, if its slots are layers
+    Emulator,
 }
 
 #[derive(Debug, ClapArgs)]

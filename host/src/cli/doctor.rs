@@ -114,9 +114,11 @@ fn model() -> Line {
         listing.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.join("config.json").is_file());
     match found {
         Some(path) => Line::ok("model", path.display().to_string()),
-        None => {
-            Line::failed("model", "none in .assets/models".to_owned(), "make setup-model, or name your own in model.path")
-        }
+        None => Line::failed(
+            "model",
+            "none in .assets/models".to_owned(),
+            "make setup-model, or name your own in model.path",
+        ),
     }
 }
 

@@ -12,8 +12,7 @@ pub fn processors() -> usize {
 pub fn available_memory() -> Option<u64> {
     let system = meminfo("MemAvailable:");
     let group = limit("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current");
-    let old_group =
-        limit("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes");
+    let old_group = limit("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes");
     [system, group, old_group].into_iter().flatten().min()
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod estimate;
 mod evaluate;
+mod export;
 pub mod failure;
 mod machine;
 mod output;
@@ -40,6 +41,7 @@ pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Resul
     failure::stage(backend)?;
     match verb {
         Verb::Plan(args) => plan::plan(&args, &global, output),
+        Verb::Export(args) => export::export(&args, &global, output),
         Verb::Verify(args) => verify::verify(&args, output),
         Verb::Plugin(verb) => plugin::plugin(&verb, &global, output),
         Verb::Bench(verb) => bench::bench(&verb, &global, output),

@@ -41,8 +41,7 @@ fn list(registry: &mut Registry, output: Output) -> anyhow::Result<()> {
             let (name, version) = (escape(&plugin.record.name), escape(&plugin.record.version));
             for strategy in &plugin.record.strategies {
                 let strategy_name = escape(&strategy.name);
-                let row =
-                    [&name, &version, &strategy_name, strategy.kind.as_str(), &plugin.source.to_string(), "ok"];
+                let row = [&name, &version, &strategy_name, strategy.kind.as_str(), &plugin.source.to_string(), "ok"];
                 table.add_row(row);
             }
         }
@@ -53,12 +52,14 @@ fn list(registry: &mut Registry, output: Output) -> anyhow::Result<()> {
 
 fn info(plugin: &RegisteredPlugin) -> String {
     let record = &plugin.record;
-    let mut page = format!("{} {}: {}\n{}", escape(&record.name), escape(&record.version), escape(&record.about), plugin.source);
+    let mut page =
+        format!("{} {}: {}\n{}", escape(&record.name), escape(&record.version), escape(&record.about), plugin.source);
     if let PluginSource::Library { sha256, .. } = &plugin.source {
         page += &format!("\npin it in a config: plugins.pins = {{ {} = \"{sha256}\" }}", escape(&record.name));
     }
     for strategy in &record.strategies {
-        page += &format!("\n\n{}/{} (for [{}])\n", escape(&record.name), escape(&strategy.name), strategy.kind.as_str());
+        page +=
+            &format!("\n\n{}/{} (for [{}])\n", escape(&record.name), escape(&strategy.name), strategy.kind.as_str());
         page += &escape_to(&strategy.about, 400);
         page += &options(strategy);
     }
@@ -75,7 +76,12 @@ fn options(strategy: &StrategyRecord) -> String {
     for (name, schema) in properties {
         let default = schema.get("default").map_or_else(|| "-".to_owned(), Value::to_string);
         let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        table.add_row([escape(name), escape(&takes(schema, &strategy.options)), escape(&default), escape_to(meaning, 400)]);
+        table.add_row([
+            escape(name),
+            escape(&takes(schema, &strategy.options)),
+            escape(&default),
+            escape_to(meaning, 400),
+        ]);
     }
     format!("\n{table}")
 }
@@ -100,12 +106,8 @@ fn takes(schema: &Value, root: &Value) -> String {
         kind => kind.and_then(Value::as_str).unwrap_or("any").to_owned(),
     };
     let bound = |key: &str, sign: &str| schema.get(key).map(|bound| format!("{sign} {bound}"));
-    let bounds = [
-        bound("minimum", "≥"),
-        bound("exclusiveMinimum", ">"),
-        bound("maximum", "≤"),
-        bound("exclusiveMaximum", "<"),
-    ];
+    let bounds =
+        [bound("minimum", "≥"), bound("exclusiveMinimum", ">"), bound("maximum", "≤"), bound("exclusiveMaximum", "<")];
     [Some(kind)].into_iter().chain(bounds).flatten().collect::<Vec<_>>().join(" ")
 }
 

@@ -56,7 +56,8 @@ pub fn score_task(subject: &Subject<'_>, task: &Task, args: &BareArgs, bars: &mu
     bars.end("");
     scores.original = original;
     let mut tokens = 0;
-    for (question, choice) in questions.iter().flat_map(|question| question.choices.iter().map(move |c| (question, c))) {
+    for (question, choice) in questions.iter().flat_map(|question| question.choices.iter().map(move |c| (question, c)))
+    {
         tokens += TokenPath::encode(subject.tokenizer, choice, &question.id)?.tokens.len().saturating_sub(1);
     }
     Ok(Scored { scores, tokens, timing: Timing { seconds, first: first.unwrap_or(seconds) } })

@@ -7,7 +7,7 @@ use host::config::PathNeed;
 use host::pipeline::error::StageError;
 use host::pipeline::report::{self, terminal};
 use host::pipeline::tune::RETURN;
-use host::pipeline::{self};
+use host::pipeline::{self, run::Run};
 use host::store::VerifiedFolder;
 use serde_json::json;
 use std::path::PathBuf;
@@ -94,23 +94,20 @@ fn tune(args: TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     one(session, output, |session| session.run.tune(bundle.as_deref(), &mut session.bars))
 }
 
-fn plug_in(mut session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
+fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
     let returned: PathBuf = match args.returned {
         Some(folder) => folder,
-        None => own_return(&mut session)?,
+        None => own_return(&session.run)?,
     };
     one(session, output, |session| session.run.plug_in(&returned, &mut session.bars))
 }
 
 /// The run's own return, or the verb that makes it.
-fn own_return(session: &mut Session) -> Result<PathBuf, StageError> {
-    let run = &session.run;
+pub fn own_return(run: &Run) -> Result<PathBuf, StageError> {
     match run.dir.completed("return", RETURN)? {
         Some(folder) => Ok(folder.path().to_path_buf()),
-        None => Err(StageError::Missing {
-            run: run.dir.path().display().to_string(),
-            artefact: "return",
-            verb: "tune",
-        }),
+        None => {
+            Err(StageError::Missing { run: run.dir.path().display().to_string(), artefact: "return", verb: "tune" })
+        }
     }
 }

@@ -88,7 +88,8 @@ fn heading(what: &str, folder: &Path, verified: &VerifiedFolder) -> Vec<String> 
     let manifest = verified.manifest();
     let mut lines = vec![format!("{} is {what}", folder.display()), format!("identity {}", manifest.identity())];
     lines.push(format!("made by {}, format version {}", escape(&manifest.created_by), manifest.format_version));
-    let files = manifest.files.iter().map(|(name, file)| format!("  {name}: {}, sha256 {}", size(file.size), file.sha256));
+    let files =
+        manifest.files.iter().map(|(name, file)| format!("  {name}: {}, sha256 {}", size(file.size), file.sha256));
     lines.extend(files);
     lines
 }
