@@ -1,30 +1,16 @@
-//! The program.
-use host::config::RunConfig;
-use host::pipeline::{self, progress::Progress, run::Run};
+//! The program `scaleot`: parse, dispatch, and the outcome as a message and an exit status.
+
+mod cli;
+
+use clap::Parser as _;
+// The only mention of the built-in plugins: linking them registers them.
 use plugin_scaleot as _;
-struct Lines;
-impl Progress for Lines {
-    fn begin(&mut self, what: &str, total: u64) {
-        eprintln!("begin {what} {total}");
-    }
-    fn at(&mut self, done: u64, note: &str) {
-        if done % 20 == 0 {
-            eprintln!("{done} {note}");
-        }
-    }
-    fn end(&mut self, note: &str) {
-        eprintln!("end {note}");
-    }
-    fn log(&mut self, m: &str) {
-        eprintln!("{m}");
-    }
-}
-fn main() -> anyhow::Result<()> {
-    host::tensor::load_cuda_backend()?;
-    let args: Vec<String> = std::env::args().collect();
-    let config = RunConfig::load(std::path::Path::new(&args[1]), &args[2..])?;
-    let mut run = Run::open(config, &[])?;
-    let report = pipeline::run_all(&mut run, &mut Lines)?;
-    println!("{}", pipeline::report::terminal(&report));
-    Ok(())
+
+fn main() -> std::process::ExitCode {
+    // First of all: libtorch remembers for good whether CUDA was there when it was first asked.
+    let backend = host::tensor::load_cuda_backend();
+    cli::clock::start();
+    let args = cli::Args::parse();
+    let json = args.global.json;
+    cli::failure::conclude(json, move || cli::dispatch(args, backend))
 }

@@ -24,6 +24,9 @@ pub enum PluginFault {
     /// The file is no library of ours; nothing of it was loaded.
     #[error("plugin file {path} (sha256 {digest}) is refused before loading: {reason}")]
     Refused { path: PathBuf, digest: String, reason: String },
+    /// The file is not the one that the config pins; nothing of it was loaded, unless it goes by another plugin's file name.
+    #[error("plugin {plugin} in {path} is refused: found sha256 {found}, expected {expected} (plugins.pins)")]
+    Pinned { plugin: String, path: PathBuf, found: String, expected: String },
     /// Two plugins with one name.
     #[error("two plugins are named {name:?}: {first} and {second}; remove one of them from the search path")]
     Duplicate { name: String, first: String, second: String },

@@ -4,10 +4,10 @@
 
 use super::elf::check_elf;
 use super::error::PluginFault;
+use crate::store::Digest;
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use plugin_api::PluginRecord;
 use plugin_api::export::{API_VERSION, PluginModule_Ref};
-use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
@@ -25,10 +25,14 @@ pub struct LoadedLibrary {
     pub digest: String,
 }
 
-/// Loads a plugin library.
-pub fn load_library(path: &Path) -> Result<LoadedLibrary, PluginFault> {
+/// Loads a plugin library; with a pin (plugin, digest), only if its bytes have that digest.
+pub fn load_library(path: &Path, pin: Option<(&str, Digest)>) -> Result<LoadedLibrary, PluginFault> {
     let bytes = std::fs::read(path).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
-    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = Digest::of(&bytes).to_string();
+    if let Some((plugin, expected)) = pin.filter(|(_, pin)| pin.to_string() != digest) {
+        let (plugin, expected) = (plugin.to_owned(), expected.to_string());
+        return Err(PluginFault::Pinned { plugin, path: path.into(), found: digest, expected });
+    }
     let refuse = |reason: String| PluginFault::Refused { path: path.into(), digest: digest.clone(), reason };
     check_elf(&bytes).map_err(refuse)?;
     if !contains_root_symbol(&bytes) {

@@ -4,6 +4,8 @@ use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::library::load_library;
 use super::strategy::{StrategyName, StrategyUse};
+use crate::store::Digest;
+use plugin_api::conformance::{Conformance, Verdict};
 use plugin_api::export::{BuiltIn, PluginModule_Ref};
 use plugin_api::{PluginRecord, StrategyKind, StrategyRecord};
 use std::collections::BTreeMap;
@@ -39,10 +41,18 @@ pub struct RegisteredPlugin {
     pub(super) module: PluginModule_Ref,
 }
 
+impl RegisteredPlugin {
+    /// Tries every promise of the contract on a fake host, each strategy with its default options.
+    pub fn conformance(&self) -> Vec<Verdict> {
+        Conformance::of(self.module).verdicts()
+    }
+}
+
 /// The plugins of a run.
 pub struct Registry {
     plugins: BTreeMap<String, RegisteredPlugin>,
     search: SearchPath,
+    pins: BTreeMap<String, Digest>,
 }
 
 impl Registry {
@@ -51,7 +61,7 @@ impl Registry {
     /// # Errors
     /// `Duplicate` when two built-in plugins share a name.
     pub fn new(search: SearchPath) -> Result<Self, PluginFault> {
-        let mut registry = Self { plugins: BTreeMap::new(), search };
+        let mut registry = Self { plugins: BTreeMap::new(), search, pins: BTreeMap::new() };
         // inventory gives no order; the map sorts by name.
         for built_in in inventory::iter::<BuiltIn> {
             let module = (built_in.module)();
@@ -64,6 +74,19 @@ impl Registry {
             registry.insert(RegisteredPlugin { record, source: PluginSource::BuiltIn, module })?;
         }
         Ok(registry)
+    }
+
+    /// Plugins of these names load from a library of this digest and from no other.
+    #[must_use]
+    pub fn with_pins(mut self, pins: BTreeMap<String, Digest>) -> Self {
+        self.pins = pins;
+        self
+    }
+
+    /// The pin that a library falls under, by its file name; a library of another name cannot stand in for a pinned plugin.
+    fn pin(&self, path: &Path) -> Option<(&str, Digest)> {
+        let named = |plugin: &String| path.file_name().is_some_and(|file| *file == *SearchPath::file_name(plugin));
+        self.pins.iter().find(|(plugin, _)| named(plugin)).map(|(plugin, pin)| (plugin.as_str(), *pin))
     }
 
     fn insert(&mut self, plugin: RegisteredPlugin) -> Result<(), PluginFault> {
@@ -94,8 +117,14 @@ impl Registry {
     }
 
     fn load_file(&mut self, path: &Path) -> Result<(), PluginFault> {
-        let library = load_library(path)?;
+        let library = load_library(path, self.pin(path))?;
         let source = PluginSource::Library { path: path.into(), sha256: library.digest };
+        if let PluginSource::Library { path, sha256 } = &source
+            && let Some(pin) = self.pins.get(&library.record.name).filter(|pin| pin.to_string() != *sha256)
+        {
+            let (path, found, expected) = (path.clone(), sha256.clone(), pin.to_string());
+            return Err(PluginFault::Pinned { plugin: library.record.name, path, found, expected });
+        }
         self.insert(RegisteredPlugin { record: library.record, source, module: library.module })
     }
 

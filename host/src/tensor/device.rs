@@ -119,6 +119,13 @@ pub fn check_libtorch_version() -> Result<()> {
     Err(TensorError::Version { found, expected: LIBTORCH })
 }
 
+/// The libtorch in the process, as `major.minor.patch`.
+pub fn libtorch_version() -> String {
+    // SAFETY: a plain C function of libtorch without arguments.
+    let version = unsafe { aoti_torch_abi_version() };
+    format!("{}.{}.{}", version >> 56, (version >> 48) & 0xff, (version >> 40) & 0xff)
+}
+
 /// Sets the number of threads that one CPU operation may use.
 pub fn set_threads(n_threads: usize) {
     tch::set_num_threads(i32::try_from(n_threads.max(1)).unwrap_or(i32::MAX));

@@ -7,7 +7,7 @@ mod gather;
 mod table;
 
 pub use gather::{Report, Row, gather};
-pub use table::{markdown, terminal};
+pub use table::{markdown, size, terminal};
 
 use super::error::StageError;
 use super::run::Run;

@@ -61,11 +61,15 @@ impl Run {
         let place = settings::place(&config)?;
         place.0.check()?;
         set_threads(settings::threads(&config));
-        let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
-        let registry = Registry::new(SearchPath::new(paths))?;
+        let registry = registry(&config, plugin_paths)?;
         let dir = RunDir::open(&config.output, Some(&config.model.path))?;
         let costs = Costs::read(dir.path());
         Ok(Self { config, dir, registry, place, model: None, costs })
+    }
+
+    /// Where and in what type the run computes.
+    pub fn place(&self) -> (Device, Dtype) {
+        self.place
     }
 
     /// What the stages of this run cost so far.
@@ -164,6 +168,15 @@ impl Run {
     pub fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+/// The plugins that a config can use: `plugin_paths` are searched first, pinned ones only load with their digest.
+///
+/// # Errors
+/// Two built-in plugins of one name.
+pub fn registry(config: &RunConfig, plugin_paths: &[PathBuf]) -> Result<Registry, StageError> {
+    let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
+    Ok(Registry::new(SearchPath::new(paths))?.with_pins(config.plugins.pins.clone()))
 }
 
 fn config_kind(kind: StrategyKind) -> ConfigKind {

@@ -1,0 +1,233 @@
+//! What may stand on the command line. The doc comments are the help.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Offsite-tuning of language models: tune somebody's model on your data, without either of you handing over what is yours.
+#[derive(Debug, Parser)]
+#[command(name = "scaleot", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 done, 2 usage or config, 3 input refused, 4 plugin, 5 resources, \
+                          6 not a finite number, 7 interrupted (the same command continues), 70 a fault of ours";
+
+/// What every verb takes.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Global {
+    /// Print one JSON object on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Where to compute: cpu, cuda or cuda:N (as runtime.device=…)
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Threads of the tensor engine, 0 for all cores (as runtime.threads=…)
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<u32>,
+    /// A folder or file to look for plugins in, before the config's; may be given again
+    #[arg(long, global = true, value_name = "PATH")]
+    pub plugin_path: Vec<PathBuf>,
+}
+
+/// The verbs: owner's, data owner's, then anyone's.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// All stages of both parties on this machine, through real bundles on disk; prints the table
+    Run(ConfigArgs),
+    /// Model owner: score the layers
+    Importance(ConfigArgs),
+    /// Model owner: choose the layers to replace
+    Replace(ConfigArgs),
+    /// Model owner: make the kept layers' weights smaller
+    Compress(ConfigArgs),
+    /// Model owner: write the emulator bundle
+    Bundle(ConfigArgs),
+    /// Data owner: tune the adapter on an emulator and write the return
+    Tune(TuneArgs),
+    /// Model owner: verify a return and put it into the full model
+    PlugIn(PlugInArgs),
+    /// Model owner: tune all layers of the full model, the upper bound
+    FullTuning(ConfigArgs),
+    /// Score the columns of a run, or a model or bundle folder by itself
+    Evaluate(EvaluateArgs),
+    /// The table of a run, from what is finished
+    Report(ConfigArgs),
+    /// Model owner: the adapted model, or the emulator, as a Hugging Face folder
+    Export(ExportArgs),
+    /// What a run would need: parameters, bundle size, memory, steps; reads headers only
+    Plan(ConfigArgs),
+    /// Check a bundle or a return to the last byte and say what it is
+    Verify(VerifyArgs),
+    /// Plugins: what there is, what each takes, whether one works
+    #[command(subcommand)]
+    Plugin(PluginVerb),
+    /// Run configs: check, show with all defaults, JSON Schema
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Whether this machine has what is needed
+    Doctor,
+    /// Speed on the work of benches/peer
+    #[command(subcommand)]
+    Bench(BenchVerb),
+    /// A completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// A run config and what differs from it.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ConfigArgs {
+    /// The run config, TOML
+    pub config: PathBuf,
+    /// Keys to set over the file's, such as tune.learning_rate=1e-4
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct TuneArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+    /// The bundle to tune on, instead of the run's own; then model.path is not needed
+    #[arg(long, value_name = "FOLDER")]
+    pub bundle: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct PlugInArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+    /// The return to plug in, instead of the run's own
+    #[arg(long = "return", value_name = "FOLDER")]
+    pub returned: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(override_usage = "scaleot evaluate [OPTIONS] <CONFIG> [KEY=VALUE]...\n       \
+                            scaleot evaluate [OPTIONS] --model <FOLDER> [--task <NAME>] [--text <FILE>]...")]
+pub struct EvaluateArgs {
+    /// The run config, TOML
+    #[arg(required_unless_present = "model", conflicts_with_all = ["model", "task", "text"])]
+    pub config: Option<PathBuf>,
+    /// Keys to set over the file's, such as evaluate.limit=100
+    #[arg(value_name = "KEY=VALUE", conflicts_with = "model")]
+    pub overrides: Vec<String>,
+    #[command(flatten)]
+    pub bare: BareArgs,
+}
+
+/// Evaluation of a folder, without a run.
+#[derive(Debug, ClapArgs)]
+pub struct BareArgs {
+    /// A Hugging Face model folder, or a bundle
+    #[arg(long, value_name = "FOLDER")]
+    pub model: Option<PathBuf>,
+    /// A task of lm-evaluation-harness
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub task: Option<String>,
+    /// Where the tasks' questions lie; a task file (*.toml) in it is known by its name
+    #[arg(long, value_name = "FOLDER", default_value = ".assets/tasks")]
+    pub tasks_folder: PathBuf,
+    /// Which questions
+    #[arg(long, value_enum, default_value = "validation")]
+    pub split: SplitArg,
+    /// Only the first N questions or windows
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// A text file for perplexity; may be given again
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub text: Vec<PathBuf>,
+    /// Tokens of one forward pass
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub batch_tokens: usize,
+    /// The type to compute in; by default fp32 on a CPU, bf16 on a GPU
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub dtype: Option<DtypeArg>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SplitArg {
+    Train,
+    Validation,
+    Test,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum DtypeArg {
+    Fp32,
+    Bf16,
+    Fp16,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+    /// The folder to write; it may not exist yet
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// Which model
+    #[arg(long, value_enum, default_value = "plug-in")]
+    pub what: ExportWhat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ExportWhat {
+    /// The full model with the run's return in it
+    PlugIn,
+    /// The run's emulator, if its slots are layers
+    Emulator,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct VerifyArgs {
+    /// A bundle or a return
+    pub path: PathBuf,
+    /// For a return: the bundle that it should answer
+    #[arg(long, value_name = "FOLDER")]
+    pub bundle: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PluginVerb {
+    /// Every plugin in reach; a refused one with its reason
+    List,
+    /// A plugin's strategies and their options
+    Info { name: String },
+    /// Load a plugin and make each of its strategies
+    Check { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Check a config, its paths and its strategies
+    Validate(ConfigArgs),
+    /// The effective config, every key with the value that counts
+    Show(ConfigArgs),
+    /// The JSON Schema of a config
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchVerb {
+    /// Adapter tuning steps in file order, timed after two steps of warm-up
+    Tune(BenchTuneArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct BenchTuneArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+    /// Steps whose time counts
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub steps: u64,
+    /// Steps before the clock starts
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub warmup: u64,
+}

@@ -1,0 +1,166 @@
+//! What a run needs, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
+//!
+//! Bytes: weights `P·b` (b by dtype); training `4·T` for each of parameter, gradient, two moments and the best state;
+//! activations `4·n·(k·(10h + q + 2kv + 4m) + 2h)` for `n` tokens through the `k` layers behind the first one that trains;
+//! logits `3·4·n·V`. `h` hidden, `q`/`kv` widths of queries and keys, `m` feed-forward, `V` vocabulary.
+
+use host::config::{LayerBudget, Precision, RunConfig, TrainingSection};
+use host::model::{ModelConfig, Positions, WeightRole};
+use serde::Serialize;
+
+/// The program with libtorch in it, before any model: measured on x86-64, CPU libtorch 2.11.
+const PROGRAM: u64 = 190 << 20;
+
+/// Parameters of a model by what becomes of them.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Parameters {
+    pub total: u64,
+    /// Embedding, positions, final norm, head: in every emulator.
+    pub shared: u64,
+    pub per_layer: u64,
+    /// In the layers that train.
+    pub trained: u64,
+    /// In the middle layers that stay.
+    pub kept: u64,
+    /// In the middle layers that are replaced.
+    pub replaced: u64,
+}
+
+/// A stage's peak memory.
+#[derive(Debug, Serialize)]
+pub struct StageMemory {
+    pub stage: &'static str,
+    pub bytes: u64,
+    /// What the sum is made of.
+    pub terms: Vec<(&'static str, u64)>,
+}
+
+/// Counts parameters.
+pub fn parameters(model: &ModelConfig, budget: &LayerBudget) -> Parameters {
+    let per_layer = layer_parameters(model);
+    let (hidden, vocabulary) = (model.hidden as u64, model.vocabulary as u64);
+    let tables = if model.tied { 1 } else { 2 };
+    let positions = match model.positions {
+        Positions::Learned { offset } => (model.context + offset) as u64 * hidden,
+        Positions::Rope(_) => 0,
+    };
+    let norm = if model.has_bias(WeightRole::NormMlp) { 2 * hidden } else { hidden };
+    let shared = tables * vocabulary * hidden + positions + norm;
+    let of = |layers: u32| u64::from(layers) * per_layer;
+    Parameters {
+        total: shared + of(budget.layers),
+        shared,
+        per_layer,
+        trained: of(budget.adapter),
+        kept: of(budget.kept),
+        replaced: of(budget.replaced),
+    }
+}
+
+fn layer_parameters(model: &ModelConfig) -> u64 {
+    let has = |role: &WeightRole| *role != WeightRole::MlpGate || model.family.is_gated();
+    let count = |role: WeightRole| {
+        let shape = model.shape(role);
+        let weight: i64 = shape.iter().product();
+        let bias = if model.has_bias(role) { shape.first().copied().unwrap_or(0) } else { 0 };
+        (weight + bias).unsigned_abs()
+    };
+    WeightRole::ALL.into_iter().filter(has).map(count).sum()
+}
+
+/// Bytes of one element.
+pub fn element_bytes(dtype: Precision) -> u64 {
+    match dtype {
+        Precision::Fp32 => 4,
+        Precision::Bf16 | Precision::Fp16 => 2,
+    }
+}
+
+/// The peak memory of each stage, in order.
+pub fn memory(
+    config: &RunConfig,
+    model: &ModelConfig,
+    parameters: &Parameters,
+    budget: &LayerBudget,
+) -> Vec<StageMemory> {
+    let element = element_bytes(config.model.dtype);
+    let weights = ("model weights", parameters.total * element);
+    let emulator = ("emulator weights", (parameters.total - parameters.replaced) * element);
+    let largest = largest_matrix(model) * 4;
+    let (tuned, all) = (&config.tune, &config.full_tuning);
+    // At worst the first layer trains, and every layer of the emulator keeps its activations.
+    let depth = u64::from(budget.adapter + budget.kept);
+    let mut stages = vec![
+        stage("importance", vec![weights, ("one pass", one_pass(model, config.data.block_length.into()))]),
+        stage("bundle", vec![weights, ("one tensor", largest)]),
+        stage(
+            "tune",
+            training(emulator, (parameters.trained, depth), model, tuned_tokens(config, tuned, model), tuned),
+        ),
+        stage(
+            "plug-in",
+            vec![weights, ("emulator weights", emulator.1), ("adapted layers", parameters.trained * element)],
+        ),
+        stage("evaluate", vec![weights, ("one pass", one_pass(model, config.evaluate.batch_tokens.get().into()))]),
+    ];
+    if config.compress.is_some() {
+        // U, S, V and the work space of the factorisation beside the matrix and its product.
+        let compress =
+            vec![weights, ("compressed layers", parameters.kept * element), ("one factorisation", 6 * largest)];
+        stages.insert(1, stage("compress", compress));
+    }
+    if config.evaluate.columns.contains(&host::config::Column::FullTuning) {
+        let trained = (parameters.per_layer * u64::from(budget.layers), u64::from(budget.layers));
+        let tokens = tuned_tokens(config, all, model);
+        stages.push(stage("full-tuning", training(weights, trained, model, tokens, all)));
+    }
+    stages
+}
+
+fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemory {
+    terms.insert(0, ("program", PROGRAM));
+    StageMemory { stage, bytes: terms.iter().map(|(_, bytes)| bytes).sum(), terms }
+}
+
+fn training(
+    weights: (&'static str, u64),
+    (trained, depth): (u64, u64),
+    model: &ModelConfig,
+    tokens: u64,
+    section: &TrainingSection,
+) -> Vec<(&'static str, u64)> {
+    vec![
+        weights,
+        ("parameter, gradient, moments, best", 5 * 4 * trained),
+        ("activations", 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64)),
+        ("logits", 3 * 4 * tokens.min(answer_tokens(section)) * model.vocabulary as u64),
+    ]
+}
+
+/// Values that a layer keeps of each token for the backward pass.
+fn per_token(model: &ModelConfig) -> u64 {
+    let (queries, keys) = (model.heads * model.head_dim, model.key_value_heads * model.head_dim);
+    (10 * model.hidden + queries + 2 * keys + 4 * model.intermediate) as u64
+}
+
+/// One pass without gradients: the widest layer's intermediate values and the logits of a tenth of the tokens.
+fn one_pass(model: &ModelConfig, tokens: u64) -> u64 {
+    4 * tokens * (per_token(model) + model.vocabulary as u64 / 10)
+}
+
+/// Tokens of a batch. A question and its answer are shorter than 128 tokens in all built-in tasks' medians.
+fn tuned_tokens(config: &RunConfig, section: &TrainingSection, model: &ModelConfig) -> u64 {
+    let length = if config.data.task.is_some() { 128 } else { u64::from(config.data.block_length) };
+    u64::from(section.batch_size.get()) * length.min(model.context as u64)
+}
+
+/// Rows that need logits: an answer has few tokens, a block of text only has targets.
+fn answer_tokens(section: &TrainingSection) -> u64 {
+    u64::from(section.batch_size.get()) * 32
+}
+
+fn largest_matrix(model: &ModelConfig) -> u64 {
+    let size = |role: WeightRole| model.shape(role).iter().product::<i64>().unsigned_abs();
+    let largest = WeightRole::ALL.into_iter().map(size).max().unwrap_or(0);
+    largest.max((model.vocabulary * model.hidden) as u64)
+}

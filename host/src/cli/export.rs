@@ -1,0 +1,96 @@
+//! `export`: the adapted model, or the emulator, as a Hugging Face folder that Transformers opens.
+
+use super::args::{ExportArgs, ExportWhat, Global};
+use super::failure::{ProgramError, stage};
+use super::output::Output;
+use super::session::{self, Session};
+use host::config::PathNeed;
+use host::fault::ExitCode;
+use host::model::{Decoder, write_hf_folder};
+use host::pipeline::bundle;
+use host::pipeline::error::StageError;
+use host::pipeline::report::size;
+use host::store::{StoreError, lies_inside};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// What goes along with the weights, where the model folder has it.
+const COMPANIONS: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// Writes the folder: whole, or not at all.
+pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let needs: &[PathNeed] = &[PathNeed::Model];
+    let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
+    check_target(&args.to, &session.run.config.model.path)?;
+    let (decoder, companions) = session.work(|session| subject(session, args.what))?;
+    let unfinished = unfinished(&args.to);
+    let written = write(&decoder, &companions, &unfinished);
+    if written.is_err() {
+        // Best effort: the error says what matters.
+        let _ = std::fs::remove_dir_all(&unfinished);
+    }
+    let bytes = written?;
+    std::fs::rename(&unfinished, &args.to).map_err(|error| resources(&args.to, &error))?;
+    let value = json!({ "folder": args.to, "bytes": bytes, "layers": decoder.slots.len() });
+    output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
+}
+
+/// The decoder that is written, and the folder whose tokenizer goes with it.
+fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf), StageError> {
+    let run = &mut session.run;
+    match what {
+        ExportWhat::PlugIn => {
+            let returned = super::stages::own_return(run)?;
+            Ok((run.plugged(&returned)?.0, run.config.model.path.clone()))
+        }
+        ExportWhat::Emulator => {
+            let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
+                let run = run.dir.path().display().to_string();
+                return Err(StageError::Missing { run, artefact: "bundle", verb: "bundle" });
+            };
+            let (device, dtype) = run.place();
+            Ok((bundle::open(bundle.path(), device, dtype)?.decoder, bundle.path().to_path_buf()))
+        }
+    }
+}
+
+fn check_target(to: &Path, model: &Path) -> Result<(), ProgramError> {
+    if std::fs::symlink_metadata(to).is_ok() {
+        let what = format!("{}: exists already; export writes a new folder", to.display());
+        return Err(ProgramError::Found(what, ExitCode::Resources));
+    }
+    if lies_inside(to, model) {
+        return Err(ProgramError::Usage(format!("{}: lies inside the model folder {}", to.display(), model.display())));
+    }
+    Ok(())
+}
+
+/// A name beside the target, on the same file system.
+fn unfinished(to: &Path) -> PathBuf {
+    let name = to.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    to.with_file_name(format!(".tmp-{name}-{}", std::process::id()))
+}
+
+fn write(decoder: &Decoder, companions: &Path, folder: &Path) -> anyhow::Result<u64> {
+    std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
+    let written = stage(write_hf_folder(decoder, folder, None))?;
+    for name in COMPANIONS.iter().filter(|name| companions.join(name).is_file()) {
+        let from = companions.join(name);
+        let bytes = std::fs::read(&from).map_err(|source| StoreError::read(&from, source))?;
+        let mut file = host::store::AtomicFile::create(&folder.join(name))?;
+        file.put(&bytes)?;
+        file.commit()?;
+    }
+    Ok(written.iter().map(|file| file.size).sum())
+}
+
+fn resources(path: &Path, error: &std::io::Error) -> ProgramError {
+    ProgramError::Found(format!("{}: {error}", path.display()), ExitCode::Resources)
+}

@@ -1,0 +1,120 @@
+//! From an outcome to an exit status and one sentence on stderr; a panic is a fault of ours and says so.
+
+use super::output::{Output, say};
+use host::config::ConfigError;
+use host::fault::{ExitCode, Fault, escape_to};
+use host::pipeline::error::StageError;
+use host::store::StoreError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+/// What only the program can say.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// Whoever read our results has left, which is no error.
+    #[error("stdout is closed")]
+    StdoutClosed,
+    /// Results that cannot be written.
+    #[error("stdout: {0}")]
+    Stdout(std::io::Error),
+    /// A command line that does not make sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A checked folder or plugin that is not what it should be.
+    #[error("{0}")]
+    Found(String, ExitCode),
+    /// Everything is said already.
+    #[error("see above")]
+    Said(ExitCode),
+}
+
+impl Fault for ProgramError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::StdoutClosed => ExitCode::Done,
+            Self::Stdout(_) => ExitCode::Resources,
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Found(_, code) | Self::Said(code) => *code,
+        }
+    }
+}
+
+/// Any error of the runtime under its exit code.
+pub fn stage<T, E: Into<StageError>>(outcome: Result<T, E>) -> Result<T, StageError> {
+    outcome.map_err(Into::into)
+}
+
+/// How long a message may be: a list of names fits, a flood from a foreign file does not.
+const MESSAGE_LIMIT: usize = 4000;
+
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Runs the program and concludes.
+pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::process::ExitCode {
+    // A panic says nothing by itself: one that a fence catches is told by the fence.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Ok(mut last) = PANIC.lock() {
+            *last = panic.to_string();
+        }
+    }));
+    let (code, message) = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return ExitCode::Done.into(),
+        Ok(Err(error)) => (exit_code(&error), sentence(&error)),
+        Err(_) => (ExitCode::Bug, bug()),
+    };
+    if !is_said(code, &message) {
+        say(&format!("error: {message}"));
+        if json {
+            let error = serde_json::json!({ "error": message, "exit_code": code as u8 });
+            // The message is on stderr; a stdout that is gone as well changes nothing.
+            let _ = Output { json }.text(&error.to_string());
+        }
+    }
+    code.into()
+}
+
+fn is_said(code: ExitCode, message: &str) -> bool {
+    code == ExitCode::Done || message == "see above"
+}
+
+/// The first error of the chain that knows its exit code.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let known = error.chain().find_map(|cause| {
+        let fault: Option<&dyn Fault> = None;
+        fault
+            .or_else(|| cause.downcast_ref::<ProgramError>().map(|fault| fault as &dyn Fault))
+            .or_else(|| cause.downcast_ref::<StageError>().map(|fault| fault as &dyn Fault))
+            .or_else(|| cause.downcast_ref::<ConfigError>().map(|fault| fault as &dyn Fault))
+            .or_else(|| cause.downcast_ref::<StoreError>().map(|fault| fault as &dyn Fault))
+            .map(Fault::exit_code)
+    });
+    known.unwrap_or(ExitCode::Bug)
+}
+
+/// The error and its causes, each said once, made safe for a terminal.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Most of our messages end with their cause's.
+        if !text.contains(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    safe(&text)
+}
+
+/// Foreign text cannot drive the terminal, nor begin a line of its own.
+fn safe(text: &str) -> String {
+    let text = escape_to(&text.replace('\n', "\u{0}"), MESSAGE_LIMIT);
+    text.replace("\\u{0}", "\n  ")
+}
+
+fn bug() -> String {
+    let what = PANIC.lock().map(|last| last.clone()).unwrap_or_default();
+    let what = what.trim_start_matches("panicked at ").replace('\n', " ");
+    format!(
+        "a fault of ours, at {}; please report it with this command and `scaleot doctor`'s output",
+        escape_to(&what, MESSAGE_LIMIT)
+    )
+}

@@ -1,0 +1,57 @@
+//! The command line: one file a group of verbs. Results go to stdout, everything else to stderr.
+
+mod args;
+mod bench;
+pub mod clock;
+mod config;
+mod doctor;
+mod estimate;
+mod evaluate;
+mod export;
+pub mod failure;
+mod machine;
+mod output;
+mod plan;
+mod plugin;
+mod progress;
+mod score;
+mod session;
+mod signals;
+mod stages;
+mod verify;
+
+pub use args::Args;
+
+use args::{EvaluateArgs, Verb};
+use clap::CommandFactory as _;
+use host::tensor::{TensorError, check_libtorch_version};
+use output::Output;
+
+/// Runs the verb that was asked for. `backend` says whether the CUDA half of libtorch was there and could be loaded.
+pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Result<()> {
+    let Args { global, verb } = args;
+    let output = Output { json: global.json };
+    match verb {
+        Verb::Doctor => return doctor::doctor(&backend, &global, output),
+        Verb::Completions { shell } => return completions(shell, output),
+        Verb::Config(verb) => return config::config(&verb, &global, output),
+        _ => {}
+    }
+    failure::stage(check_libtorch_version())?;
+    failure::stage(backend)?;
+    match verb {
+        Verb::Plan(args) => plan::plan(&args, &global, output),
+        Verb::Export(args) => export::export(&args, &global, output),
+        Verb::Verify(args) => verify::verify(&args, output),
+        Verb::Plugin(verb) => plugin::plugin(&verb, &global, output),
+        Verb::Bench(verb) => bench::bench(&verb, &global, output),
+        Verb::Evaluate(EvaluateArgs { config: None, bare, .. }) => evaluate::evaluate(&bare, &global, output),
+        verb => stages::stage(verb, &global, output),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, output: Output) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "scaleot", &mut script);
+    output.text(String::from_utf8_lossy(&script).trim_end())
+}

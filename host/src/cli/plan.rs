@@ -1,0 +1,175 @@
+//! `plan`: what a run would keep, send, train and need, before anything runs. Reads `config.json`, headers and line counts.
+
+use super::args::{ConfigArgs, Global};
+use super::estimate::{self, Parameters, StageMemory};
+use super::failure::stage;
+use super::machine;
+use super::output::{Output, table};
+use super::session;
+use host::config::{LayerBudget, PathNeed, RunConfig};
+use host::data::{DataError, Split, TaskSet};
+use host::model::ModelConfig;
+use host::pipeline::report::size;
+use host::pipeline::run::train_settings;
+use serde::Serialize;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Plan {
+    family: String,
+    layers: u32,
+    adapter_layers: u32,
+    replaced_layers: u32,
+    kept_layers: u32,
+    parameters: Parameters,
+    /// Without the modules that replace layers, and before compression, which only plugins know.
+    bundle_bytes: u64,
+    return_bytes: u64,
+    /// Two checkpoints, and a third while it is written.
+    checkpoint_bytes: u64,
+    training_samples: u64,
+    tuning_steps: u64,
+    /// Per task of `evaluate`.
+    questions: Vec<(String, u64)>,
+    columns: usize,
+    stages: Vec<StageMemory>,
+    available_bytes: Option<u64>,
+    fits: bool,
+    advice: Vec<String>,
+}
+
+/// Prints the plan of a run.
+pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let config = session::load(args, global)?;
+    for need in [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate] {
+        config.require(need)?;
+    }
+    let model = stage(ModelConfig::read(&config.model.path))?;
+    let budget = config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
+    let plan = stage(make(&config, &model, &budget))?;
+    output.result(&plan, || page(&plan))
+}
+
+fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result<Plan, DataError> {
+    let parameters = estimate::parameters(model, budget);
+    let stages = estimate::memory(config, model, &parameters, budget);
+    let training_samples = training_samples(config, model)?;
+    let batches = training_samples.div_ceil(config.tune.batch_size.get().into());
+    let available_bytes = machine::available_memory();
+    let peak = stages.iter().map(|stage| stage.bytes).max().unwrap_or(0);
+    let fits = available_bytes.is_none_or(|available| peak <= available);
+    Ok(Plan {
+        family: model.family.name.clone(),
+        layers: budget.layers,
+        adapter_layers: budget.adapter,
+        replaced_layers: budget.replaced,
+        kept_layers: budget.kept,
+        bundle_bytes: (parameters.total - parameters.replaced) * estimate::element_bytes(config.model.dtype),
+        return_bytes: parameters.trained * 4,
+        checkpoint_bytes: 3 * 4 * 4 * parameters.trained,
+        training_samples,
+        tuning_steps: train_settings(&config.tune, batches).steps,
+        questions: questions(config)?,
+        columns: config.evaluate.columns.len(),
+        parameters,
+        advice: if fits { Vec::new() } else { advice(config, &stages) },
+        stages,
+        available_bytes,
+        fits,
+    })
+}
+
+/// Questions of the training split, or blocks of the text files (a token is about four bytes of text).
+fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<u64, DataError> {
+    let limit = config.data.train_limit.map_or(u64::MAX, |limit| limit.get().into());
+    let Some(task) = &config.data.task else {
+        let bytes: u64 = config.data.text.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|f| f.len()).sum();
+        let block = u64::from(config.data.block_length).min(model.context as u64);
+        return Ok((bytes / 4 / block.max(1)).min(limit));
+    };
+    let tasks = TaskSet::built_in()?;
+    Ok(lines(&tasks.get(task)?.file(&config.data.folder, Split::Train)?)?.min(limit))
+}
+
+fn questions(config: &RunConfig) -> Result<Vec<(String, u64)>, DataError> {
+    let tasks = TaskSet::built_in()?;
+    let split = match config.evaluate.split {
+        host::config::Split::Train => Split::Train,
+        host::config::Split::Validation => Split::Validation,
+        host::config::Split::Test => Split::Test,
+    };
+    let limit = config.evaluate.limit.map_or(u64::MAX, |limit| limit.get().into());
+    let count = |name: &String| {
+        let file = tasks.get(name)?.file(&config.data.folder, split)?;
+        Ok((name.clone(), lines(&file)?.min(limit)))
+    };
+    config.evaluate.tasks.iter().map(count).collect()
+}
+
+/// Lines of a file that are not blank.
+fn lines(path: &Path) -> Result<u64, DataError> {
+    let failed = |source| DataError::Read { file: path.to_owned(), source };
+    let mut reader = BufReader::new(std::fs::File::open(path).map_err(failed)?);
+    let (mut count, mut line) = (0, Vec::new());
+    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        count += u64::from(!line.trim_ascii().is_empty());
+        line.clear();
+    }
+    Ok(count)
+}
+
+/// The cheapest ways to need less, for the stage that needs most.
+fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
+    let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
+    let section = if worst.stage == "full-tuning" { "full_tuning" } else { "tune" };
+    let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
+    let mut advice = Vec::new();
+    match largest {
+        "activations" | "logits" => {
+            advice.push(format!("{section}.batch_size={}", (config.tune.batch_size.get() / 2).max(1)));
+            advice.push(format!("{section}.accumulation={}", config.tune.accumulation.get() * 2));
+        }
+        "parameter, gradient, moments, best" => {
+            advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));
+        }
+        _ => advice.push("model.dtype=\"bf16\"".to_owned()),
+    }
+    if worst.stage == "full-tuning" {
+        advice.push("evaluate.columns without full_tuning".to_owned());
+    }
+    advice
+}
+
+fn page(plan: &Plan) -> String {
+    let millions = |count: u64| format!("{:.2} M", count as f64 / 1e6);
+    let parameters = &plan.parameters;
+    let mut layers = table(&["", "layers", "parameters"]);
+    layers.add_row(["model".to_owned(), plan.layers.to_string(), millions(parameters.total)]);
+    layers.add_row(["trained".to_owned(), plan.adapter_layers.to_string(), millions(parameters.trained)]);
+    layers.add_row(["kept".to_owned(), plan.kept_layers.to_string(), millions(parameters.kept)]);
+    layers.add_row(["replaced".to_owned(), plan.replaced_layers.to_string(), millions(parameters.replaced)]);
+    layers.add_row(["embedding, norm, head".to_owned(), "-".to_owned(), millions(parameters.shared)]);
+    let mut memory = table(&["stage", "peak memory", "made of"]);
+    for stage in &plan.stages {
+        let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
+        memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
+    }
+    format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))
+}
+
+fn facts(plan: &Plan) -> Vec<String> {
+    let questions: Vec<String> = plan.questions.iter().map(|(task, count)| format!("{task} {count}")).collect();
+    let mut facts = vec![
+        format!("bundle {} before compression, without modules in place of layers", size(plan.bundle_bytes)),
+        format!("return at most {}, checkpoints {}", size(plan.return_bytes), size(plan.checkpoint_bytes)),
+        format!("{} tuning steps on {} samples", plan.tuning_steps, plan.training_samples),
+        format!("questions: {}, for each of {} columns", questions.join(", "), plan.columns),
+    ];
+    let available = plan.available_bytes.map_or_else(|| "an unknown amount".to_owned(), size);
+    facts.push(match plan.fits {
+        true => format!("fits: {available} of memory is available"),
+        false => format!("does not fit: {available} of memory is available; try {}", plan.advice.join(" or ")),
+    });
+    facts
+}

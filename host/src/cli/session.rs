@@ -1,0 +1,84 @@
+//! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
+
+use super::args::{ConfigArgs, Global};
+use super::failure::exit_code;
+use super::progress::Bars;
+use super::signals;
+use host::config::{PathNeed, RunConfig};
+use host::fault::ExitCode;
+use host::pipeline::error::StageError;
+use host::pipeline::progress::Progress as _;
+use host::pipeline::run::Run;
+use host::tensor::Device;
+
+/// The effective config of the last verb, at the top of the run folder.
+const RECORD: &str = "config.toml";
+
+/// An open run and where its progress goes.
+pub struct Session {
+    pub run: Run,
+    pub bars: Bars,
+}
+
+/// The config with the command line laid over it.
+pub fn load(args: &ConfigArgs, global: &Global) -> anyhow::Result<RunConfig> {
+    let mut overrides = args.overrides.clone();
+    overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
+    overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
+    Ok(RunConfig::load(&args.config, &overrides)?)
+}
+
+/// The device that `--device` names, or the CPU.
+pub fn device(global: &Global) -> Result<Device, StageError> {
+    let device: Device = global.device.as_deref().unwrap_or("cpu").parse()?;
+    device.check()?;
+    Ok(device)
+}
+
+impl Session {
+    /// Opens the run of a config; `needs` are the paths that the verb is about to read.
+    pub fn open(config: RunConfig, global: &Global, needs: &[PathNeed]) -> anyhow::Result<Self> {
+        for need in needs {
+            config.require(*need)?;
+        }
+        let run = Run::open(config, &global.plugin_path)?;
+        signals::install()?;
+        let mut session = Self { run, bars: Bars::new(global.quiet) };
+        session.tell_changes()?;
+        Ok(session)
+    }
+
+    /// Does a verb's work, then keeps the config beside its results. What is refused leaves the run folder as it was.
+    pub fn work<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StageError>) -> anyhow::Result<T> {
+        let outcome = work(self).map_err(anyhow::Error::from);
+        let keeps = outcome.as_ref().err().is_none_or(|error| exit_code(error) == ExitCode::Interrupted);
+        if keeps {
+            self.record()?;
+        }
+        outcome
+    }
+
+    /// Lists the keys that differ from the last verb's config: what depends on them is done again.
+    fn tell_changes(&mut self) -> anyhow::Result<()> {
+        let path = self.run.dir.path().join(RECORD);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
+        // The record of another version, or one that somebody edited, tells nothing.
+        let Ok(old) = RunConfig::parse(&path, &text, &[]) else { return Ok(()) };
+        for difference in self.run.config.differences(&old)? {
+            self.bars.log(&format!("since the last run here {difference}; what depends on it is done again"));
+        }
+        Ok(())
+    }
+
+    fn record(&self) -> anyhow::Result<()> {
+        let text = self.run.config.to_toml()?;
+        let path = self.run.dir.path().join(RECORD);
+        if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        let mut file = self.run.dir.file(RECORD)?;
+        file.put(text.as_bytes())?;
+        file.commit()?;
+        Ok(())
+    }
+}

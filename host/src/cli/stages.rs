@@ -1,0 +1,113 @@
+//! `run`, and each stage as a verb of its own. The order of the stages is the pipeline's matter.
+
+use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
+use super::output::Output;
+use super::session::{self, Session};
+use host::config::PathNeed;
+use host::pipeline::error::StageError;
+use host::pipeline::report::{self, terminal};
+use host::pipeline::tune::RETURN;
+use host::pipeline::{self, run::Run};
+use host::store::VerifiedFolder;
+use serde_json::json;
+use std::path::PathBuf;
+
+const OWNER: &[PathNeed] = &[PathNeed::Model];
+const WITH_TEXT: &[PathNeed] = &[PathNeed::Model, PathNeed::PublicText];
+const EVALUATE: &[PathNeed] = &[PathNeed::Model, PathNeed::Evaluate];
+const ALL: &[PathNeed] = &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
+
+/// Runs a stage, or all of them.
+pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> {
+    let open = |args: &ConfigArgs, needs| Session::open(session::load(args, global)?, global, needs);
+    match verb {
+        Verb::Run(args) => {
+            let mut session = open(&args, ALL)?;
+            let report = session.work(|session| pipeline::run_all(&mut session.run, &mut session.bars))?;
+            output.result(&report, || terminal(&report))
+        }
+        Verb::Importance(args) => {
+            one(open(&args, WITH_TEXT)?, output, |session| session.run.importance(&mut session.bars))
+        }
+        Verb::Replace(args) => one(open(&args, OWNER)?, output, |session| session.run.replace(&mut session.bars)),
+        Verb::Compress(args) => compress(open(&args, OWNER)?, output),
+        Verb::Bundle(args) => one(open(&args, OWNER)?, output, |session| session.run.bundle(&mut session.bars)),
+        Verb::Tune(args) => tune(args, global, output),
+        Verb::PlugIn(args) => plug_in(open(&args.run, OWNER)?, args, output),
+        Verb::FullTuning(args) => {
+            let needs = &[PathNeed::Model, PathNeed::Data];
+            one(open(&args, needs)?, output, |session| session.run.full_tuning(&mut session.bars))
+        }
+        Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
+            let mut session = open(&ConfigArgs { config, overrides }, EVALUATE)?;
+            let report = session.work(|session| {
+                session.run.evaluate(&mut session.bars)?;
+                report::gather(&session.run)
+            })?;
+            output.result(&report, || terminal(&report))
+        }
+        Verb::Report(args) => {
+            let mut session = open(&args, &[])?;
+            let report = session.work(|session| report::write(&session.run))?;
+            output.result(&report, || terminal(&report))
+        }
+        // The others were dispatched before.
+        _ => Ok(()),
+    }
+}
+
+/// A stage with one artefact.
+fn one(
+    mut session: Session,
+    output: Output,
+    work: impl FnOnce(&mut Session) -> Result<VerifiedFolder, StageError>,
+) -> anyhow::Result<()> {
+    let done = session.work(work)?;
+    artefact(&done, output)
+}
+
+fn artefact(done: &VerifiedFolder, output: Output) -> anyhow::Result<()> {
+    let manifest = done.manifest();
+    let bytes: u64 = manifest.files.values().map(|file| file.size).sum();
+    let value = json!({
+        "format": manifest.format, "folder": done.path(), "identity": manifest.identity(), "bytes": bytes,
+        "body": manifest.body,
+    });
+    output.result(&value, || {
+        let (folder, identity) = (done.path().display(), manifest.identity());
+        format!("{} in {folder}\nidentity {identity}, {}", manifest.format, report::size(bytes))
+    })
+}
+
+fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
+    match session.work(|session| session.run.compress(&mut session.bars))? {
+        Some(done) => artefact(&done, output),
+        None => output.result(&json!({ "format": null }), || "the config has no [compress]: nothing to do".to_owned()),
+    }
+}
+
+fn tune(args: TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let TuneArgs { mut run, bundle } = args;
+    // A data owner has no model. The bundle stands for it, so that nothing is written beside the bundle's files.
+    run.overrides.extend(bundle.iter().map(|bundle| format!("model.path={}", bundle.display())));
+    let session = Session::open(session::load(&run, global)?, global, &[PathNeed::Data])?;
+    one(session, output, |session| session.run.tune(bundle.as_deref(), &mut session.bars))
+}
+
+fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
+    let returned: PathBuf = match args.returned {
+        Some(folder) => folder,
+        None => own_return(&session.run)?,
+    };
+    one(session, output, |session| session.run.plug_in(&returned, &mut session.bars))
+}
+
+/// The run's own return, or the verb that makes it.
+pub fn own_return(run: &Run) -> Result<PathBuf, StageError> {
+    match run.dir.completed("return", RETURN)? {
+        Some(folder) => Ok(folder.path().to_path_buf()),
+        None => {
+            Err(StageError::Missing { run: run.dir.path().display().to_string(), artefact: "return", verb: "tune" })
+        }
+    }
+}
