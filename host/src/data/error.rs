@@ -5,23 +5,11 @@
 
 use std::path::PathBuf;
 
-/// `text` as a quoted literal of at most 60 characters.
+use crate::fault::{ExitCode, Fault, escape_to};
+
+/// `text` in quotes, safe to print, at most 60 characters of it.
 pub(crate) fn shown(text: &str) -> String {
-    const LIMIT: usize = 60;
-    let short: String = text.chars().take(LIMIT).collect();
-    let dots = if text.chars().nth(LIMIT).is_some() { "…" } else { "" };
-    // Debug escapes control characters but lets right-to-left marks pass.
-    let escaped: String = format!("{short:?}")
-        .chars()
-        .map(|c| {
-            if ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect();
-    format!("{escaped}{dots}")
+    format!("\"{}\"", escape_to(text, 60))
 }
 
 /// Why a `tokenizer.json` was refused, or could not encode or decode.
@@ -94,4 +82,24 @@ pub enum DataError {
     Option { key: &'static str, found: usize, expected: &'static str },
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl Fault for TokenizerError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Refused
+    }
+}
+
+impl Fault for DataError {
+    /// What a config or a task file asks for is usage; what a data file holds is refused.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::TaskSyntax { .. }
+            | Self::TaskKey { .. }
+            | Self::UnknownTask { .. }
+            | Self::NoSplit { .. }
+            | Self::Option { .. } => ExitCode::Usage,
+            _ => ExitCode::Refused,
+        }
+    }
 }

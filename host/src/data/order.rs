@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::error::DataError;
-use crate::model::batch::PackedBatch;
+use crate::model::PackedBatch;
 
 /// Large enough that a batch holds near-equal lengths, small enough that epochs still differ.
 const POOL: usize = 32;

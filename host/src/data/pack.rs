@@ -4,7 +4,7 @@
 //! A tree longer than `batch_tokens` gets a batch of its own.
 
 use super::token_tree::TokenTree;
-use crate::model::batch::{PackedBatch, Sequence};
+use crate::model::{PackedBatch, Sequence};
 
 /// One batch of whole trees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,7 +59,7 @@ impl PackedTrees {
 mod tests {
     use super::*;
     use crate::data::token_tree::Path;
-    use crate::model::batch::Ancestry;
+    use crate::model::Ancestry;
     use proptest::prelude::*;
 
     fn questions() -> impl Strategy<Value = Vec<Vec<Path>>> {

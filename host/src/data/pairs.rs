@@ -7,10 +7,9 @@
 use super::error::{DataError, shown};
 use super::order::{BatchOrder, Batches, TrainingBatch};
 use super::question::Question;
-use super::text::add_causal;
 use super::token_tree::Path;
 use super::tokenizer::Tokenizer;
-use crate::model::batch::PackedBatch;
+use crate::model::PackedBatch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PairOptions {
@@ -85,9 +84,8 @@ impl PairSet {
         let mut batch = PackedBatch::default();
         let mut targets = Vec::new();
         for pair in numbers.into_iter().filter_map(|number| self.pairs.get(number)) {
-            let start = batch.ids.len();
-            let inputs = pair.tokens.len().saturating_sub(1);
-            add_causal(&mut batch, pair.tokens.iter().take(inputs).copied());
+            let inputs = pair.tokens.get(..pair.tokens.len().saturating_sub(1)).unwrap_or_default();
+            let start = batch.push_causal(inputs);
             let answer = pair.tokens.iter().enumerate().skip(pair.answer_start);
             targets.extend(answer.map(|(index, id)| (start + index - 1, *id)));
         }

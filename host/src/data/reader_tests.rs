@@ -8,7 +8,7 @@ use super::question::Question;
 use super::task::{Split, Task, TaskSet};
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tasks")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/requests")
 }
 
 const TASK: &str = r#"
@@ -90,7 +90,7 @@ fn no_53_bad_lines_and_fields() {
     let second = |line: &str| refusal(&format!("{good}\n{line}\n"));
     assert_eq!(
         second("{\"question\": oops}"),
-        "small-train.jsonl, line 2: not a JSON object: column 14: found \"{\\\"question\\\": oops}\". Expected one question a line (JSON Lines)"
+        "small-train.jsonl, line 2: not a JSON object: column 14: found \"{\"question\": oops}\". Expected one question a line (JSON Lines)"
     );
     let field = |line: &str| second(line).replace("small-train.jsonl, line 2: ", "");
     assert_eq!(
@@ -98,7 +98,7 @@ fn no_53_bad_lines_and_fields() {
         "field `question`: found nothing, expected text without NUL"
     );
     for (value, found) in
-        [("null", "null"), ("3", "the number 3"), ("[1]", "a list of 1"), ("\"a\\u0000\"", "the text \"a\\0\"")]
+        [("null", "null"), ("3", "the number 3"), ("[1]", "a list of 1"), ("\"a\\u0000\"", "the text \"a\\u{0}\"")]
     {
         let line = format!(r#"{{"question": {value}, "choices": ["x", "y"], "gold": 0}}"#);
         assert_eq!(field(&line), format!("field `question`: found {found}, expected text without NUL"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::DataError;
 use super::order::{BatchOrder, Batches, TrainingBatch};
 use super::tokenizer::Tokenizer;
-use crate::model::batch::{Ancestry, PackedBatch, Sequence};
+use crate::model::PackedBatch;
 
 /// Long texts are encoded in pieces of this many bytes, since the library holds some hundred bytes a token while it works.
 /// A piece ends after a single line end between two words, where byte-level tokenizers break anyway, so the tokens are the same.
@@ -109,9 +109,9 @@ impl TextWindows {
             let Some(ids) = self.tokens.get(first..first.saturating_add(self.sequence_length)) else {
                 continue;
             };
-            add_causal(&mut batch, ids.iter().map(|id| i64::from(*id)));
-            let start = batch.ids.len() - ids.len();
-            targets.extend(ids.iter().skip(1).zip(start..).map(|(id, row)| (row, i64::from(*id))));
+            let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+            let start = batch.push_causal(&ids);
+            targets.extend((start..).zip(ids.into_iter().skip(1)));
         }
         TrainingBatch { batch, targets }
     }
@@ -125,15 +125,6 @@ impl Batches for TextWindows {
     fn batches_per_epoch(&self) -> u64 {
         self.order.batches_per_epoch()
     }
-}
-
-/// Appends one causal sequence, positions from 0.
-pub(crate) fn add_causal(batch: &mut PackedBatch, ids: impl Iterator<Item = i64>) {
-    let start = batch.ids.len();
-    batch.ids.extend(ids);
-    let len = batch.ids.len() - start;
-    batch.positions.extend(0..len as i64);
-    batch.sequences.push(Sequence { start, len, ancestry: Ancestry::Causal });
 }
 
 fn named(files: &[PathBuf]) -> String {
@@ -185,6 +176,7 @@ fn piece_end(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Ancestry, Sequence};
 
     fn windows(tokens: u32, sequence_length: usize, batch_size: usize) -> Result<TextWindows, DataError> {
         TextWindows::from_tokens("a.txt", (0..tokens).collect(), TextOptions { sequence_length, batch_size, seed: 3 })

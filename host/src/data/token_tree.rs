@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::error::{DataError, shown};
 use super::question::{Choice, Question};
 use super::tokenizer::Tokenizer;
-use crate::model::batch::Ancestry;
+use crate::model::Ancestry;
 
 /// The tokens of one choice; those from `answer_start` on are scored.
 #[derive(Debug, Clone, PartialEq, Eq)]

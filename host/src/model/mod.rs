@@ -13,6 +13,7 @@ mod decoder;
 mod error;
 mod family;
 mod folder;
+mod head;
 mod inspect;
 mod layer;
 mod loaded;

@@ -125,6 +125,19 @@ impl Tensor {
         self.0.f_mul_(&other.0).map(drop).map_err(|e| TensorError::torch("mul_", &[&self.0, &other.0], &e))
     }
 
+    /// `self = eˢᵉˡᶠ`, in place.
+    pub fn exp_(&mut self) -> Result<()> {
+        self.0.f_exp_().map(drop).map_err(|e| TensorError::torch("exp_", &[&self.0], &e))
+    }
+
+    /// `self[index[i]] += values[i]` along `dim`, in place; an index may come more than once.
+    pub fn index_add_(&mut self, dim: i64, index: &Tensor, values: &Tensor) -> Result<()> {
+        self.0
+            .f_index_add_(dim, &index.0, &values.0)
+            .map(drop)
+            .map_err(|e| TensorError::torch("index_add_", &[&self.0, &index.0, &values.0], &e))
+    }
+
     /// Overwrites the elements with those of `source`.
     pub fn copy_(&mut self, source: &Tensor) -> Result<()> {
         self.0.f_copy_(&source.0).map_err(|e| TensorError::torch("copy_", &[&self.0, &source.0], &e))

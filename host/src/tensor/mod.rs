@@ -3,10 +3,11 @@
 //! Shapes are written outermost first; a linear weight is `[out, in]` and acts as `y = x Wᵀ + b`.
 //! Clones are shallow: two `Tensor`s may share memory, as in libtorch itself.
 //! Files by idea: `create` (in and out of Rust slices), `algebra`, `shape`, `reduce`, `nn`, `linalg`,
-//! `autograd`, `map` (memory-mapped weights), `random` (our own generator), `device`, `dtype`, `error`.
+//! `autograd`, `onednn` and `blocked` (the fast ways on the CPU), `map` (memory-mapped weights), `random` (our own generator), `device`, `dtype`, `error`.
 
 mod algebra;
 mod autograd;
+mod blocked;
 mod create;
 mod device;
 mod dlpack;

@@ -3,6 +3,7 @@
 //! `rms_norm(x) = x / √(mean(x²) + ε) · w`; `layer_norm(x) = (x − mean) / √(var + ε) · w + b`;
 //! `attention(q, k, v) = softmax(q kᵀ / √d + mask) v`.
 
+use super::blocked;
 use super::onednn::{self, Epilogue};
 use super::{Result, Tensor, TensorError};
 
@@ -95,6 +96,9 @@ impl Tensor {
     /// Fused attention; `self` is the query: `[batch, heads, queries, head_dim]`,
     /// keys and values `[batch, key_value_heads, keys, head_dim]`, the head counts dividing.
     pub fn attention(&self, key: &Tensor, value: &Tensor, kind: Attention<'_>) -> Result<Tensor> {
+        if matches!(kind, Attention::Causal) && blocked::applies(self, key, value) {
+            return blocked::causal(self, key, value);
+        }
         let grouped = self.size(1)? != key.size(1)?;
         let (mask, causal) = match kind {
             Attention::Causal => (None, true),

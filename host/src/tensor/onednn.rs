@@ -72,14 +72,28 @@ impl Epilogue<'_> {
 /// Whether oneDNN can do this: plain f32 matrices on the CPU whose shapes fit. What does not fit goes
 /// to libtorch's own path, whose error then names the shapes.
 pub(super) fn applies(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epilogue: Epilogue<'_>) -> bool {
-    let plain = |t: &Tensor| t.dtype() == Dtype::F32 && t.device() == Device::Cpu && t.is_contiguous();
+    let f32_on_cpu = |t: &Tensor| t.dtype() == Dtype::F32 && t.device() == Device::Cpu;
+    let plain = |t: &Tensor| f32_on_cpu(t) && t.is_contiguous();
     let (&[tokens, width], &[out, inner]) = (x.shape().as_slice(), weight.shape().as_slice()) else { return false };
     let other_fits = match epilogue {
         Epilogue::Add(other) | Epilogue::Mul(other) => plain(other) && other.shape() == [tokens, out],
         _ => true,
     };
     let bias_fits = bias.is_none_or(|b| plain(b) && b.shape() == [out]);
-    width == inner && tokens > 0 && width > 0 && out > 0 && plain(x) && plain(weight) && bias_fits && other_fits
+    width == inner
+        && tokens > 0
+        && width > 0
+        && out > 0
+        && plain(x)
+        && f32_on_cpu(weight)
+        && is_dense(weight)
+        && bias_fits
+        && other_fits
+}
+
+/// Rows or columns one after another: oneDNN's kernels take both; other strides go to its slow reference code.
+fn is_dense(weight: &Tensor) -> bool {
+    weight.is_contiguous() || weight.transpose(0, 1).is_ok_and(|turned| turned.is_contiguous())
 }
 
 /// Whether a product of these tensors would be recorded for gradients.

@@ -73,6 +73,32 @@ fn gradients_of_attachments_are_right() {
 }
 
 #[test]
+fn the_computed_gradient_of_the_head_is_that_of_the_graph() {
+    for (family, tied) in [("llama", true), ("gpt_neox", false)] {
+        let (model, ids) = golden_model(family);
+        let batch = PackedBatch::causal([&ids[0][..6], &ids[1][..9]]);
+        // Two targets on one row, none on others.
+        let targets = [(3, 7), (0, 1), (14, 99), (3, 8), (9, 0)];
+        let norm = || model.decoder.final_norm.weight.deep_copy().unwrap().set_requires_grad(true).unwrap();
+        let (computed, graph) = (norm(), norm());
+        let mut decoder = model.decoder.clone();
+        decoder.final_norm.weight = computed.clone();
+        let a = decoder.loss(&batch, &targets, None).unwrap();
+        a.mul_scalar(3.0).unwrap().backward().unwrap();
+        decoder.final_norm.weight = graph.clone();
+        let weight = decoder.head_weight().deep_copy().unwrap().set_requires_grad(true).unwrap();
+        decoder.head = Some(weight.clone());
+        let b = decoder.loss(&batch, &targets, None).unwrap();
+        b.mul_scalar(3.0).unwrap().backward().unwrap();
+        assert_eq!(decoder.config.tied, tied);
+        assert!((a.to_f64().unwrap() - b.to_f64().unwrap()).abs() < 1e-5);
+        let of = |t: &Tensor| t.grad().unwrap().unwrap().to_vec_f32().unwrap();
+        assert!(super::largest_difference(&of(&computed), &of(&graph)) < 1e-4, "{family}");
+        assert!(weight.grad().unwrap().is_some());
+    }
+}
+
+#[test]
 fn factors_and_deltas_equal_the_merged_weight() {
     let (model, ids) = golden_model("llama");
     let decoder = &model.decoder;

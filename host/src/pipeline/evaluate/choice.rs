@@ -2,6 +2,7 @@
 //!
 //! `L_i = Σ log p(token)` over choice `i`'s tokens. `acc`: the gold choice has the largest `L_i` (the first of equals, as numpy's argmax).
 //! `acc_norm`: the largest `L_i / characters_i`, Unicode scalars of the answer without its delimiter (the harness's `acc_norm`; bytes are its `acc_bytes`).
+//! Dividing by one more, for the delimiter, moves near-ties: of 299 ARC-Challenge questions SmolLM2-135M-Instruct then has 89 right instead of 94.
 //! `answer_loss`: `-L_gold / tokens_gold`, nats per token, averaged over questions.
 
 use std::path::Path;

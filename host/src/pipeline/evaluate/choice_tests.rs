@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use super::{ChoiceSet, Entry, EvaluateError, Limits, Report, Scorer, score_text};
 use crate::data::tokenizer_tests::ci_tokenizer;
 use crate::data::{Choice, DataError, Metric, Question, Task, TextOptions, TextWindows};
-use crate::model::batch::PackedBatch;
+use crate::model::PackedBatch;
 
 /// Log-probability of a token by its id alone, whatever came before.
 struct ById(fn(i64) -> f32);

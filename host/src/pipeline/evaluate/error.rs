@@ -1,6 +1,7 @@
 //! Why an evaluation could not be finished.
 
 use crate::data::DataError;
+use crate::fault::{ExitCode, Fault};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -18,4 +19,16 @@ pub enum EvaluateError {
     NotFinite { what: String, found: f32 },
     #[error("{what}: no questions to score. Raise the limit or check the data set")]
     NoQuestions { what: String },
+}
+
+impl Fault for EvaluateError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Data(error) => error.exit_code(),
+            Self::NotFinite { .. } => ExitCode::Numeric,
+            Self::NoQuestions { .. } => ExitCode::Usage,
+            // The tokens were checked against the vocabulary and the limits before they came here.
+            Self::Scorer { .. } | Self::Count { .. } => ExitCode::Bug,
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub use estimate::Estimate;
 pub use report::{Entry, Report};
 pub use text::{TextScores, score_text};
 
-use crate::model::batch::PackedBatch;
+use crate::model::PackedBatch;
 use crate::model::{Decoder, ModelError};
 
 /// What evaluation asks of a model: natural log-probabilities of given next tokens.

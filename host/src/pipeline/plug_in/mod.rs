@@ -3,8 +3,10 @@
 //! The return is verified before the model is touched (manifest, bundle identity, exact set of tensors, shapes, finite values,
 //! norms), then `W := W + delta` at the layers that the ledger names. New tensors (low-rank deltas, bottlenecks) are attached.
 
+mod export;
 mod verify;
 
+pub use export::export;
 pub use verify::{ReturnCheck, VerifiedReturn, verify};
 
 use super::error::StageError;

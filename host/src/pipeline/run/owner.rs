@@ -235,14 +235,17 @@ impl Run {
             return Ok(done);
         }
         self.measured("plug_in", |run| {
-            let (_, verified) = run.plugged(returned)?;
+            let (decoder, verified) = run.plugged(returned)?;
             run.adopt(returned)?;
             let check = &verified.check;
             progress.log(&format!(
                 "plug_in: {} tensors, ||delta|| = {:.4}, largest ||delta||/||shipped|| = {:.4} ({})",
                 check.tensors, check.delta_norm, check.largest_ratio.0, check.largest_ratio.1
             ));
-            let stage = run.dir.stage("plug_in")?;
+            let mut stage = run.dir.stage("plug_in")?;
+            if run.config.plug_in.export {
+                plug_in::export(&decoder, &run.config.model.path, &mut stage)?;
+            }
             Ok(stage.commit(PLUGGED, &json!({ "inputs": inputs, "check": check }))?)
         })
     }
