@@ -26,7 +26,7 @@ pub(super) fn exercise(session: &mut Session, host: &mut FakeHost) -> Result<Str
 
 fn parts(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
-        for (position, (layer, module)) in attach(session, host)?.into_iter().enumerate() {
+        for (layer, module) in attach(session, host)? {
             let of = |broken: Broken| Broken::from(format!("layer {}: {broken}", layer.index));
             ensure(!module.parts.is_empty(), || format!("nothing trains in layer {}", layer.index))?;
             for (index, part) in module.parts.iter().enumerate() {
