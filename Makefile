@@ -24,7 +24,7 @@ setup-peer: ## Transformers and PyTorch (2.5 GB download) under .peer/
 
 demo: setup setup-model ## offsite-tuning from end to end on a real model, on this machine
 	$(CARGO) build --release --workspace
-	./target/release/scaleot run configs/demo.toml
+	./target/release/scaleot run configs/demo.toml $(if $(FULL),'evaluate.columns=["zero_shot", "emulator", "emulator_tuned", "plug_in", "full_tuning"]')
 
 test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace

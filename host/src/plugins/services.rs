@@ -3,7 +3,8 @@
 use super::arena::Arena;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
-    DlTensor, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TensorOp, unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TensorOp,
+    unknown_service,
 };
 use std::rc::Rc;
 
@@ -138,13 +139,18 @@ fn unary(op: TensorOp, a: &Tensor, arguments: OpArguments<'_>) -> Result<Vec<Ten
         TensorOp::Abs => a.abs(),
         TensorOp::Sqrt => a.sqrt(),
         TensorOp::Exp => a.exp(),
-        TensorOp::Copy => a.contiguous().and_then(|ordered| ordered.deep_copy()),
+        // The contract: an independent copy, fp32, in order, on the CPU.
+        TensorOp::Copy => a
+            .to_device(Device::Cpu)
+            .and_then(|near| near.to_dtype(Dtype::F32))
+            .and_then(|plain| plain.contiguous())
+            .and_then(|ordered| ordered.deep_copy()),
         TensorOp::Svd => {
-            let svd = a.svd().map_err(refused)?;
+            let svd = a.svd().map_err(|error| not_factorised(a, error))?;
             return Ok(vec![svd.u, svd.s, svd.v]);
         }
         TensorOp::SymmetricEigen => {
-            let (values, vectors) = a.eigh().map_err(refused)?;
+            let (values, vectors) = a.eigh().map_err(|error| not_factorised(a, error))?;
             return Ok(vec![values, vectors]);
         }
         _ => return Err(arity(op, 1)),
@@ -154,6 +160,12 @@ fn unary(op: TensorOp, a: &Tensor, arguments: OpArguments<'_>) -> Result<Vec<Ten
 
 fn refused(error: TensorError) -> PluginError {
     PluginError::host(error.to_string())
+}
+
+/// A factorisation that fails on numbers is numeric, on anything else a refusal.
+fn not_factorised(a: &Tensor, error: TensorError) -> PluginError {
+    let numeric = a.rank() == 2 && a.dtype().is_float();
+    PluginError::new(if numeric { ErrorCode::Numeric } else { ErrorCode::Host }, error.to_string())
 }
 
 fn arity(op: TensorOp, found: usize) -> PluginError {

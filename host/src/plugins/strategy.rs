@@ -235,7 +235,20 @@ impl CompressorHandle {
             self.check_form(outline, role, &form)?;
             changed.push((role, form));
         }
+        self.check_report(outline, &answer.report)?;
         Ok(CompressedLayer { changed, report: answer.report })
+    }
+
+    fn check_report(&self, outline: &LayerOutline, report: &CompressionReport) -> Result<(), PluginFault> {
+        for matrix in &report.matrices {
+            let ranks = (1..=matrix.full_rank).contains(&matrix.rank);
+            // A rounding error below 0 is no lie.
+            if !ranks || !(-1e-6..=1.000_001).contains(&matrix.residual_energy) {
+                let found = format!("{matrix:?} for layer {}", outline.index);
+                return Err(self.0.wrong("compress", found, "1 <= rank <= full_rank and an energy share in [0, 1]"));
+            }
+        }
+        Ok(())
     }
 
     fn check_form(
