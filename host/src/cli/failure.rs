@@ -106,8 +106,8 @@ fn sentence(error: &anyhow::Error) -> String {
 
 /// Foreign text cannot drive the terminal, nor begin a line of its own.
 fn safe(text: &str) -> String {
-    let text = escape_to(&text.replace('\n', "\u{0}"), MESSAGE_LIMIT);
-    text.replace("\\u{0}", "\n  ")
+    let lines: Vec<String> = text.lines().map(|line| escape_to(line, MESSAGE_LIMIT)).collect();
+    lines.join("\n  ")
 }
 
 fn bug() -> String {

@@ -5,7 +5,7 @@ use super::failure::exit_code;
 use super::progress::Bars;
 use super::signals;
 use super::strategies::{check_strategies, check_tasks};
-use host::config::{PathNeed, RunConfig, StrategyKind};
+use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::Progress as _;
@@ -74,7 +74,8 @@ impl Session {
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         // The record of another version, or one that somebody edited, tells nothing.
         let Ok(old) = RunConfig::parse(&path, &text, &[]) else { return Ok(()) };
-        for difference in self.run.config.differences(&old)? {
+        let told = self.run.config.differences(&old)?.into_iter().filter(|difference| matters(&difference.key));
+        for difference in told {
             self.bars.log(&format!("since the last run here {difference}; what depends on it is done again"));
         }
         Ok(())
@@ -91,4 +92,11 @@ impl Session {
         file.commit()?;
         Ok(())
     }
+}
+
+/// Whether results depend on a key: places and machines are no part of them, and models are known by their content.
+fn matters(key: &KeyPath) -> bool {
+    let key = key.to_string();
+    !["output", "model.path", "data.folder"].contains(&key.as_str())
+        && !["runtime.", "plugins."].iter().any(|section| key.starts_with(section))
 }

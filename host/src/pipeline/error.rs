@@ -38,7 +38,7 @@ pub enum StageError {
     #[error(transparent)]
     Plugin(#[from] PluginFault),
     /// An earlier stage has not run.
-    #[error("{run}: there is no {artefact} yet; run `scaleot {verb}` with this config first")]
+    #[error("{run}: no {artefact} yet; run `scaleot {verb}` with this config first")]
     Missing { run: String, artefact: &'static str, verb: &'static str },
     /// An artefact that fits neither the model nor the other artefacts.
     #[error("{path}: {what}: found {found}, expected {expected}")]

@@ -1,4 +1,4 @@
-//! What a model is known by: SHA-256 over the digests of its config and weight files, in the order of their names.
+//! What a model is known by: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
 //!
 //! A return is only plugged into the model whose fingerprint its bundle was cut from.
 
@@ -15,7 +15,7 @@ pub fn fingerprint(folder: &Path) -> Result<Digest, StageError> {
     let mut files: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     files.retain(|file| {
         let is_weights = file.extension().is_some_and(|extension| extension == "safetensors");
-        is_weights || file.file_name().is_some_and(|name| name == "config.json")
+        is_weights || file.file_name().is_some_and(|name| name == "config.json" || name == "tokenizer.json")
     });
     files.sort();
     let mut text = String::new();

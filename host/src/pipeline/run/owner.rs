@@ -228,7 +228,7 @@ impl Run {
     pub fn plug_in(&mut self, returned: &Path, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
         let identity = crate::store::Manifest::verify(returned, crate::pipeline::tune::RETURN)?.manifest().identity();
         let ledger = self.ledger()?;
-        let parts = json!([identity.to_string(), ledger.bundle, self.config.plug_in.export]);
+        let parts = json!([identity.to_string(), ledger.bundle, self.config.plug_in]);
         let inputs = self.inputs("plug_in", parts);
         if let Some(done) = self.up_to_date("plug_in", PLUGGED, &inputs)? {
             skipped("plug_in", progress);

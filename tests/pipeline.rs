@@ -1,0 +1,215 @@
+//! The whole flow through the program: every column, every verb, the same bytes twice, and what the figures must satisfy.
+
+use behaviour::{finished_run, identity_of_stages, quick, scaleot, scratch, tree, verb};
+use serde_json::Value;
+use std::path::Path;
+
+/// The mean of a metric in a column of `run --json` or `report --json`.
+#[track_caller]
+fn mean(report: &Value, metric: &str, column: &str) -> f64 {
+    let rows = report["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["metric"] == metric).unwrap_or_else(|| panic!("no {metric} in {report}"));
+    row["figures"][column]["mean"].as_f64().unwrap_or_else(|| panic!("no {column} in {row}"))
+}
+
+fn report(run: &Path) -> Value {
+    verb("report", run, &["--json"]).expect(0).json()
+}
+
+#[test]
+fn a_run_prints_a_figure_for_each_of_the_five_columns() {
+    let folder = scratch();
+    let columns = "evaluate.columns=[\"zero_shot\",\"emulator\",\"emulator_tuned\",\"plug_in\",\"full_tuning\"]";
+    let full = ["full_tuning.steps=2", "full_tuning.batch_size=2", "full_tuning.accumulation=1"];
+    let more = [&full[..], &[columns, "evaluate.text=[]", "tune.steps=2", "--json"]].concat();
+    let outcome = verb("run", folder.path(), &more).expect(0);
+    let report = outcome.json();
+    for column in ["zero_shot", "emulator", "emulator_tuned", "plug_in", "full_tuning"] {
+        for metric in ["acc", "acc_norm", "answer_loss"] {
+            assert!(mean(&report, metric, column).is_finite());
+        }
+    }
+    // Two steps on all layers change something.
+    assert_ne!(mean(&report, "answer_loss", "full_tuning"), mean(&report, "answer_loss", "zero_shot"));
+    let table = verb("report", folder.path(), &more[..more.len() - 1]).expect(0).stdout;
+    for head in ["zero-shot", "emulator-tuned", "plug-in", "full-tuning", "gap", "bundle", "time"] {
+        assert!(table.contains(head), "{table}");
+    }
+}
+
+#[test]
+fn each_verb_by_itself_gives_what_a_run_gives() {
+    let folder = scratch();
+    for name in ["importance", "replace", "compress", "bundle", "tune", "plug-in", "evaluate", "report"] {
+        verb(name, folder.path(), &["--quiet"]).expect(0);
+    }
+    let (alone, together) = (identity_of_stages(folder.path()), identity_of_stages(finished_run()));
+    assert_eq!(alone, together);
+    assert_eq!(alone.len(), 10, "{:?}", alone.keys());
+}
+
+#[test]
+fn the_same_config_and_seed_give_the_same_bytes_and_another_seed_others() {
+    let (again, other) = (scratch(), scratch());
+    verb("run", again.path(), &[]).expect(0);
+    let (first, second) = (tree(finished_run()), tree(again.path()));
+    // Costs are times, and the report repeats them; the config's record holds the output folder.
+    let own = |name: &str| matches!(name, "costs.json" | "report.json" | "report.md" | "config.toml");
+    let compared = |tree: &std::collections::BTreeMap<String, String>| {
+        tree.iter().filter(|(name, _)| !own(name)).map(|(n, d)| (n.clone(), d.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(compared(&first), compared(&second));
+    assert!(compared(&first).len() > 20, "{:?}", first.keys());
+    verb("tune", other.path(), &[]).expect(2);
+    for name in ["importance", "replace", "bundle", "tune"] {
+        verb(name, other.path(), &["seed=7"]).expect(0);
+    }
+    let (one, two) = (identity_of_stages(finished_run()), identity_of_stages(other.path()));
+    assert_ne!(one["return"], two["return"]);
+}
+
+#[test]
+fn a_finished_stage_is_left_as_it_is_until_its_inputs_change() {
+    let folder = scratch();
+    behaviour::copy(finished_run(), folder.path());
+    let before = identity_of_stages(folder.path());
+    let outcome = verb("run", folder.path(), &[]).expect(0);
+    for stage in ["importance", "replace", "bundle", "tune", "plug_in", "evaluate-plug-in"] {
+        assert!(outcome.stderr.contains(&format!("{stage}: up to date")), "{stage}: {}", outcome.stderr);
+    }
+    assert_eq!(identity_of_stages(folder.path()), before);
+    let outcome = verb("run", folder.path(), &["tune.steps=3"]).expect(0);
+    assert!(outcome.stderr.contains("`tune.steps` was 20, is 3"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("bundle: up to date"), "{}", outcome.stderr);
+    let after = identity_of_stages(folder.path());
+    let changed: Vec<&String> = before.keys().filter(|stage| before[*stage] != after[*stage]).collect();
+    assert_eq!(changed, ["evaluate-emulator-tuned", "evaluate-plug-in", "plug_in", "return"]);
+}
+
+#[test]
+fn a_changed_model_is_noticed() {
+    let folder = scratch();
+    let model = folder.path().join("model");
+    behaviour::copy(&behaviour::repository().join("tests/fixtures/ci-model"), &model);
+    let path = format!("model.path={}", model.display());
+    let run = folder.path().join("run");
+    for name in ["importance", "replace", "bundle", "tune"] {
+        verb(name, &run, &[&path]).expect(0);
+    }
+    // A last byte of one weight: still a model, another one.
+    let weights = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let outcome = verb("plug-in", &run, &[&path]).expect(3);
+    assert!(outcome.stderr.contains("the model that the bundle was cut from"), "{}", outcome.stderr);
+    assert!(!verb("importance", &run, &[&path]).expect(0).stderr.contains("up to date"));
+}
+
+#[test]
+fn an_untouched_adapter_plugs_in_as_the_untouched_model() {
+    let folder = scratch();
+    // A step of 1e-30 is lost in fp32, so that the delta is exactly zero.
+    verb("run", folder.path(), &["tune.learning_rate=1e-30"]).expect(0);
+    let adapter = behaviour::bundle_file::read(&folder.path().join("return/adapter.safetensors"));
+    assert!(adapter.by_name.values().all(|(_, data)| data.iter().all(|byte| byte & 0x7f == 0)));
+    for file in ["results.json", "samples_arc_easy.jsonl"] {
+        let read = |column: &str| std::fs::read_to_string(folder.path().join(column).join(file)).unwrap();
+        let plain = |text: String| text.replace("plug_in", "zero_shot").replace("emulator_tuned", "emulator");
+        assert_eq!(plain(read("evaluate-plug-in")), read("evaluate-zero-shot"));
+        assert_eq!(plain(read("evaluate-emulator-tuned")), read("evaluate-emulator"));
+    }
+}
+
+#[test]
+fn the_emulator_is_weaker_and_the_plugged_in_model_gains_from_tuning() {
+    let report = report(finished_run());
+    let loss = |column| mean(&report, "nll", column);
+    assert!(loss("emulator") > loss("zero_shot"), "the emulator must lose something");
+    assert!(loss("emulator_tuned") < loss("emulator"), "tuning must help the emulator");
+    assert!(loss("plug_in") < loss("emulator_tuned"), "plugged in, the adapter must do better");
+    let rows = report["rows"].as_array().unwrap();
+    let nll = rows.iter().find(|row| row["metric"] == "nll").unwrap();
+    let gap = mean(&report, "nll", "emulator_tuned") - mean(&report, "nll", "plug_in");
+    assert!((nll["gap"].as_f64().unwrap() - gap).abs() < 1e-12);
+}
+
+#[test]
+fn a_compressed_run_keeps_its_promises_too() {
+    let folder = scratch();
+    let compress = ["compress.use=scaleot/selective-rank", "compress.options.rank_ratio=0.5"];
+    verb("run", folder.path(), &[&compress[..], &["--quiet"]].concat()).expect(0);
+    let report = verb("report", folder.path(), &[&compress[..], &["--json"]].concat()).expect(0).json();
+    let loss = |column| mean(&report, "nll", column);
+    assert!(loss("emulator") > loss("zero_shot"));
+    let size = |run: &Path| std::fs::metadata(run.join("bundle/emulator.safetensors")).unwrap().len();
+    assert!(size(folder.path()) < size(finished_run()));
+}
+
+#[test]
+fn evaluation_of_a_folder_by_itself_agrees_with_the_run() {
+    let run = finished_run();
+    let tasks = behaviour::repository().join("tests/fixtures/tasks");
+    let alone = |folder: &Path, more: &[&str]| {
+        let mut arguments: Vec<String> = ["evaluate", "--task", "arc_easy", "--split", "test", "--limit", "4"]
+            .into_iter()
+            .chain(["--threads", "1", "--json"])
+            .map(str::to_owned)
+            .collect();
+        arguments.extend(
+            ["--model", folder.to_str().unwrap(), "--tasks-folder", tasks.to_str().unwrap()].map(str::to_owned),
+        );
+        arguments.extend(more.iter().map(ToString::to_string));
+        scaleot(arguments).expect(0).json()
+    };
+    let report = report(run);
+    let model = alone(&behaviour::repository().join("tests/fixtures/ci-model"), &[]);
+    let emulator = alone(&run.join("bundle"), &[]);
+    let tuned = alone(&run.join("bundle"), &["--return", run.join("return").to_str().unwrap()]);
+    for (alone, column) in [(model, "zero_shot"), (emulator, "emulator"), (tuned, "emulator_tuned")] {
+        for metric in ["acc", "acc_norm", "answer_loss"] {
+            assert_eq!(alone[metric].as_f64().unwrap(), mean(&report, metric, column), "{metric} of {column}");
+        }
+        for key in ["questions_per_s", "tokens_per_s", "first_question_s", "load_s", "peak_rss_mb"] {
+            assert!(alone[key].as_f64().unwrap() > 0.0, "{key}: {alone}");
+        }
+        assert_eq!((alone["questions"].as_u64(), alone["loglikelihoods"].as_array().map(Vec::len)), (Some(4), Some(3)));
+    }
+}
+
+#[test]
+fn an_exported_model_scores_as_the_plugged_in_one() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    behaviour::copy(finished_run(), &run);
+    let exported = folder.path().join("exported");
+    verb("export", &run, &["--to", exported.to_str().unwrap()]).expect(0);
+    let model = format!("model.path={}", exported.display());
+    let other = folder.path().join("other");
+    let columns = ["evaluate.columns=[\"zero_shot\"]", &model, "--json"];
+    let report_of_exported = verb("evaluate", &other, &columns).expect(0).json();
+    for metric in ["nll", "answer_loss"] {
+        let (found, expected) =
+            (mean(&report_of_exported, metric, "zero_shot"), mean(&report(&run), metric, "plug_in"));
+        assert_eq!(found, expected, "{metric}");
+    }
+    // A folder that is there already is left alone.
+    verb("export", &run, &["--to", exported.to_str().unwrap()]).expect(5);
+}
+
+#[test]
+fn what_is_planned_is_what_comes_out() {
+    let mut arguments = vec!["plan".to_owned(), behaviour::CONFIG.to_owned(), "--json".to_owned()];
+    arguments.extend(quick(finished_run()));
+    let plan = scaleot(arguments).expect(0).json();
+    let weights = std::fs::metadata(finished_run().join("bundle/emulator.safetensors")).unwrap().len();
+    let planned = plan["bundle_bytes"].as_u64().unwrap();
+    // The header is all that the plan leaves out.
+    assert!(planned <= weights && weights < planned + 16384, "{planned} {weights}");
+    assert_eq!(plan["tuning_steps"], 20);
+    assert_eq!(plan["questions"], serde_json::json!([["arc_easy", 4]]));
+    let verified = scaleot(["verify".as_ref(), finished_run().join("return").as_os_str(), "--json".as_ref()]);
+    assert_eq!(verified.expect(0).json()["trainable"], plan["parameters"]["trained"]);
+    assert_eq!(plan["fits"], true);
+}

@@ -1,0 +1,83 @@
+//! The program under test: built once a test program, run as a person would.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// The repository's root: configs have paths from there.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' parent")
+}
+
+/// The built program; its plugins lie beside it.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        // This test is target/<profile>/deps/<name>.
+        let this = std::env::current_exe().expect("the test program");
+        let folder = this.parent().and_then(Path::parent).expect("the target folder").to_path_buf();
+        let mut cargo = Command::new(env!("CARGO"));
+        // The whole workspace, as `make test` built it: a part of it would be built anew with other features.
+        cargo.args(["build", "--offline", "--quiet", "--workspace"]);
+        cargo.current_dir(repository());
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo").success(), "the program does not build");
+        folder.join("scaleot")
+    })
+}
+
+/// A plugin's library, as built.
+pub fn library(file: &str) -> PathBuf {
+    program().with_file_name(file)
+}
+
+/// What a run of the program left.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Itself, if the exit status is this one.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+
+    /// Standard output as one JSON value.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// Runs the program in the repository's root.
+pub fn scaleot<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
+    let output = command(arguments).output().expect("the program runs");
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Starts the program and leaves it running.
+pub fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Child {
+    command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+/// The program with these arguments.
+pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(repository()).stdin(Stdio::null());
+    command.env_remove("SCALEOT_PLUGIN_PATH").env("OMP_NUM_THREADS", "1");
+    command
+}
