@@ -25,6 +25,7 @@ mod plan;
 mod projection;
 mod rope;
 mod score;
+mod segments;
 mod states;
 mod write;
 mod weights;
