@@ -9,6 +9,7 @@ mod attention;
 pub mod batch;
 mod config;
 mod config_read;
+mod config_rope;
 mod decoder;
 mod error;
 mod family;
