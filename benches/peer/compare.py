@@ -23,13 +23,29 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = common.ROOT / "target" / "release" / "scaleot"
 
 WORKLOADS = {
-    "score": {"task": "arc_easy", "split": "validation", "limit": 100},
+    "score arc_easy": {"task": "arc_easy", "split": "validation", "limit": 100},
+    "score hellaswag": {"task": "hellaswag", "split": "validation", "limit": 60},
     "tune": {"task": "arc_easy", "split": "train", "steps": 20, "warmup": 2, "batch": 8, "lr": 1e-4, "outer": 2, "middle": 14},
 }
-COMMANDS = {
-    "peer": lambda kind: [sys.executable, str(HERE / f"{kind}.py")],
-    "ours": lambda kind: [str(PROGRAM), f"bench-{kind}"],
-}
+
+
+def peer(kind, model, threads):
+    options = {"model": model, "threads": threads, **WORKLOADS[kind]}
+    script = [sys.executable, str(HERE / f"{kind.split()[0]}.py")]
+    return script + [part for key, value in options.items() for part in (f"--{key}", str(value))]
+
+
+def ours(kind, model, threads):
+    work = WORKLOADS[kind]
+    if kind == "tune":
+        command = ["bench", "tune", str(common.ROOT / "configs" / "bench.toml"), f"model.path={model}"]
+        return [str(PROGRAM), *command, "--json", "--steps", str(work["steps"]), "--threads", str(threads)]
+    options = {"model": model, "task": work["task"], "tasks-folder": str(common.ROOT / ".assets" / "tasks")}
+    options |= {"split": work["split"], "limit": work["limit"], "threads": threads}
+    return [str(PROGRAM), "evaluate", "--json"] + [part for key, value in options.items() for part in (f"--{key}", str(value))]
+
+
+COMMANDS = {"peer": peer, "ours": ours}
 # (key, name in the table, True where more is better); the ratio is always "ours is this many times better".
 MEASURES = {
     "score": [
@@ -38,6 +54,7 @@ MEASURES = {
         ("first_question_s", "start to first question, s", False),
         ("wall_s", "start to exit, s", False),
         ("rss_mb", "peak memory, MB", False),
+        ("above_weights_mb", "peak memory above the weights, MB", False),
     ],
     "tune": [
         ("examples_per_s", "examples/s", True),
@@ -49,14 +66,13 @@ MEASURES = {
 }
 # What must agree before speeds may be compared: (key, largest difference allowed).
 AGREEMENT = {
-    "score": [("questions", 0), ("acc", 0), ("acc_norm", 0), ("loglikelihoods", 0.01)],
+    "score": [("questions", 0), ("acc", 1e-4), ("acc_norm", 1e-4), ("loglikelihoods", 0.01)],
     "tune": [("steps", 0), ("layers", 0), ("losses", 0.02)],
 }
 
 
 def run(side, kind, threads, model):
-    options = {"model": model, "threads": threads, **WORKLOADS[kind]}
-    command = COMMANDS[side](kind) + [part for key, value in options.items() for part in (f"--{key}", str(value))]
+    command = COMMANDS[side](kind, model, threads)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         begin = time.perf_counter()
         try:
@@ -70,7 +86,10 @@ def run(side, kind, threads, model):
         lines, complaint = out.read().strip().splitlines(), err.read().strip()
     if child.returncode != 0 or not lines:
         sys.exit(f"error: {' '.join(command)} ended with {child.returncode}:\n{complaint[-2000:]}")
-    return {**json.loads(lines[-1]), "wall_s": round(wall, 3), "rss_mb": round(usage.ru_maxrss / 1024, 1)}
+    rss = usage.ru_maxrss / 1024
+    weights = sum(file.stat().st_size for file in pathlib.Path(model).glob("*.safetensors")) / 2**20
+    measured = {"wall_s": round(wall, 3), "rss_mb": round(rss, 1), "above_weights_mb": round(rss - weights, 1)}
+    return {**json.loads(lines[-1]), **measured}
 
 
 def largest_difference(a, b):
@@ -88,7 +107,7 @@ def table(kind, runs, threads):
     out.add_column("")
     for name in sides + (["ours is better by"] if len(sides) == 2 else []):
         out.add_column(name, justify="right")
-    for key, name, more_is_better in MEASURES[kind]:
+    for key, name, more_is_better in MEASURES[kind.split()[0]]:
         middle, cells = {}, []
         for side in sides:
             values = [run[key] for run in runs[side]]
@@ -102,7 +121,7 @@ def table(kind, runs, threads):
 
 
 def disagreements(kind, runs):
-    for key, allowed in AGREEMENT[kind]:
+    for key, allowed in AGREEMENT[kind.split()[0]]:
         a, b = runs["peer"][0][key], runs["ours"][0][key]
         if (difference := largest_difference(a, b)) > allowed:
             yield f"{kind}: {key} differs by {difference:.4g} (allowed {allowed}): peer {a}, ours {b}"
@@ -113,7 +132,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=common.MODEL)
-    parser.add_argument("--kind", choices=sorted(WORKLOADS), help="one of the two instead of both")
+    parser.add_argument("--kind", choices=sorted(WORKLOADS), help="one of them instead of all")
     parser.add_argument("--only", choices=sorted(COMMANDS), help="one side alone, without ratios")
     parser.add_argument("--json", type=pathlib.Path, help="write every run there")
     args = parser.parse_args()

@@ -9,6 +9,7 @@ use plugin_scaleot as _;
 fn main() -> std::process::ExitCode {
     // First of all: libtorch remembers for good whether CUDA was there when it was first asked.
     let backend = host::tensor::load_cuda_backend();
+    host::tensor::limit_memory();
     cli::clock::start();
     let args = cli::Args::parse();
     let json = args.global.json;

@@ -128,6 +128,9 @@ pub struct BareArgs {
     /// A Hugging Face model folder, or a bundle
     #[arg(long, value_name = "FOLDER")]
     pub model: Option<PathBuf>,
+    /// With a bundle: a return to put into its emulator
+    #[arg(long = "return", value_name = "FOLDER", requires = "model")]
+    pub returned: Option<PathBuf>,
     /// A task of lm-evaluation-harness
     #[arg(long, value_name = "NAME", requires = "model")]
     pub task: Option<String>,

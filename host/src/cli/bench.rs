@@ -5,7 +5,8 @@
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
 use super::output::Output;
-use super::session::{self, Session};
+use super::session::{self, Needs, Session};
+use super::strategies;
 use host::config::{PathNeed, RunConfig};
 use host::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TrainingBatch, subset};
 use host::model::Decoder;
@@ -21,7 +22,8 @@ use std::time::Instant;
 /// Runs a benchmark.
 pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Result<()> {
     let BenchVerb::Tune(args) = verb;
-    let needs = &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText];
+    let paths = &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText];
+    let needs = Needs { paths, strategies: strategies::ALL };
     let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
     let record = session.work(|session| tune(session, args))?;
     output.result(&record, || serde_json::to_string_pretty(&record).unwrap_or_default())

@@ -3,18 +3,18 @@
 //! It starts fast: weights stay mapped, nothing is hashed but a bundle. The JSON has the keys of `benches/peer/score.py`.
 
 use super::args::{BareArgs, DtypeArg, Global, SplitArg};
-use super::failure::ProgramError;
+use super::failure::{ProgramError, stage};
 use super::output::{Output, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
-use host::data::{Metric, Split, Task, TaskSet};
+use host::data::{Metric, Split, Task, TaskSet, Tokenizer};
 use host::model::Decoder;
 use host::pipeline::error::StageError;
 use host::pipeline::evaluate::{Entry, Estimate, Report, TextScores};
 use host::pipeline::load::{load_model, load_tokenizer};
 use host::pipeline::report::size;
-use host::pipeline::{bundle, bundle::Emulator};
+use host::pipeline::{bundle, bundle::Emulator, plug_in};
 use host::store::Manifest;
 use host::tensor::{Device, Dtype, set_threads, threads};
 use serde_json::{Map, Value, json};
@@ -34,7 +34,7 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
         None | Some(0) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         Some(threads) => threads as usize,
     });
-    let (decoder, tokenizer) = load(folder, device, dtype(args, device))?;
+    let (decoder, tokenizer) = load(folder, args.returned.as_deref(), (device, dtype(args, device)))?;
     let loaded = clock::since_process_start();
     let subject = Subject { decoder: &decoder, tokenizer: &tokenizer, batch_tokens: args.batch_tokens.max(1) };
     let mut bars = Bars::new(global.quiet);
@@ -48,12 +48,13 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// A built-in task, or one of the user's own from the folder with the questions.
-fn find_task(name: &str, folder: &Path) -> Result<Task, StageError> {
-    let mut tasks = TaskSet::built_in()?;
+fn find_task(name: &str, folder: &Path) -> anyhow::Result<Task> {
+    let mut tasks = stage(TaskSet::built_in())?;
     if tasks.get(name).is_err() && folder.is_dir() {
-        tasks.add_folder(folder)?;
+        stage(tasks.add_folder(folder))?;
     }
-    Ok(tasks.get(name)?.clone())
+    let task = tasks.get(name).map_err(|error| ProgramError::Usage(format!("--task: {error}")))?;
+    Ok(task.clone())
 }
 
 fn dtype(args: &BareArgs, device: Device) -> Dtype {
@@ -64,14 +65,24 @@ fn dtype(args: &BareArgs, device: Device) -> Dtype {
     }
 }
 
-fn load(folder: &Path, device: Device, dtype: Dtype) -> Result<(Decoder, host::data::Tokenizer), StageError> {
-    if Manifest::read(folder, bundle::HEAD).is_ok() {
-        let Emulator { decoder, tokenizer, .. } = bundle::open(folder, device, dtype)?;
+/// A bundle's emulator, with a return in it if one is named; or the model of a folder.
+fn load(
+    folder: &Path,
+    returned: Option<&Path>,
+    (device, dtype): (Device, Dtype),
+) -> Result<(Decoder, Tokenizer), StageError> {
+    if returned.is_none() && Manifest::read(folder, bundle::HEAD).is_err() {
+        let decoder = load_model(folder, device, dtype)?.decoder;
+        let tokenizer = load_tokenizer(folder, decoder.config.vocabulary)?;
         return Ok((decoder, tokenizer));
     }
-    let decoder = load_model(folder, device, dtype)?.decoder;
-    let tokenizer = load_tokenizer(folder, decoder.config.vocabulary)?;
-    Ok((decoder, tokenizer))
+    let Emulator { decoder, description, bundle, tokenizer, .. } = bundle::open(folder, device, dtype)?;
+    let mut tuned = decoder.clone();
+    if let Some(returned) = returned {
+        let verified = plug_in::verify(returned, (&decoder, &description), bundle, f64::INFINITY)?;
+        plug_in::plug_in(&mut tuned, &verified, &|slot| Some(slot))?;
+    }
+    Ok((tuned, tokenizer))
 }
 
 impl SplitArg {

@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
 use super::output::Output;
-use super::session::{self, Session};
+use super::session::{self, Needs, Session};
 use host::config::PathNeed;
 use host::fault::ExitCode;
 use host::model::{Decoder, write_hf_folder};
@@ -26,7 +26,7 @@ const COMPANIONS: [&str; 6] = [
 
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
-    let needs: &[PathNeed] = &[PathNeed::Model];
+    let needs = Needs { paths: &[PathNeed::Model], strategies: &[] };
     let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
     check_target(&args.to, &session.run.config.model.path)?;
     let (decoder, companions) = session.work(|session| subject(session, args.what))?;

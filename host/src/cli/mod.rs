@@ -18,6 +18,7 @@ mod score;
 mod session;
 mod signals;
 mod stages;
+mod strategies;
 mod verify;
 
 pub use args::Args;

@@ -4,7 +4,8 @@ use super::args::{ConfigArgs, Global};
 use super::failure::exit_code;
 use super::progress::Bars;
 use super::signals;
-use host::config::{PathNeed, RunConfig};
+use super::strategies::{check_strategies, check_tasks};
+use host::config::{PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::Progress as _;
@@ -18,6 +19,13 @@ const RECORD: &str = "config.toml";
 pub struct Session {
     pub run: Run,
     pub bars: Bars,
+}
+
+/// What a verb is about to use: refused by key before anything is computed.
+#[derive(Clone, Copy)]
+pub struct Needs {
+    pub paths: &'static [PathNeed],
+    pub strategies: &'static [StrategyKind],
 }
 
 /// The config with the command line laid over it.
@@ -36,12 +44,14 @@ pub fn device(global: &Global) -> Result<Device, StageError> {
 }
 
 impl Session {
-    /// Opens the run of a config; `needs` are the paths that the verb is about to read.
-    pub fn open(config: RunConfig, global: &Global, needs: &[PathNeed]) -> anyhow::Result<Self> {
-        for need in needs {
+    /// Opens the run of a config.
+    pub fn open(config: RunConfig, global: &Global, needs: Needs) -> anyhow::Result<Self> {
+        for need in needs.paths {
             config.require(*need)?;
         }
-        let run = Run::open(config, &global.plugin_path)?;
+        check_tasks(&config)?;
+        let mut run = Run::open(config, &global.plugin_path)?;
+        check_strategies(&run.config, &mut run.registry, needs.strategies)?;
         signals::install()?;
         let mut session = Self { run, bars: Bars::new(global.quiet) };
         session.tell_changes()?;

@@ -2,8 +2,9 @@
 
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
 use super::output::Output;
-use super::session::{self, Session};
-use host::config::PathNeed;
+use super::session::{self, Needs, Session};
+use super::strategies;
+use host::config::{PathNeed, StrategyKind};
 use host::pipeline::error::StageError;
 use host::pipeline::report::{self, terminal};
 use host::pipeline::tune::RETURN;
@@ -12,31 +13,41 @@ use host::store::VerifiedFolder;
 use serde_json::json;
 use std::path::PathBuf;
 
-const OWNER: &[PathNeed] = &[PathNeed::Model];
-const WITH_TEXT: &[PathNeed] = &[PathNeed::Model, PathNeed::PublicText];
-const EVALUATE: &[PathNeed] = &[PathNeed::Model, PathNeed::Evaluate];
-const ALL: &[PathNeed] = &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
+const fn needs(paths: &'static [PathNeed], strategies: &'static [StrategyKind]) -> Needs {
+    Needs { paths, strategies }
+}
+
+const RUN: Needs = needs(&[PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate], strategies::ALL);
+const IMPORTANCE: Needs =
+    needs(&[PathNeed::Model, PathNeed::PublicText], &[StrategyKind::Importance, StrategyKind::Replace]);
+const REPLACE: Needs = needs(&[PathNeed::Model], &[StrategyKind::Replace]);
+const COMPRESS: Needs = needs(&[PathNeed::Model], &[StrategyKind::Compress]);
+const BUNDLE: Needs = needs(&[PathNeed::Model], &[StrategyKind::Adapter]);
+const TUNE: Needs = needs(&[PathNeed::Data], &[StrategyKind::Adapter]);
+const PLUG_IN: Needs = needs(&[PathNeed::Model], &[]);
+const FULL_TUNING: Needs = needs(&[PathNeed::Model, PathNeed::Data], &[]);
+const EVALUATE: Needs = needs(&[PathNeed::Model, PathNeed::Evaluate], &[]);
+const REPORT: Needs = needs(&[], &[]);
 
 /// Runs a stage, or all of them.
 pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> {
     let open = |args: &ConfigArgs, needs| Session::open(session::load(args, global)?, global, needs);
     match verb {
         Verb::Run(args) => {
-            let mut session = open(&args, ALL)?;
+            let mut session = open(&args, RUN)?;
             let report = session.work(|session| pipeline::run_all(&mut session.run, &mut session.bars))?;
             output.result(&report, || terminal(&report))
         }
         Verb::Importance(args) => {
-            one(open(&args, WITH_TEXT)?, output, |session| session.run.importance(&mut session.bars))
+            one(open(&args, IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
         }
-        Verb::Replace(args) => one(open(&args, OWNER)?, output, |session| session.run.replace(&mut session.bars)),
-        Verb::Compress(args) => compress(open(&args, OWNER)?, output),
-        Verb::Bundle(args) => one(open(&args, OWNER)?, output, |session| session.run.bundle(&mut session.bars)),
+        Verb::Replace(args) => one(open(&args, REPLACE)?, output, |session| session.run.replace(&mut session.bars)),
+        Verb::Compress(args) => compress(open(&args, COMPRESS)?, output),
+        Verb::Bundle(args) => one(open(&args, BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
         Verb::Tune(args) => tune(args, global, output),
-        Verb::PlugIn(args) => plug_in(open(&args.run, OWNER)?, args, output),
+        Verb::PlugIn(args) => plug_in(open(&args.run, PLUG_IN)?, args, output),
         Verb::FullTuning(args) => {
-            let needs = &[PathNeed::Model, PathNeed::Data];
-            one(open(&args, needs)?, output, |session| session.run.full_tuning(&mut session.bars))
+            one(open(&args, FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
         }
         Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
             let mut session = open(&ConfigArgs { config, overrides }, EVALUATE)?;
@@ -47,7 +58,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             output.result(&report, || terminal(&report))
         }
         Verb::Report(args) => {
-            let mut session = open(&args, &[])?;
+            let mut session = open(&args, REPORT)?;
             let report = session.work(|session| report::write(&session.run))?;
             output.result(&report, || terminal(&report))
         }
@@ -90,7 +101,7 @@ fn tune(args: TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     let TuneArgs { mut run, bundle } = args;
     // A data owner has no model. The bundle stands for it, so that nothing is written beside the bundle's files.
     run.overrides.extend(bundle.iter().map(|bundle| format!("model.path={}", bundle.display())));
-    let session = Session::open(session::load(&run, global)?, global, &[PathNeed::Data])?;
+    let session = Session::open(session::load(&run, global)?, global, TUNE)?;
     one(session, output, |session| session.run.tune(bundle.as_deref(), &mut session.bars))
 }
 

@@ -33,6 +33,12 @@ impl SearchPath {
         format!("lib{}.so", plugin.replace('-', "_"))
     }
 
+    /// The plugin that a library is by its file name.
+    pub fn plugin_name(file: &Path) -> Option<String> {
+        let stem = file.file_stem()?.to_str()?;
+        Some(stem.strip_prefix("lib").unwrap_or(stem).replace('_', "-"))
+    }
+
     /// The first library of that name.
     pub fn find(&self, plugin: &str) -> Option<PathBuf> {
         let file = Self::file_name(plugin);

@@ -142,8 +142,9 @@ impl Registry {
 
     fn not_found(&self, name: &str) -> PluginFault {
         let mut known: Vec<String> = self.plugins.keys().cloned().collect();
-        let files = self.search.all();
-        known.extend(files.iter().filter_map(|file| file.file_stem().map(|stem| stem.to_string_lossy().into_owned())));
+        known.extend(self.search.all().iter().filter_map(|file| SearchPath::plugin_name(file)));
+        known.sort();
+        known.dedup();
         PluginFault::NotFound {
             plugin: name.into(),
             file: SearchPath::file_name(name),

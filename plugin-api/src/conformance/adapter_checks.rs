@@ -26,11 +26,11 @@ pub(super) fn exercise(session: &mut Session, host: &mut FakeHost) -> Result<Str
 
 fn parts(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
-        for (position, (layer, module)) in attach(session, host)?.into_iter().enumerate() {
+        for (layer, module) in attach(session, host)? {
             let of = |broken: Broken| Broken::from(format!("layer {}: {broken}", layer.index));
             ensure(!module.parts.is_empty(), || format!("nothing trains in layer {}", layer.index))?;
             for (index, part) in module.parts.iter().enumerate() {
-                check_part(part, &layer, position).map_err(of)?;
+                check_part(part, &layer).map_err(of)?;
                 let twice = module.parts.iter().take(index).any(|earlier| same_place(earlier, part));
                 ensure(!twice, || format!("{part:?} is a second part in one place")).map_err(of)?;
             }
@@ -39,7 +39,7 @@ fn parts(subject: &Subject) -> Outcome {
     })
 }
 
-fn check_part(part: &AdapterPart, layer: &LayerOutline, position: usize) -> Outcome {
+fn check_part(part: &AdapterPart, layer: &LayerOutline) -> Outcome {
     let projection = |role: &WeightRole| {
         let weight = layer.weight(*role).filter(|_| role.is_matrix());
         weight.ok_or_else(|| Broken::from(format!("{part:?} names {role}, which is no projection of the layer")))

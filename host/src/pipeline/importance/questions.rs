@@ -26,7 +26,7 @@ impl OwnerQuestions<'_> {
     fn mixture(&mut self) -> Result<&mut Mixture, PluginError> {
         self.mixture.as_deref_mut().ok_or_else(|| {
             PluginError::host("losses and training need public text, and the config names none")
-                .with_help("set data.text to one or more UTF-8 files")
+                .with_help("set data.public_text to one or more UTF-8 files")
         })
     }
 

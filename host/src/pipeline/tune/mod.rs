@@ -67,7 +67,7 @@ pub fn train(
         }
     };
     let mut keep = |trainer: &Trainer<'_>| -> Result<(), StageError> {
-        let (mut error, body) = (None, serde_json::json!({ "inputs": digest, "log": trainer.log() }));
+        let (mut error, body) = (None, checkpoint(digest, trainer));
         let saved = checkpoints.save(trainer.log().steps, &body, |stage| {
             error = write_tensors(stage, "state.safetensors", &trainer.state()).err();
             Ok(())
@@ -80,6 +80,11 @@ pub fn train(
     trainer.run(validation, &mut take_step, &mut keep, (stage, progress))?;
     let log = trainer.take_best()?;
     Ok(log)
+}
+
+/// What a checkpoint says beside its tensors.
+fn checkpoint(digest: &str, trainer: &Trainer<'_>) -> serde_json::Value {
+    serde_json::json!({ "inputs": digest, "log": trainer.log(), "running": trainer.running() })
 }
 
 fn resume(
@@ -95,6 +100,7 @@ fn resume(
     struct Body {
         inputs: String,
         log: TrainingLog,
+        running: (f64, u64),
     }
     let body: Body = folder.body()?;
     if body.inputs != digest {
@@ -102,7 +108,7 @@ fn resume(
         return Ok(());
     }
     let file = TensorFile::open(&folder.file("state.safetensors")?)?;
-    trainer.restore(body.log, &|name, shape| file.get(name, shape))?;
+    trainer.restore((body.log, body.running), &|name, shape| file.get(name, shape))?;
     progress.log(&format!("continuing from the checkpoint at step {step}"));
     Ok(())
 }

@@ -162,11 +162,20 @@ impl<'a> Trainer<'a> {
         state
     }
 
+    /// Sum and number of training losses since the last validation, for a checkpoint.
+    pub fn running(&self) -> (f64, u64) {
+        self.running
+    }
+
     /// Takes up a checkpoint's state.
     ///
     /// # Errors
     /// A tensor that is missing or has another shape.
-    pub fn restore(&mut self, log: TrainingLog, find: &FindTensor<'_>) -> Result<(), StageError> {
+    pub fn restore(
+        &mut self,
+        (log, running): (TrainingLog, (f64, u64)),
+        find: &FindTensor<'_>,
+    ) -> Result<(), StageError> {
         let _guard = no_grad();
         let mut moments = Vec::with_capacity(self.parameters.len());
         for (index, (parameter, best)) in self.parameters.iter_mut().zip(&mut self.best).enumerate() {
@@ -178,7 +187,7 @@ impl<'a> Trainer<'a> {
             moments.push(Moments { steps: log.steps, first, second });
         }
         self.optimiser.restore(moments);
-        self.log = log;
+        (self.log, self.running) = (log, running);
         Ok(())
     }
 

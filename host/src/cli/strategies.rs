@@ -1,0 +1,73 @@
+//! The strategies and tasks that a config names, looked up before anything is computed, so that a slip is told by file, line and key.
+
+use anyhow::Context as _;
+use host::config::{KeyPath, KnownStrategy, RunConfig, StrategyKind};
+use host::data::TaskSet;
+use host::plugins::{RegisteredPlugin, Registry};
+use plugin_api::StrategyKind as PluginKind;
+
+use super::failure::{ProgramError, stage};
+
+/// Every kind, for verbs that need them all.
+pub const ALL: &[StrategyKind] =
+    &[StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
+
+/// Each strategy exists, is of its section's kind, and takes its options.
+pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
+    // Only the plugins that the config names are loaded; a refused one says so itself.
+    for kind in kinds {
+        if let Some((name, _)) = config.strategy(*kind) {
+            let found = stage(registry.plugin(name.plugin()).map(drop));
+            found.with_context(|| place(config, &KeyPath::of(kind.key()).key("use")))?;
+        }
+    }
+    let known: Vec<KnownStrategy> = registry.plugins().flat_map(strategies).collect();
+    for kind in kinds {
+        let Some((name, _)) = config.strategy(*kind) else { continue };
+        config.check_strategy(*kind, &known)?;
+        let record = stage(registry.strategy(&name.to_string(), plugin_kind(*kind)))?;
+        config.check_strategy_options(*kind, &record.options)?;
+    }
+    Ok(())
+}
+
+/// Each task that the config names is one that we have.
+pub fn check_tasks(config: &RunConfig) -> anyhow::Result<()> {
+    let tasks = stage(TaskSet::built_in())?;
+    let evaluated = config.evaluate.tasks.iter().enumerate();
+    let own = config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name));
+    let all = own.chain(evaluated.map(|(index, name)| (KeyPath::of("evaluate").key("tasks").index(index), name)));
+    for (key, name) in all {
+        let found = tasks.get(name).map(drop).map_err(|error| ProgramError::Usage(error.to_string()));
+        found.with_context(|| place(config, &key))?;
+    }
+    Ok(())
+}
+
+fn place(config: &RunConfig, key: &KeyPath) -> String {
+    format!("{}: key `{key}`", config.places().of(key))
+}
+
+fn strategies(plugin: &RegisteredPlugin) -> Vec<KnownStrategy> {
+    let name = |strategy: &str| format!("{}/{strategy}", plugin.record.name);
+    let strategies = plugin.record.strategies.iter();
+    strategies.map(|strategy| KnownStrategy { kind: config_kind(strategy.kind), name: name(&strategy.name) }).collect()
+}
+
+fn config_kind(kind: PluginKind) -> StrategyKind {
+    match kind {
+        PluginKind::Importance => StrategyKind::Importance,
+        PluginKind::Replace => StrategyKind::Replace,
+        PluginKind::Compress => StrategyKind::Compress,
+        PluginKind::Adapter => StrategyKind::Adapter,
+    }
+}
+
+fn plugin_kind(kind: StrategyKind) -> PluginKind {
+    match kind {
+        StrategyKind::Importance => PluginKind::Importance,
+        StrategyKind::Replace => PluginKind::Replace,
+        StrategyKind::Compress => PluginKind::Compress,
+        StrategyKind::Adapter => PluginKind::Adapter,
+    }
+}
