@@ -84,13 +84,6 @@ impl PackedBatch {
         rows
     }
 
-    /// The sequence index that row belongs to, by bisection.
-    pub fn sequence_of(&self, row: usize) -> Option<usize> {
-        let after = self.sequences.partition_point(|s| s.start <= row);
-        let index = after.checked_sub(1)?;
-        self.sequences.get(index).filter(|s| row < s.start + s.len).map(|_| index)
-    }
-
     /// Refuses a batch that the model cannot run, naming the first thing wrong.
     pub fn check(&self, vocabulary: usize, context: usize) -> Result<()> {
         let wrong =
@@ -154,9 +147,6 @@ mod tests {
         assert_eq!(batch.positions, [0, 0, 1, 2, 3, 2]);
         let parents = vec![None, Some(0), Some(1), Some(2), Some(1)];
         assert_eq!(batch.sequences[1].ancestry, Ancestry::Tree(parents));
-        assert_eq!(batch.sequence_of(0), Some(0));
-        assert_eq!(batch.sequence_of(5), Some(1));
-        assert_eq!(batch.sequence_of(6), None);
         batch.check(10, 4).unwrap();
     }
 

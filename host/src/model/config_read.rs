@@ -1,14 +1,12 @@
 //! `config.json` of Transformers 4 and 5 → `ModelConfig`, every key checked before use.
 //!
-//! The two versions differ in rotary positions: 5 has `rope_parameters {rope_theta, rope_type, …}`,
-//! 4 has `rope_theta` beside `rope_scaling`. Upstream files carry many keys that do not concern us:
-//! unknown ones are left alone, unlike in our own files.
+//! Upstream files carry many keys that do not concern us: unknown ones are left alone, unlike in our
+//! own files.
 
-use super::config::{Activation, ModelConfig, Positions};
+use super::config::{Activation, ModelConfig};
 use super::error::{ModelError, Result};
-use super::family::{Family, PositionKind, Residual, Switch};
+use super::family::{Family, Residual, Switch};
 use super::folder;
-use super::rope::{Rope, RopeScaling};
 use plugin_api::WeightRole;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -21,10 +19,10 @@ const MAX_LAYERS: usize = 4096;
 const MAX_WIDTH: usize = 1 << 24;
 
 /// The file while it is being read: where it is, what it says, whose words it uses.
-struct Source<'a> {
-    path: &'a Path,
-    raw: &'a Map<String, Value>,
-    family: &'static Family,
+pub(super) struct Source<'a> {
+    pub path: &'a Path,
+    pub raw: &'a Map<String, Value>,
+    pub family: &'static Family,
 }
 
 impl ModelConfig {
@@ -71,14 +69,14 @@ fn shown(value: &Value) -> String {
 }
 
 impl Source<'_> {
-    fn wrong(&self, key: &str, value: Option<&Value>, expected: impl Into<String>) -> ModelError {
+    pub(super) fn wrong(&self, key: &str, value: Option<&Value>, expected: impl Into<String>) -> ModelError {
         let found = value.map_or_else(|| "missing".to_owned(), shown);
         let (path, key) = (self.path.to_owned(), key.to_owned());
         ModelError::ConfigKey { path, key, found, expected: expected.into() }
     }
 
     /// The key of `config.json` for our word, and its value unless absent or null.
-    fn lookup(&self, word: &str) -> Option<(&str, &Value)> {
+    pub(super) fn lookup(&self, word: &str) -> Option<(&str, &Value)> {
         let key = self.family.keys.get(word)?;
         self.raw.get(key).filter(|v| !v.is_null()).map(|v| (key.as_str(), v))
     }
@@ -100,7 +98,7 @@ impl Source<'_> {
         })
     }
 
-    fn positive(&self, key: &str, value: &Value) -> Result<f64> {
+    pub(super) fn positive(&self, key: &str, value: &Value) -> Result<f64> {
         value
             .as_f64()
             .filter(|n| n.is_finite() && *n > 0.0)
@@ -236,84 +234,5 @@ impl Source<'_> {
             }
         }
         Ok(biases)
-    }
-
-    fn positions(&self, head_dim: usize) -> Result<Positions> {
-        if self.family.positions == PositionKind::Learned {
-            return Ok(Positions::Learned { offset: self.family.position_offset });
-        }
-        let (section, parameters) = self.rope_section()?;
-        let theta = match parameters.and_then(|p| p.get("rope_theta")).filter(|v| !v.is_null()) {
-            Some(value) => self.positive(&format!("{section}.rope_theta"), value)?,
-            None => match self.lookup("rope_theta") {
-                Some((key, value)) => self.positive(key, value)?,
-                None => self.family.defaults.rope_theta.unwrap_or(10_000.0),
-            },
-        };
-        let dims = self.rotated_dims(section, parameters, head_dim)?;
-        let scaling = match parameters {
-            Some(parameters) => self.rope_scaling(section, parameters)?,
-            None => RopeScaling::None,
-        };
-        Ok(Positions::Rope(Rope { theta, dims, scaling }))
-    }
-
-    fn rope_section(&self) -> Result<(&'static str, Option<&Map<String, Value>>)> {
-        for section in ["rope_parameters", "rope_scaling"] {
-            match self.raw.get(section) {
-                None | Some(Value::Null) => {}
-                Some(Value::Object(parameters)) => return Ok((section, Some(parameters))),
-                Some(value) => return Err(self.wrong(section, Some(value), "an object or null")),
-            }
-        }
-        Ok(("rope_parameters", None))
-    }
-
-    fn rotated_dims(&self, section: &str, parameters: Option<&Map<String, Value>>, head_dim: usize) -> Result<usize> {
-        let (key, value) = match parameters.and_then(|p| p.get("partial_rotary_factor")) {
-            Some(value) => (format!("{section}.partial_rotary_factor"), Some(value)),
-            None => match self.lookup("rotary_share") {
-                Some((key, value)) => (key.to_owned(), Some(value)),
-                None => (String::new(), None),
-            },
-        };
-        let share = match value {
-            Some(value) => self.positive(&key, value)?,
-            None => self.family.defaults.rotary_share.unwrap_or(1.0),
-        };
-        // As Transformers does: the product is cut off to a whole number.
-        let dims = (head_dim as f64 * share) as usize;
-        if dims == 0 || dims > head_dim || !dims.is_multiple_of(2) {
-            let expected = format!("an even number of rotated dimensions of the {head_dim} of a head");
-            let key = if key.is_empty() { "head_dim" } else { &key };
-            return Err(self.wrong(key, value, expected));
-        }
-        Ok(dims)
-    }
-
-    fn rope_scaling(&self, section: &str, parameters: &Map<String, Value>) -> Result<RopeScaling> {
-        let kind = ["rope_type", "type"].iter().find_map(|key| parameters.get(*key));
-        let number = |name: &str| {
-            let key = format!("{section}.{name}");
-            match parameters.get(name) {
-                Some(value) => self.positive(&key, value),
-                None => Err(self.wrong(&key, None, "a finite number above 0")),
-            }
-        };
-        match kind.and_then(Value::as_str) {
-            None if kind.is_none() => Ok(RopeScaling::None),
-            Some("default") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear { factor: number("factor")? }),
-            Some("llama3") => Ok(RopeScaling::Llama3 {
-                factor: number("factor")?,
-                low: number("low_freq_factor")?,
-                high: number("high_freq_factor")?,
-                original_context: number("original_max_position_embeddings")?,
-            }),
-            _ => {
-                let expected = "default, linear or llama3; other scalings are not supported";
-                Err(self.wrong(&format!("{section}.rope_type"), kind, expected))
-            }
-        }
     }
 }

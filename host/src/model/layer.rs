@@ -7,9 +7,10 @@
 use super::attention::Qkv;
 use super::config::Activation;
 use super::norm::Norm;
-use super::plan::{Plan, Segment};
+use super::plan::Plan;
 use super::projection::Projection;
 use super::rope::RopeTables;
+use super::segments::Segment;
 use crate::tensor::{Epilogue, Result, Tensor};
 use plugin_api::WeightRole;
 

@@ -7,6 +7,7 @@ use super::batch::PackedBatch;
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::plan::Plan;
+use super::segments::Segmenter;
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::LayerMask;
 
@@ -82,7 +83,7 @@ impl Decoder {
 
     /// `rows` sorted and distinct.
     pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Plan> {
-        Plan::new(&self.config, batch, rows, (self.dtype(), self.device()))
+        Plan::new(&self.config, batch, rows, Segmenter::new(self.dtype(), self.device()))
     }
 
     /// What goes into slot 0.

@@ -208,3 +208,24 @@ fn check_unchanged(path: &Path, before: &Metadata, after: &Metadata) -> Result<(
     let same = before.len() == after.len() && before.modified().ok() == after.modified().ok();
     if same { Ok(()) } else { Err(ModelError::Changed { path: path.to_owned() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let look = || std::fs::metadata(file.path()).unwrap();
+        let before = look();
+        check_unchanged(file.path(), &before, &look()).unwrap();
+        std::fs::write(file.path(), "longer").unwrap();
+        let error = check_unchanged(file.path(), &before, &look()).unwrap_err().to_string();
+        let expected = "changed while it was being read; wait until it is written, then try again";
+        assert_eq!(error, format!("{}: {expected}", file.path().display()));
+        // Same length, other time.
+        let before = look();
+        file.as_file().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(check_unchanged(file.path(), &before, &look()).is_err());
+    }
+}

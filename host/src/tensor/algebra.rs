@@ -60,11 +60,6 @@ impl Tensor {
         self.unary("mul_scalar", |t| t.f_mul_scalar(scalar))
     }
 
-    /// `self ^ exponent`, elementwise.
-    pub fn powf(&self, exponent: f64) -> Result<Tensor> {
-        self.unary("powf", |t| t.f_pow_tensor_scalar(exponent))
-    }
-
     /// `−self`.
     pub fn neg(&self) -> Result<Tensor> {
         self.unary("neg", tch::Tensor::f_neg)

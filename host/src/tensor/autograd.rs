@@ -20,11 +20,6 @@ pub fn grad_enabled() -> bool {
     }
 }
 
-/// `Σ outputᵢ · gradᵢ` run backwards: gradients for a part of a graph that ends in `output`.
-pub fn backward_sum(output: &Tensor, grad: &Tensor) -> Result<()> {
-    output.mul(grad)?.sum_all()?.backward()
-}
-
 impl Tensor {
     /// Whether a gradient would reach this tensor.
     pub fn requires_grad(&self) -> bool {

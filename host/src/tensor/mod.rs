@@ -22,7 +22,7 @@ mod random;
 mod reduce;
 mod shape;
 
-pub use autograd::{NoGrad, backward_sum, grad_enabled, no_grad};
+pub use autograd::{NoGrad, grad_enabled, no_grad};
 pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, set_threads, threads};
 pub use dtype::Dtype;
 pub use error::{Result, TensorError};

@@ -48,11 +48,6 @@ impl Tensor {
         self.unary("norm", tch::Tensor::f_norm)
     }
 
-    /// `ln Σ eˣ` along one dimension, without overflow.
-    pub fn logsumexp(&self, dim: i64) -> Result<Tensor> {
-        self.unary("logsumexp", |t| t.f_logsumexp([dim].as_slice(), false))
-    }
-
     /// Whether no element is NaN or infinite.
     ///
     /// `x · 0` is 0 for finite `x` and NaN otherwise, so one sum answers for all dtypes and devices.

@@ -166,6 +166,12 @@ fn numbers_that_cannot_be() {
             json!({"rope_type": "linear"}),
             "`rope_parameters.factor` is missing, expected a finite number above 0",
         ),
+        (
+            "llama",
+            "rope_parameters",
+            json!({"rope_type": "llama3", "low_freq_factor": 4.0, "high_freq_factor": 4.0}),
+            "`rope_parameters.low_freq_factor` is 4.0, expected less than high_freq_factor, 4",
+        ),
         ("llama", "rope_parameters", json!([]), "`rope_parameters` is [], expected an object or null"),
         (
             "gpt_neox-v4-config",

@@ -1,8 +1,10 @@
 //! A pack gives what its sequences give one by one, whatever their lengths, trees and wanted rows.
 
 use super::{FAMILIES, golden_model, largest_difference};
+use crate::model::plan::Plan;
+use crate::model::segments::{Segmenter, Sharing};
 use crate::model::{Ask, Decoder, PackedBatch};
-use crate::tensor::{NormalStream, no_grad};
+use crate::tensor::{Device, Dtype, NormalStream, no_grad};
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -70,6 +72,39 @@ fn a_tree_equals_its_branches_alone() {
             let rows: Vec<usize> = (*start..start + choice.len()).collect();
             let difference = largest_difference(&logits(decoder, &tree, &rows), &expected);
             assert!(difference < TOLERANCE, "{family}: {difference}");
+        }
+    }
+}
+
+/// The final hidden states of some rows, with attention calls shared or not, and a gradient through them.
+fn shared(decoder: &Decoder, batch: &PackedBatch, rows: &[usize], sharing: Sharing) -> (Vec<f32>, Vec<f32>) {
+    let mut decoder = decoder.clone();
+    let leaf = decoder.layer(0).unwrap().norm_attention.weight.deep_copy().unwrap().set_requires_grad(true).unwrap();
+    decoder.layer_mut(0).unwrap().norm_attention.weight = leaf.clone();
+    let segmenter = Segmenter { sharing, ..Segmenter::new(Dtype::F32, Device::Cpu) };
+    let plan = Plan::new(&decoder.config, batch, rows, segmenter).unwrap();
+    let mut x = decoder.embed(&plan).unwrap();
+    for slot in 0..decoder.slots.len() {
+        x = decoder.run_slot(slot, &x, &plan, false).unwrap();
+    }
+    x.mul(&x).unwrap().sum_all().unwrap().backward().unwrap();
+    (x.to_vec_f32().unwrap(), leaf.grad().unwrap().unwrap().to_vec_f32().unwrap())
+}
+
+#[test]
+fn shared_calls_with_padding_equal_separate_ones() {
+    for family in FAMILIES {
+        let (model, ids) = golden_model(family);
+        let mut batch = PackedBatch::causal([&ids[0][..9], &ids[1][..7], &ids[0][..7], &ids[1][..1], &ids[0][3..7]]);
+        batch.push_tree(&ids[0][..4], &[&ids[1][..3], &ids[1][3..5]]);
+        batch.push_tree(&ids[1][..2], &[&ids[0][..3]]);
+        let all: Vec<usize> = (0..batch.tokens()).collect();
+        for rows in [all, vec![2, 8, 10, 24, 27, 30, 35], vec![0]] {
+            let (separate, gradient) = shared(&model.decoder, &batch, &rows, Sharing::Views);
+            let (padded, padded_gradient) = shared(&model.decoder, &batch, &rows, Sharing::Padded);
+            assert!(largest_difference(&separate, &padded) < TOLERANCE, "{family} {rows:?}");
+            let scale = gradient.iter().fold(1.0f32, |a, b| a.max(b.abs()));
+            assert!(largest_difference(&gradient, &padded_gradient) < TOLERANCE * scale, "{family} {rows:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Rows are metrics of tasks, columns are the models; `gap` is plug-in minus emulator-tuned, with the sign turned for losses,
 //! so that a positive gap always means that the plugged-in model is the better one.
 
+mod chart;
 mod gather;
 mod table;
 
@@ -12,7 +13,7 @@ pub use table::{markdown, size, terminal};
 use super::error::StageError;
 use super::run::Run;
 
-/// Gathers the report of a run and writes `report.json` and `report.md` into its folder.
+/// Gathers the report of a run and writes `report.json`, `report.md` and `report.svg` into its folder.
 ///
 /// # Errors
 /// A damaged artefact, or a full disk.
@@ -24,5 +25,10 @@ pub fn write(run: &Run) -> Result<Report, StageError> {
     let mut page = run.dir.file("report.md")?;
     page.put(markdown(&report).as_bytes())?;
     page.commit()?;
+    if let Some(picture) = chart::svg(&report)? {
+        let mut file = run.dir.file("report.svg")?;
+        file.put(picture.as_bytes())?;
+        file.commit()?;
+    }
     Ok(report)
 }
