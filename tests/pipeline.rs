@@ -213,3 +213,37 @@ fn what_is_planned_is_what_comes_out() {
     assert_eq!(verified.expect(0).json()["trainable"], plan["parameters"]["trained"]);
     assert_eq!(plan["fits"], true);
 }
+
+#[test]
+fn the_planned_memory_is_about_what_was_measured() {
+    let plan = verb("plan", finished_run(), &["--json"]).expect(0).json();
+    let costs: Value = serde_json::from_slice(&std::fs::read(finished_run().join("costs.json")).unwrap()).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    for (planned, measured) in [("importance", "importance"), ("tune", "tune"), ("evaluate", "evaluate-zero-shot")] {
+        let stage = stages.iter().find(|stage| stage["stage"] == planned).unwrap();
+        let (planned, measured) = (stage["bytes"].as_f64().unwrap(), costs[measured]["peak_bytes"].as_f64().unwrap());
+        // The program itself weighs most here, and without optimisation it weighs more than the plan's figure.
+        assert!((0.6..1.4).contains(&(planned / measured)), "{stage}: measured {measured}");
+        let terms = stage["terms"].as_array().unwrap();
+        let sum: f64 = terms.iter().map(|term| term[1].as_f64().unwrap()).sum();
+        assert_eq!(sum, planned);
+    }
+}
+
+#[test]
+fn a_benchmark_step_is_a_tuning_step() {
+    let folder = scratch();
+    let outcome = verb("bench", folder.path(), &[]);
+    assert_eq!(outcome.code, Some(2), "bench needs to know what");
+    let mut arguments = vec!["bench".to_owned(), "tune".to_owned(), behaviour::CONFIG.to_owned()];
+    arguments.extend(quick(folder.path()));
+    arguments.extend(["--steps", "3", "--warmup", "1", "--json"].map(str::to_owned));
+    let record = scaleot(arguments).expect(0).json();
+    assert_eq!(record["layers"], serde_json::json!([0, 1, 2, 5, 6, 7]));
+    assert_eq!((record["steps"].as_u64(), record["timed_steps"].as_u64()), (Some(4), Some(3)));
+    let losses = record["losses"].as_array().unwrap();
+    assert!(losses.len() == 4 && losses.iter().all(|loss| loss.as_f64().unwrap() > 0.0));
+    for key in ["examples_per_s", "tokens_per_s", "first_step_s", "peak_rss_mb", "seconds"] {
+        assert!(record[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+}

@@ -95,6 +95,9 @@ fn a_pin_lets_one_library_in_and_no_other() {
     let bytes = built();
     let pin = format!("plugins.pins={{ offsite-tuning = \"{}\" }}", digest(&bytes));
     with_library(&bytes, &[&pin]).1.expect(0);
+    // The pin is looked at before anything else is: a cut library is refused for its digest, not for its form.
+    let cut = with_library(&bytes[..bytes.len() - 1], &[&pin]).1.expect(4);
+    assert!(cut.stderr.contains("plugins.pins"), "{}", cut.stderr);
     // One bit, in places that the loader does not look at.
     for at in [bytes.len() / 3, bytes.len() / 2, bytes.len() - 100] {
         let mut flipped = bytes.clone();
