@@ -56,12 +56,14 @@ impl Fault for StageError {
         match self {
             Self::Config(error) => error.exit_code(),
             Self::Store(error) => error.exit_code(),
-            Self::Evaluate(EvaluateError::NotFinite { .. }) | Self::Numeric { .. } => ExitCode::Numeric,
+            Self::Data(error) => error.exit_code(),
+            Self::Tokenizer(error) => error.exit_code(),
+            Self::Evaluate(error) => error.exit_code(),
+            Self::Numeric { .. } => ExitCode::Numeric,
+            Self::Model(ModelError::Store(error)) => error.exit_code(),
             Self::Tensor(error) => tensor_exit_code(error),
             Self::Model(ModelError::Tensor(error)) => tensor_exit_code(error),
-            Self::Model(_) | Self::Data(_) | Self::Tokenizer(_) | Self::Evaluate(_) | Self::Artefact { .. } => {
-                ExitCode::Refused
-            }
+            Self::Model(_) | Self::Artefact { .. } => ExitCode::Refused,
             Self::Plugin(fault) => plugin_exit_code(fault),
             Self::Missing { .. } => ExitCode::Usage,
             Self::Interrupted { .. } => ExitCode::Interrupted,

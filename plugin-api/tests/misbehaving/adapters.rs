@@ -6,7 +6,7 @@ use plugin_api::{
 };
 
 crate::faults! { Faulty:
-    NOTHING = 0, NO_GATE = 1, RANK_ZERO = 2, HIGH_RANK = 3, NORM = 4, SAME_TWICE = 5, DEEP_PROMPT = 6, NO_BIAS = 7,
+    NOTHING = 0, NO_GATE = 1, RANK_ZERO = 2, HIGH_RANK = 3, NORM = 4, SAME_TWICE = 5, NO_BIAS = 7,
     EMPTY = 8, IDLE = 9, NAN = 10,
 }
 
@@ -20,7 +20,6 @@ impl<const FAULT: usize> Adapter for Faulty<FAULT> {
             HIGH_RANK => vec![lora(WeightRole::AttentionQ, 99)],
             NORM => vec![lora(WeightRole::NormMlp, 1)],
             SAME_TWICE => vec![lora(WeightRole::AttentionQ, 1), lora(WeightRole::AttentionQ, 2)],
-            DEEP_PROMPT => vec![AdapterPart::SoftPrompt { tokens: 2 }],
             NO_BIAS => vec![AdapterPart::BiasOnly],
             EMPTY => {
                 vec![AdapterPart::Bottleneck { role: WeightRole::MlpDown, size: 0, activation: Activation::Relu }]
@@ -50,7 +49,6 @@ export_plugin! {
         "high-rank": adapter Faulty<HIGH_RANK>, "Asks for more rank than there is.";
         "norm": adapter Faulty<NORM>, "Puts a delta on a norm.";
         "same-twice": adapter Faulty<SAME_TWICE>, "Puts two deltas on one projection.";
-        "deep-prompt": adapter Faulty<DEEP_PROMPT>, "Puts a soft prompt before every layer.";
         "no-bias": adapter Faulty<NO_BIAS>, "Takes for granted that there are biases.";
         "empty": adapter Faulty<EMPTY>, "Has a bottleneck of no width.";
         "idle": adapter Faulty<IDLE>, "Takes no step.";
@@ -71,7 +69,6 @@ fn are_found() {
             ("high-rank", parts, "rank: 99"),
             ("norm", parts, "names norm.mlp"),
             ("same-twice", parts, "is a second part in one place"),
-            ("deep-prompt", parts, "layer 1: SoftPrompt"),
             ("no-bias", parts, "BiasOnly does not fit (model toy)"),
             ("empty", parts, "size: 0"),
             ("idle", steps, "three steps took no gradient step"),
