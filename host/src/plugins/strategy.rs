@@ -96,6 +96,19 @@ impl StrategyUse {
         serde_json::from_slice(&answer).map_err(|error| self.failed(call, error.into()))
     }
 
+    /// What the strategy keeps across a stop; bytes of its own.
+    fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
+        let mut nothing = NoQuestions;
+        let mut services = Services::new(&self.arena, &mut nothing);
+        self.raw.call(Method::Save, &[], &mut services).map_err(|error| self.failed("save", error))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
+        let mut nothing = NoQuestions;
+        let mut services = Services::new(&self.arena, &mut nothing);
+        self.raw.call(Method::Restore, state, &mut services).map(drop).map_err(|error| self.failed("restore", error))
+    }
+
     fn failed(&self, call: &'static str, error: PluginError) -> PluginFault {
         PluginFault::Failed { used: self.name.to_string(), source_text: self.source.to_string(), call, error }
     }
@@ -323,6 +336,22 @@ impl AdapterHandle {
             }
         }
         Ok(module)
+    }
+
+    /// What a checkpoint keeps for the plugin.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
+        self.0.save()
+    }
+
+    /// Gives the plugin back what [`save`](Self::save) gave.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
+        self.0.restore(state)
     }
 
     /// One tuning step; the stage answers `gradient_step`.

@@ -90,6 +90,14 @@ impl Run {
         self.measured("replace", |run| {
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
+            if let Some(objective) = replacer.objective()? {
+                return Err(StageError::Artefact {
+                    path: replacer.0.name().to_string(),
+                    what: "training of the chosen emulator".into(),
+                    found: format!("an objective of {} terms", objective.terms.len()),
+                    expected: "no objective: this version trains substitutes during importance only".into(),
+                });
+            }
             progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
             replace::write(run.dir.stage("replace")?, &inputs, &plan)
         })

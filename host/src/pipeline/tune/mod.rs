@@ -20,9 +20,10 @@ use super::tensor_file::{TensorFile, write_tensors};
 use crate::data::Batches;
 use crate::model::Decoder;
 use crate::plugins::{AdapterHandle, Questions};
-use crate::store::{Checkpoints, ManifestHead};
+use crate::store::{Checkpoints, ManifestHead, StoreError};
 use crate::tensor::Tensor;
 use plugin_api::{PluginError, StepReport, unknown_service};
+use std::cell::RefCell;
 
 /// The format of checkpoints, which never leave the run folder.
 pub const CHECKPOINT: ManifestHead = ManifestHead { format: "scaleot-checkpoint", version: 1 };
@@ -47,14 +48,16 @@ pub struct TuneInputs<'a> {
 /// What a step returned, or `Interrupted` (a checkpoint is kept then).
 pub fn train(
     inputs: TuneInputs<'_>,
-    mut adapter: Option<&mut AdapterHandle>,
+    adapter: Option<&mut AdapterHandle>,
     (checkpoints, digest): (&Checkpoints<'_>, &str),
     (stage, progress): (&'static str, &mut dyn Progress),
 ) -> Result<TrainingLog, StageError> {
     let TuneInputs { decoder, parameters, train, validation, settings } = inputs;
     let mut trainer = Trainer::new(decoder, parameters, settings)?;
-    resume(&mut trainer, (checkpoints, digest), progress)?;
-    let mut take_step = |trainer: &mut Trainer<'_>| match adapter.as_deref_mut() {
+    // A step and a checkpoint both call the adapter, one after the other.
+    let adapter = RefCell::new(adapter);
+    resume(&mut trainer, adapter.borrow_mut().as_deref_mut(), (checkpoints, digest), progress)?;
+    let mut take_step = |trainer: &mut Trainer<'_>| match adapter.borrow_mut().as_deref_mut() {
         None => trainer.gradient_step(train),
         Some(adapter) => {
             let mut questions = TunerQuestions { trainer, train, failed: None };
@@ -68,8 +71,14 @@ pub fn train(
     };
     let mut keep = |trainer: &Trainer<'_>| -> Result<(), StageError> {
         let (mut error, body) = (None, checkpoint(digest, trainer));
+        let plugin_state = adapter.borrow_mut().as_deref_mut().map(AdapterHandle::save).transpose()?;
         let saved = checkpoints.save(trainer.log().steps, &body, |stage| {
-            error = write_tensors(stage, "state.safetensors", &trainer.state()).err();
+            stage.write_bytes(PLUGIN_STATE, &plugin_state.unwrap_or_default())?;
+            match write_tensors(stage, "state.safetensors", &trainer.state()) {
+                // Nothing may be committed when the disk is full or a value is not finite.
+                Err(StageError::Store(error)) => return Err(error),
+                other => error = other.err(),
+            }
             Ok(())
         });
         match error {
@@ -82,6 +91,9 @@ pub fn train(
     Ok(log)
 }
 
+/// What a checkpoint keeps for the adapter's plugin, as the plugin gave it.
+const PLUGIN_STATE: &str = "adapter.state";
+
 /// What a checkpoint says beside its tensors.
 fn checkpoint(digest: &str, trainer: &Trainer<'_>) -> serde_json::Value {
     serde_json::json!({ "inputs": digest, "log": trainer.log(), "running": trainer.running() })
@@ -89,6 +101,7 @@ fn checkpoint(digest: &str, trainer: &Trainer<'_>) -> serde_json::Value {
 
 fn resume(
     trainer: &mut Trainer<'_>,
+    adapter: Option<&mut AdapterHandle>,
     (checkpoints, digest): (&Checkpoints<'_>, &str),
     progress: &mut dyn Progress,
 ) -> Result<(), StageError> {
@@ -109,6 +122,10 @@ fn resume(
     }
     let file = TensorFile::open(&folder.file("state.safetensors")?)?;
     trainer.restore((body.log, body.running), &|name, shape| file.get(name, shape))?;
+    if let Some(adapter) = adapter {
+        let path = folder.file(PLUGIN_STATE)?;
+        adapter.restore(&std::fs::read(&path).map_err(|source| StoreError::read(&path, source))?)?;
+    }
     progress.log(&format!("continuing from the checkpoint at step {step}"));
     Ok(())
 }
