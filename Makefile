@@ -22,9 +22,12 @@ setup-model: ## the real model and the task data (0.25 GB download) under .asset
 setup-peer: ## Transformers and PyTorch (2.5 GB download) under .peer/
 	@$(PYTHON) scripts/setup-peer.py
 
+# In a variable of its own: `if` splits what it is given at commas.
+FULL_COLUMNS = 'evaluate.columns=["zero_shot", "emulator", "emulator_tuned", "plug_in", "full_tuning"]'
+
 demo: setup setup-model ## offsite-tuning from end to end on a real model, on this machine
 	$(CARGO) build --release --workspace
-	./target/release/scaleot run configs/demo.toml $(if $(FULL),'evaluate.columns=["zero_shot", "emulator", "emulator_tuned", "plug_in", "full_tuning"]')
+	./target/release/scaleot run configs/demo.toml $(if $(FULL),$(FULL_COLUMNS))
 
 test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace
