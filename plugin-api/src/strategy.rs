@@ -31,8 +31,8 @@ pub trait Strategy: Sized {
     fn new(options: Self::Options) -> Result<Self, PluginError>;
 }
 
-/// The four kinds of strategy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The four kinds of strategy, each with its section of the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyKind {
     /// [`ImportanceEstimator`].
@@ -43,6 +43,12 @@ pub enum StrategyKind {
     Compress,
     /// [`Adapter`].
     Adapter,
+}
+
+impl std::fmt::Display for StrategyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl StrategyKind {

@@ -18,7 +18,7 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
     for kind in kinds {
         if let Some((name, _)) = config.strategy(*kind) {
             let found = stage(registry.plugin(name.plugin()).map(drop));
-            found.with_context(|| place(config, &KeyPath::of(kind.key()).key("use")))?;
+            found.with_context(|| place(config, &KeyPath::of(kind.as_str()).key("use")))?;
         }
     }
     let known: Vec<KnownStrategy> = registry.plugins().flat_map(strategies).collect();

@@ -74,32 +74,7 @@ impl Column {
     }
 }
 
-/// The four kinds of strategy, each with its section of the config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StrategyKind {
-    Importance,
-    Replace,
-    Compress,
-    Adapter,
-}
-
-impl StrategyKind {
-    /// The section's name.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Importance => "importance",
-            Self::Replace => "replace",
-            Self::Compress => "compress",
-            Self::Adapter => "adapter",
-        }
-    }
-}
-
-impl fmt::Display for StrategyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key())
-    }
-}
+pub use plugin_api::StrategyKind;
 
 /// A word that is none of those that a key takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

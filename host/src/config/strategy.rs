@@ -44,7 +44,7 @@ impl RunConfig {
         if namesakes.any(|known| known.kind == kind) {
             return Ok(());
         }
-        let key = KeyPath::of(kind.key()).key("use");
+        let key = KeyPath::of(kind.as_str()).key("use");
         let place = self.places().of(&key);
         let names = known.iter().filter(|known| known.kind == kind).map(|known| escape_to(&known.name, 130));
         let known: Vec<String> = names.collect();
@@ -67,7 +67,7 @@ impl RunConfig {
     /// Checks the options of a kind against the strategy's own JSON Schema.
     pub fn check_strategy_options(&self, kind: StrategyKind, schema: &Json) -> Result<(), ConfigError> {
         let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
-        let at = KeyPath::of(kind.key()).key("options");
+        let at = KeyPath::of(kind.as_str()).key("options");
         check_options(schema, options, &at, self.places())
             .map_err(|problem| ConfigError::Option { strategy: name.to_string(), problem: Box::new(problem) })
     }

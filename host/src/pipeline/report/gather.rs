@@ -83,7 +83,7 @@ pub fn gather(run: &Run) -> Result<Report, StageError> {
 
 fn strategies(run: &Run) -> BTreeMap<String, String> {
     let kinds = [StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
-    let named = kinds.into_iter().filter_map(|kind| Some((kind.key().to_owned(), run.config.strategy(kind)?.0)));
+    let named = kinds.into_iter().filter_map(|kind| Some((kind.as_str().to_owned(), run.config.strategy(kind)?.0)));
     named.map(|(kind, name)| (kind, name.to_string())).collect()
 }
 

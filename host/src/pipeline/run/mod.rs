@@ -19,7 +19,7 @@ pub use settings::train_settings;
 use super::error::StageError;
 use super::load::{fingerprint, load_model, outline};
 use super::progress::Progress;
-use crate::config::{RunConfig, StrategyKind as ConfigKind};
+use crate::config::RunConfig;
 use crate::model::Model;
 use crate::plugins::{PluginSource, Registry, SearchPath, StrategyUse};
 use crate::store::{Digest, ManifestHead, RunDir, VerifiedFolder};
@@ -128,12 +128,11 @@ impl Run {
 
     /// A strategy of the config, its options checked first against its own schema.
     fn strategy(&mut self, kind: StrategyKind) -> Result<Option<StrategyUse>, StageError> {
-        let section = config_kind(kind);
-        let Some((name, _)) = self.config.strategy(section) else { return Ok(None) };
+        let Some((name, _)) = self.config.strategy(kind) else { return Ok(None) };
         let name = name.to_string();
         let record = self.registry.strategy(&name, kind)?;
-        self.config.check_strategy_options(section, &record.options)?;
-        Ok(Some(self.registry.create(&name, kind, &self.config.options_json(section))?))
+        self.config.check_strategy_options(kind, &record.options)?;
+        Ok(Some(self.registry.create(&name, kind, &self.config.options_json(kind))?))
     }
 
     /// As [`strategy`](Self::strategy), for a section that every config has.
@@ -148,14 +147,13 @@ impl Run {
 
     /// Everything about a strategy that its result depends on.
     fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
-        let section = config_kind(kind);
-        let Some((name, _)) = self.config.strategy(section) else { return Ok(Value::Null) };
+        let Some((name, _)) = self.config.strategy(kind) else { return Ok(Value::Null) };
         let (name, plugin) = (name.to_string(), name.plugin().to_owned());
         let code = match &self.registry.plugin(&plugin)?.source {
             PluginSource::BuiltIn => env!("CARGO_PKG_VERSION").to_owned(),
             PluginSource::Library { sha256, .. } => sha256.clone(),
         };
-        Ok(json!({ "use": name, "options": self.config.options_json(section), "code": code }))
+        Ok(json!({ "use": name, "options": self.config.options_json(kind), "code": code }))
     }
 
     /// The digest of a stage's inputs.
@@ -177,15 +175,6 @@ impl Run {
 pub fn registry(config: &RunConfig, plugin_paths: &[PathBuf]) -> Result<Registry, StageError> {
     let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
     Ok(Registry::new(SearchPath::new(paths))?.with_pins(config.plugins.pins.clone()))
-}
-
-fn config_kind(kind: StrategyKind) -> ConfigKind {
-    match kind {
-        StrategyKind::Importance => ConfigKind::Importance,
-        StrategyKind::Replace => ConfigKind::Replace,
-        StrategyKind::Compress => ConfigKind::Compress,
-        StrategyKind::Adapter => ConfigKind::Adapter,
-    }
 }
 
 /// Says that a stage is left as it is.
