@@ -3,7 +3,8 @@
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
 
-use crate::error::PluginError;
+use crate::error::{ErrorCode, PluginError};
+use crate::objective::Objective;
 use crate::outline::ModelOutline;
 use crate::plan::LayerMask;
 use crate::services::HostServices;
@@ -36,6 +37,17 @@ pub enum LayerStatistic {
     RelativeChange,
 }
 
+/// One point of a curve that a stage keeps beside its result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Which curve.
+    pub curve: String,
+    /// After how many steps.
+    pub step: u64,
+    /// The values, the same count at every step.
+    pub values: Vec<f64>,
+}
+
 /// A line for the log or the progress display.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -65,7 +77,11 @@ impl<'s> Host<'s> {
         Self { services }
     }
 
-    fn ask<Q: Serialize + ?Sized, A: DeserializeOwned>(&mut self, name: &str, question: &Q) -> Result<A, PluginError> {
+    pub(crate) fn ask<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        question: &Q,
+    ) -> Result<A, PluginError> {
         let answer = self.services.request(name, &serde_json::to_vec(question)?)?;
         Ok(serde_json::from_slice(&answer)?)
     }
@@ -87,12 +103,21 @@ impl<'s> Host<'s> {
         self.ask("losses", masks)
     }
 
-    /// One gradient step on the trainable substitutes of the replaced layers, on the next training batch.
+    /// One gradient step on the trainable substitutes of the replaced layers, on the next training batch, towards the
+    /// replacer's [`objective`](crate::LayerReplacer::objective), else the next token.
     ///
     /// # Errors
     /// `Host` when nothing trains under this mask, `Numeric` when the loss or a gradient is not finite.
     pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, PluginError> {
         self.ask("train_step", step)
+    }
+
+    /// As [`train_step`](Self::train_step), towards an objective of the caller's instead of the replacer's.
+    ///
+    /// # Errors
+    /// As [`train_step`](Self::train_step); `Unsupported` from a host of API 1.0.
+    pub fn train_step_towards(&mut self, step: &TrainStep, objective: &Objective) -> Result<StepReport, PluginError> {
+        self.ask("train_step_towards", &(step, objective))
     }
 
     /// One tuning step of the adapter; only inside [`crate::Adapter::step`].
@@ -130,5 +155,25 @@ impl<'s> Host<'s> {
     /// `Host` when the host cannot answer.
     pub fn log(&mut self, message: &str) -> Result<(), PluginError> {
         self.ask("notice", &Notice::Log { message: message.into() })
+    }
+
+    /// Marks a point that the work can continue from: `state` is what [`restore`](crate::ImportanceEstimator::restore) gets.
+    /// The host keeps it with everything of its own that has changed, as often as the run's settings say.
+    ///
+    /// # Errors
+    /// `Interrupted` when the person asked to stop (the state is safe: return it), `Unsupported` from a host of API 1.0.
+    pub fn checkpoint(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        self.ask("checkpoint", state)
+    }
+
+    /// Adds a point to a curve of the stage's record, such as `train_loss` (one value) or `scores` (one per layer).
+    ///
+    /// # Errors
+    /// `Numeric` for a value that is not finite, `Unsupported` from a host of API 1.0.
+    pub fn record(&mut self, curve: &str, step: u64, values: &[f64]) -> Result<(), PluginError> {
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(PluginError::new(ErrorCode::Numeric, format!("{curve} at step {step} is {value}")));
+        }
+        self.ask("record", &CurvePoint { curve: curve.into(), step, values: values.to_vec() })
     }
 }

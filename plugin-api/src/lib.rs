@@ -5,7 +5,7 @@
 //! | trait | verb | takes | gives |
 //! |---|---|---|---|
 //! | [`ImportanceEstimator`] | `estimate` | losses of layer mixtures | [`ImportanceScores`] |
-//! | [`LayerReplacer`] | `substitute`, `select` | layer outlines, scores | [`Substitute`]s and a [`LayerPlan`] |
+//! | [`LayerReplacer`] | `substitute`, `prepare`, `select` | layer outlines, scores | [`Substitute`]s and a [`LayerPlan`] |
 //! | [`Compressor`] | `compress` | [`LayerWeights`] by role | fewer numbers, a [`CompressionReport`] |
 //! | [`Adapter`] | `attach`, `step` | layer outlines, tuning steps | an [`AdapterModule`] |
 //!
@@ -21,6 +21,7 @@ mod compress;
 pub mod conformance;
 mod error;
 pub mod export;
+mod fitting;
 mod host;
 mod importance;
 mod module;
@@ -35,10 +36,11 @@ mod tensor;
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use error::{ErrorCode, PluginError};
-pub use host::{Host, LayerStatistic, Notice, StepReport, TrainStep};
+pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
+pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};
 pub use importance::{ImportanceEstimator, ImportanceScores};
 pub use module::{Activation, Module, NormKind, Substitute};
-pub use objective::{Objective, ObjectiveTerm};
+pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest};
 pub use replace::LayerReplacer;

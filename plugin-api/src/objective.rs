@@ -30,6 +30,19 @@ pub enum ObjectiveTerm {
     },
 }
 
+/// Whose weights the owner's training changes after the choice. During importance only substitutes train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trains {
+    /// Those of the trainable substitutes.
+    #[default]
+    Substitutes,
+    /// Those of the kept layers (the distillation of Offsite-Tuning).
+    KeptLayers,
+    /// Both.
+    Both,
+}
+
 /// A weighted sum of terms.
 ///
 /// ```
@@ -42,19 +55,29 @@ pub enum ObjectiveTerm {
 pub struct Objective {
     /// `(weight, term)` pairs.
     pub terms: Vec<(f64, ObjectiveTerm)>,
+    /// Whose weights change.
+    #[serde(default)]
+    pub trains: Trains,
 }
 
 impl Objective {
     /// A single term.
     #[must_use]
     pub fn new(weight: f64, term: ObjectiveTerm) -> Self {
-        Self { terms: vec![(weight, term)] }
+        Self { terms: vec![(weight, term)], trains: Trains::default() }
     }
 
     /// One term more.
     #[must_use]
     pub fn plus(mut self, weight: f64, term: ObjectiveTerm) -> Self {
         self.terms.push((weight, term));
+        self
+    }
+
+    /// The same, on other weights.
+    #[must_use]
+    pub fn on(mut self, trains: Trains) -> Self {
+        self.trains = trains;
         self
     }
 }

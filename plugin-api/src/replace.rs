@@ -33,6 +33,15 @@ pub trait LayerReplacer {
     /// Any [`PluginError`]; those of the host pass through with `?`.
     fn substitute(&mut self, layer: &LayerOutline, host: &mut Host) -> Result<Substitute, PluginError>;
 
+    /// Brings the installed substitutes near their layers before importance runs, by [`Host::fit_step`] or
+    /// [`Host::train_step`]. Default: nothing. Not called on plugins of API 1.0.
+    ///
+    /// # Errors
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn prepare(&mut self, _host: &mut Host) -> Result<(), PluginError> {
+        Ok(())
+    }
+
     /// Which layers are replaced. Default: the least important ones that are no adapters; ties go to the shallower layer.
     ///
     /// # Errors
@@ -55,7 +64,8 @@ pub trait LayerReplacer {
         LayerPlan::from_replaced(ask, &replaced)
     }
 
-    /// What the owner's training of the emulator minimises after the choice. Default: no training.
+    /// What the owner's training minimises: of substitutes during importance, and of the emulator after the choice.
+    /// Default: the loss of the next token, on substitutes.
     fn objective(&self) -> Option<Objective> {
         None
     }

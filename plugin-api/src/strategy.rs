@@ -216,6 +216,8 @@ methods! {
     Save = 7,
     /// `restore` of any kind.
     Restore = 8,
+    /// [`LayerReplacer::prepare`]; since API 1.1.
+    Prepare = 9,
 }
 
 /// The question of [`Method::Select`].
@@ -273,6 +275,7 @@ pub fn reply(
             let SelectRequest { scores, ask } = serde_json::from_slice(request)?;
             json(&s.select(&scores, &ask)?)
         }
+        (AnyStrategy::Replace(s), Method::Prepare) => json(&s.prepare(&mut Host::new(services))?),
         (AnyStrategy::Replace(s), Method::Objective) => json(&s.objective()),
         (AnyStrategy::Compress(s), Method::Compress) => compress(s.as_mut(), request, services),
         (AnyStrategy::Adapter(s), Method::Attach) => {

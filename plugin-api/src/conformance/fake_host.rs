@@ -6,7 +6,8 @@ use super::random::{Stream, seed_for};
 use super::toy_model::ToyModel;
 use crate::compress::LayerWeights;
 use crate::error::{ErrorCode, PluginError};
-use crate::host::{Host, Notice};
+use crate::fitting::{LayerMoments, MomentsRequest};
+use crate::host::{CurvePoint, Host, Notice};
 use crate::outline::{LayerOutline, ModelOutline, WeightRole};
 use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
@@ -49,6 +50,8 @@ pub struct FakeHost {
     failing: BTreeMap<String, PluginError>,
     requests: BTreeMap<String, usize>,
     refusals: usize,
+    checkpoints: Vec<Vec<u8>>,
+    curve: Vec<CurvePoint>,
 }
 
 impl FakeHost {
@@ -70,6 +73,8 @@ impl FakeHost {
             failing: BTreeMap::new(),
             requests: BTreeMap::new(),
             refusals: 0,
+            checkpoints: Vec::new(),
+            curve: Vec::new(),
         }
     }
 
@@ -118,6 +123,18 @@ impl FakeHost {
     #[must_use]
     pub fn refusals(&self) -> usize {
         self.refusals
+    }
+
+    /// The states of [`Host::checkpoint`], oldest first.
+    #[must_use]
+    pub fn checkpoints(&self) -> &[Vec<u8>] {
+        &self.checkpoints
+    }
+
+    /// The points of [`Host::record`], oldest first.
+    #[must_use]
+    pub fn curve(&self) -> &[CurvePoint] {
+        &self.curve
     }
 
     /// How many tensors are alive: none must be when a strategy and what it gave back are dropped.
@@ -185,6 +202,28 @@ impl FakeHost {
         }
     }
 
+    /// Moments of a layer whose input has unit covariance and whose change is a thousandth of its input.
+    fn layer_moments(&mut self, request: MomentsRequest) -> Result<Vec<u8>, PluginError> {
+        let outline = &self.model.outline;
+        if request.layer >= outline.n_layers() || request.windows == 0 {
+            return Err(PluginError::host(format!("{request:?} of a model with {} layers", outline.n_layers())));
+        }
+        let width = outline.hidden_size;
+        let side = super::array::signed(width);
+        let diagonal = |scale: f32| {
+            let values = (0..width * width).map(|at| if at % (width + 1) == 0 { scale } else { 0.0 }).collect();
+            Array::new(values, &[side, side])
+        };
+        let moments = LayerMoments {
+            input_mean: Array::new(vec![0.0; width], &[side])?,
+            change_mean: Array::new(vec![0.0; width], &[side])?,
+            input_covariance: diagonal(1.0)?,
+            cross_covariance: diagonal(1e-3)?,
+        };
+        let handles = moments.try_map::<_, PluginError>(&mut |array| Ok(self.put(array)))?;
+        Ok(serde_json::to_vec(&handles)?)
+    }
+
     fn notice(&mut self, notice: Notice) -> Result<Vec<u8>, PluginError> {
         let progress = |notice: &Notice| matches!(notice, Notice::Progress { .. });
         let seen = self.notices.iter().filter(|notice| progress(notice)).count();
@@ -234,6 +273,15 @@ impl HostServices for FakeHost {
         }
         match name {
             "notice" => self.notice(serde_json::from_slice(question)?),
+            "checkpoint" => {
+                self.checkpoints.push(serde_json::from_slice(question)?);
+                Ok(b"null".to_vec())
+            }
+            "record" => {
+                self.curve.push(serde_json::from_slice(question)?);
+                Ok(b"null".to_vec())
+            }
+            "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
             _ => self.model.answer(name, question),
         }
     }

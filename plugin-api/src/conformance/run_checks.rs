@@ -15,7 +15,19 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Requests that a strategy may make of the host, apart from tensor algebra.
-const REQUESTS: [&str; 6] = ["outline", "losses", "train_step", "gradient_step", "layer_statistics", "seed"];
+const REQUESTS: [&str; 11] = [
+    "outline",
+    "losses",
+    "train_step",
+    "train_step_towards",
+    "fit_step",
+    "layer_moments",
+    "gradient_step",
+    "layer_statistics",
+    "seed",
+    "checkpoint",
+    "record",
+];
 
 fn exercise(subject: &Subject, session: &mut Session, host: &mut FakeHost) -> Result<String, Broken> {
     match subject.record.kind {

@@ -5,7 +5,9 @@
 
 use super::random::{Stream, seed_for};
 use crate::error::PluginError;
+use crate::fitting::{FitReport, FitStep};
 use crate::host::{LayerStatistic, StepReport, TrainStep};
+use crate::objective::Objective;
 use crate::outline::ModelOutline;
 use crate::plan::LayerMask;
 use crate::services::unknown_service;
@@ -45,6 +47,11 @@ impl ToyModel {
             "outline" => json(&self.outline),
             "losses" => json(&self.losses(&serde_json::from_slice::<Vec<LayerMask>>(question)?)?),
             "train_step" => json(&self.train_step(&serde_json::from_slice(question)?)?),
+            "train_step_towards" => {
+                let (step, _): (TrainStep, Objective) = serde_json::from_slice(question)?;
+                json(&self.train_step(&step)?)
+            }
+            "fit_step" => json(&self.fit_step(serde_json::from_slice(question)?)?),
             "gradient_step" => {
                 let report = StepReport { loss: self.tuned_loss };
                 self.tuned_loss *= 1.0 - STEP;
@@ -91,6 +98,18 @@ impl ToyModel {
         let replaced = self.skills.iter_mut().zip(&step.mask.original).filter(|(_, original)| !**original);
         replaced.for_each(|(skill, _)| *skill -= STEP * (*skill - FLOOR));
         Ok(StepReport { loss })
+    }
+
+    fn fit_step(&mut self, step: FitStep) -> Result<FitReport, PluginError> {
+        let rate = step.learning_rate;
+        if !(rate > 0.0 && rate.is_finite()) || step.windows == 0 {
+            return Err(PluginError::host(format!("{step:?} needs a learning rate above 0 and at least one window")));
+        }
+        let residuals = self.skills.clone();
+        for _ in 0..step.steps {
+            self.skills.iter_mut().for_each(|skill| *skill -= STEP * (*skill - FLOOR));
+        }
+        Ok(FitReport { residuals })
     }
 
     fn statistics(&self, statistic: LayerStatistic) -> Vec<f64> {

@@ -60,7 +60,7 @@ impl<const FAULT: usize> LayerReplacer for Replacer<FAULT> {
 
     fn objective(&self) -> Option<Objective> {
         match FAULT {
-            NO_TERM => Some(Objective { terms: Vec::new() }),
+            NO_TERM => Some(Objective { terms: Vec::new(), trains: plugin_api::Trains::default() }),
             COLD => Some(Objective::new(1.0, ObjectiveTerm::LogitKl { temperature: 0.0 })),
             _ => None,
         }

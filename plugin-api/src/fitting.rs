@@ -1,0 +1,100 @@
+//! Local fitting: what a replacer may ask to bring its substitutes near their layers before any training through the model.
+//!
+//! All from frozen forward passes of the full model: `x` goes into a layer, `y` comes out, `change = y - x`, tokens are rows.
+//! Every token counts with the weight `1 / ||change||^2` under [`TokenWeight::Relative`], because a few tokens carry changes
+//! a thousand times those of the others.
+
+use crate::error::PluginError;
+use crate::host::Host;
+use crate::tensor::{Handle, Tensor};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// How much a token counts in a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenWeight {
+    /// All alike: plain least squares.
+    Uniform,
+    /// `1 / ||y - x||^2`: the relative error of every token counts alike.
+    Relative,
+}
+
+/// One forward pass of the full model, then gradient steps of every trainable substitute towards its own layer's output.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FitStep {
+    /// AdamW's learning rate.
+    pub learning_rate: f64,
+    /// Gradient steps on the states of this pass.
+    pub steps: u32,
+    /// Public windows of one pass.
+    pub windows: u32,
+    /// How much a token counts.
+    pub weight: TokenWeight,
+}
+
+/// How a fit stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Per layer, before the steps: `sum w ||h(x) - y||^2 / sum w ||y - x||^2`; 1 is as bad as dropping the layer.
+    pub residuals: Vec<f64>,
+}
+
+/// What moments are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MomentsRequest {
+    /// Which layer.
+    pub layer: usize,
+    /// Public windows to take them over; the same windows for every layer.
+    pub windows: u32,
+    /// How much a token counts.
+    pub weight: TokenWeight,
+}
+
+/// First and second moments of a layer over public text; `d` is the hidden size. `T` is [`Tensor`] for an author.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerMoments<T = Tensor> {
+    /// Weighted mean of `x`, `[d]`.
+    pub input_mean: T,
+    /// Weighted mean of `y - x`, `[d]`.
+    pub change_mean: T,
+    /// Weighted covariance of `x`, `[d, d]`.
+    pub input_covariance: T,
+    /// Weighted covariance of `y - x` with `x`, `[d, d]`: row `i` belongs to `change_i`.
+    pub cross_covariance: T,
+}
+
+impl<T> LayerMoments<T> {
+    /// The same with every tensor put through `f`.
+    ///
+    /// # Errors
+    /// The first error of `f`.
+    pub fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<LayerMoments<U>, E> {
+        Ok(LayerMoments {
+            input_mean: f(self.input_mean)?,
+            change_mean: f(self.change_mean)?,
+            input_covariance: f(self.input_covariance)?,
+            cross_covariance: f(self.cross_covariance)?,
+        })
+    }
+}
+
+impl Host<'_> {
+    /// One local fit step on the next public training text; only inside [`crate::LayerReplacer::prepare`].
+    ///
+    /// # Errors
+    /// `Host` without public text, `Numeric` when a residual is not finite, `Unsupported` from a host of API 1.0.
+    pub fn fit_step(&mut self, step: &FitStep) -> Result<FitReport, PluginError> {
+        self.ask("fit_step", step)
+    }
+
+    /// Moments of one layer's input and change, fp32.
+    ///
+    /// # Errors
+    /// `Host` without public text or for a layer that does not exist, `Unsupported` from a host of API 1.0.
+    pub fn layer_moments(&mut self, request: &MomentsRequest) -> Result<LayerMoments, PluginError> {
+        let moments: LayerMoments<Handle> = self.ask("layer_moments", request)?;
+        let releaser = self.services.releaser();
+        moments.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&releaser))))
+    }
+}
