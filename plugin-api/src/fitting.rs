@@ -1,8 +1,7 @@
 //! Local fitting: what a replacer may ask to bring its substitutes near their layers before any training through the model.
 //!
 //! All from frozen forward passes of the full model: `x` goes into a layer, `y` comes out, `change = y - x`, tokens are rows.
-//! Every token counts with the weight `1 / ||change||^2` under [`TokenWeight::Relative`], because a few tokens carry changes
-//! a thousand times those of the others.
+//! A few tokens carry states a thousand times as large as the others; [`TokenWeight`] says how much a token counts.
 
 use crate::error::PluginError;
 use crate::host::Host;
@@ -16,8 +15,10 @@ use std::rc::Rc;
 pub enum TokenWeight {
     /// All alike: plain least squares.
     Uniform,
-    /// `1 / ||y - x||^2`: the relative error of every token counts alike.
-    Relative,
+    /// `1 / ||y||^2`: the error relative to the state counts.
+    Output,
+    /// `1 / ||y - x||^2`: the error relative to what the layer does counts.
+    Change,
 }
 
 /// One forward pass of the full model, then gradient steps of every trainable substitute towards its own layer's output.

@@ -1,6 +1,7 @@
 //! The layer plan: per layer of the full model, what becomes of it in the emulator.
 
 use crate::error::PluginError;
+use crate::importance::ImportanceScores;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of one layer.
@@ -55,6 +56,28 @@ impl LayerPlan {
         ask.adapter_layers.iter().try_for_each(|&index| put(index, LayerRole::Adapter))?;
         replaced.iter().try_for_each(|&index| put(index, LayerRole::Replace))?;
         Ok(Self { layers })
+    }
+
+    /// The least important layers that are no adapters give way; of equal scores the shallower.
+    ///
+    /// # Errors
+    /// `Failed` when more layers are asked for than there are, or when there is not one score per layer.
+    pub fn least_important(scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<Self, PluginError> {
+        let middle = ask.middle();
+        if ask.replace_count > middle.len() {
+            return Err(PluginError::failed(format!(
+                "{} layers are to be replaced, but only {} are no adapters",
+                ask.replace_count,
+                middle.len()
+            )));
+        }
+        if scores.scores.len() != ask.n_layers {
+            let (found, expected) = (scores.scores.len(), ask.n_layers);
+            return Err(PluginError::failed(format!("{found} importance scores were given for {expected} layers")));
+        }
+        let order = scores.ascending().into_iter().filter(|index| middle.contains(index));
+        let replaced: Vec<usize> = order.take(ask.replace_count).collect();
+        Self::from_replaced(ask, &replaced)
     }
 
     /// Indices of the layers with this role, ascending.

@@ -47,21 +47,7 @@ pub trait LayerReplacer {
     /// # Errors
     /// `Failed` when more layers are asked for than there are, or when there is not one score per layer.
     fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
-        let middle = ask.middle();
-        if ask.replace_count > middle.len() {
-            return Err(PluginError::failed(format!(
-                "{} layers are to be replaced, but only {} are no adapters",
-                ask.replace_count,
-                middle.len()
-            )));
-        }
-        if scores.scores.len() != ask.n_layers {
-            let (found, expected) = (scores.scores.len(), ask.n_layers);
-            return Err(PluginError::failed(format!("{found} importance scores were given for {expected} layers")));
-        }
-        let order = scores.ascending().into_iter().filter(|index| middle.contains(index));
-        let replaced: Vec<usize> = order.take(ask.replace_count).collect();
-        LayerPlan::from_replaced(ask, &replaced)
+        LayerPlan::least_important(scores, ask)
     }
 
     /// What the owner's training minimises: of substitutes during importance, and of the emulator after the choice.

@@ -113,6 +113,10 @@ pub struct ImportanceSection {
     /// `<plugin>/<strategy>`.
     #[serde(rename = "use")]
     pub strategy: StrategyName,
+    /// Windows of public text of one training step and of one judgement.
+    pub batch_size: NonZeroU32,
+    /// Steps between checkpoints.
+    pub checkpoint_every: NonZeroU32,
     /// The strategy's own options.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub options: toml::Table,

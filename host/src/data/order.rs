@@ -67,6 +67,12 @@ impl BatchOrder {
         self
     }
 
+    /// Samples of one batch.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     #[must_use]
     pub fn batches_per_epoch(&self) -> u64 {
         self.samples.div_ceil(self.batch_size) as u64

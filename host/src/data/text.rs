@@ -117,6 +117,20 @@ impl TextWindows {
     }
 }
 
+impl TextWindows {
+    /// Windows of one batch.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
+        self.order.batch_size()
+    }
+
+    /// The windows of these training steps as one batch.
+    #[must_use]
+    pub fn batches(&self, steps: std::ops::Range<u64>) -> TrainingBatch {
+        self.windows(steps.flat_map(|step| self.order.batch(step)))
+    }
+}
+
 impl Batches for TextWindows {
     fn batch(&self, step: u64) -> TrainingBatch {
         self.windows(self.order.batch(step))

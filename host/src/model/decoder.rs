@@ -3,6 +3,7 @@
 //! Clones are shallow: weights are shared until one clone replaces a tensor of its own.
 //! Beside the slots lie their substitutes; a `LayerMask` says for each slot which of the two runs.
 
+use super::batch::PackedBatch;
 use super::config::ModelConfig;
 use super::error::{ModelError, Result};
 use super::layer::DecoderLayer;
@@ -106,6 +107,19 @@ impl Decoder {
             }
             Some(wanted) => Ok(module::forward(module, x, &shared)?.index_select(0, &wanted.index)?),
         }
+    }
+
+    /// Runs substitutes alone on states of this batch's tokens, `[tokens, hidden] -> [tokens, hidden]`.
+    pub fn substitute_runner<'a>(
+        &'a self,
+        batch: &PackedBatch,
+    ) -> Result<impl Fn(usize, &Tensor) -> Result<Tensor> + use<'a>> {
+        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        let plan = self.plan(batch, &rows)?;
+        Ok(move |slot: usize, x: &Tensor| {
+            let shared = |other: usize, x: &Tensor| Ok(self.layer(other)?.forward(x, &plan, false)?);
+            module::forward(self.substitute(slot)?, x, &shared)
+        })
     }
 
     fn substitute(&self, slot: usize) -> Result<&ModuleRunner> {

@@ -17,7 +17,7 @@ pub use arena::Arena;
 pub use discover::SearchPath;
 pub use error::PluginFault;
 pub use registry::{PluginSource, RegisteredPlugin, Registry};
-pub use services::{NoQuestions, Questions, Services};
+pub use services::{Give, NoQuestions, Questions, Services};
 pub use strategy::{
     AdapterHandle, CompressedLayer, CompressorHandle, EstimatorHandle, ReplacerHandle, StrategyName, StrategyUse,
 };

@@ -15,7 +15,18 @@ pub trait Questions {
     /// # Errors
     /// [`unknown_service`] for a name that this stage does not answer.
     fn answer(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError>;
+
+    /// As [`answer`](Self::answer), for answers with tensors in them: `give` makes a tensor the plugin's.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    fn answer_with(&mut self, name: &str, question: &[u8], _give: Give<'_>) -> Result<Vec<u8>, PluginError> {
+        self.answer(name, question)
+    }
 }
+
+/// Makes a tensor the plugin's, and tells its handle.
+pub type Give<'a> = &'a dyn Fn(Tensor) -> Handle;
 
 /// For calls in which nothing may be asked.
 pub struct NoQuestions;
@@ -80,7 +91,8 @@ impl HostServices for Services<'_> {
     }
 
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
-        self.questions.answer(name, question)
+        let arena = Rc::clone(&self.arena);
+        self.questions.answer_with(name, question, &|tensor| arena.put(tensor))
     }
 
     fn releaser(&self) -> Rc<dyn ReleaseTensor> {

@@ -56,6 +56,8 @@ pub struct StrategyUse {
     arena: Rc<Arena>,
     name: StrategyName,
     source: PluginSource,
+    /// First two numbers of the contract that the plugin was built with.
+    api: (u32, u32),
 }
 
 impl StrategyUse {
@@ -70,7 +72,13 @@ impl StrategyUse {
         let raw = made.into_result().map_err(|bytes| {
             refused(serde_json::from_slice(&bytes).unwrap_or_else(|_| PluginError::failed("its error cannot be read")))
         })?;
-        Ok(Self { raw, arena: Rc::default(), name: name.clone(), source: plugin.source.clone() })
+        Ok(Self {
+            raw,
+            arena: Rc::default(),
+            name: name.clone(),
+            source: plugin.source.clone(),
+            api: (plugin.module.api_major(), plugin.module.api_minor()),
+        })
     }
 
     /// `plugin/strategy`.
@@ -148,6 +156,14 @@ impl EstimatorHandle {
         }
         Ok(scores)
     }
+
+    /// Gives the plugin back what it marked a point with.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
+        self.0.restore(state)
+    }
 }
 
 /// A layer replacer in use.
@@ -176,6 +192,25 @@ impl ReplacerHandle {
             }
         }
         Ok(Substitute { module, trainable })
+    }
+
+    /// Lets the replacer bring its installed substitutes near their layers; a plugin of API 1.0 has nothing to do here.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn prepare(&mut self, questions: &mut dyn Questions) -> Result<(), PluginFault> {
+        if self.0.api < (1, 1) {
+            return Ok(());
+        }
+        self.0.call((Method::Prepare, "prepare"), &(), questions)
+    }
+
+    /// Gives the plugin back what it marked a point with.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
+        self.0.restore(state)
     }
 
     /// Which layers are replaced.

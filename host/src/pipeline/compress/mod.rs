@@ -70,7 +70,7 @@ pub fn compress(
         let Some(shape) = inputs.outline.layers.get(layer) else { continue };
         let weights = weights_of(inputs.decoder, layer)?;
         let (outline, seed) = (inputs.outline, inputs.seed);
-        let mut questions = OwnerQuestions { outline, seed, progress: &mut *progress, mixture: None };
+        let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         let compressed = compressor.compress(shape, &weights, &mut questions)?;
         let (changed, tensors) = named(compressed.changed);
         if !tensors.is_empty() {

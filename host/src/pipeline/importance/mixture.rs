@@ -3,13 +3,16 @@
 //! Training steps change substitutes only: the backbone is frozen, gradients flow through it. Batches are counted, so that
 //! the same seed sees the same text in the same order.
 
+use super::local_fit::LocalTargets;
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
 use crate::pipeline::replace::in_slots;
-use crate::pipeline::tune::{AdamW, AdamWOptions};
-use crate::tensor::Tensor;
-use plugin_api::{LayerMask, LayerStatistic, Module, StepReport, Substitute, TrainStep};
+use crate::pipeline::tensor_file::TensorFile;
+use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
+use crate::tensor::{Tensor, no_grad};
+use plugin_api::{FitReport, FitStep, LayerMask, LayerStatistic, Module, StepReport, Substitute, TrainStep};
+use serde::{Deserialize, Serialize};
 
 /// The model, its substitutes, and the text.
 pub struct Mixture {
@@ -19,10 +22,24 @@ pub struct Mixture {
     parameters: Vec<Tensor>,
     layer_of: Vec<usize>,
     optimiser: AdamW,
+    /// Of local fitting, whose gradients are of another size; gone with the first training step.
+    fit: Option<AdamW>,
     train: TextWindows,
     held_out: TextWindows,
     trained: u64,
     judged: u64,
+}
+
+/// What decides the future of a mixture beside the substitutes and the moments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureState {
+    trained: u64,
+    judged: u64,
+    /// Steps of each parameter.
+    steps: Vec<u64>,
+    /// The same for local fitting, while it goes on.
+    fit_steps: Option<Vec<u64>>,
 }
 
 impl Mixture {
@@ -56,7 +73,107 @@ impl Mixture {
         }
         decoder.substitutes = running;
         let optimiser = AdamW::new(AdamWOptions::default(), &parameters)?;
-        Ok(Self { decoder, substitutes: own, parameters, layer_of, optimiser, train, held_out, trained: 0, judged: 0 })
+        Ok(Self {
+            decoder,
+            substitutes: own,
+            parameters,
+            layer_of,
+            optimiser,
+            fit: None,
+            train,
+            held_out,
+            trained: 0,
+            judged: 0,
+        })
+    }
+
+    /// The substitutes as they are now.
+    pub fn substitutes(&self) -> &[Substitute<Tensor>] {
+        &self.substitutes
+    }
+
+    /// Batches seen so far, of both kinds.
+    pub fn batches_seen(&self) -> u64 {
+        self.trained + self.judged
+    }
+
+    /// What a checkpoint keeps beside the substitutes: counters, and moments by name.
+    pub fn state(&self) -> (MixtureState, Vec<(String, Tensor)>) {
+        let mut moments = Vec::new();
+        let mut steps_of = |optimiser: &AdamW, prefix: &str| {
+            let mut steps = Vec::new();
+            for (index, state) in optimiser.state().iter().enumerate() {
+                steps.push(state.steps);
+                moments.push((format!("{prefix}.{index}.first"), state.first.clone()));
+                moments.push((format!("{prefix}.{index}.second"), state.second.clone()));
+            }
+            steps
+        };
+        let steps = steps_of(&self.optimiser, "train");
+        let fit_steps = self.fit.as_ref().map(|fit| steps_of(fit, "fit"));
+        (MixtureState { trained: self.trained, judged: self.judged, steps, fit_steps }, moments)
+    }
+
+    /// Takes up what [`state`](Self::state) gave; the substitutes are those of the checkpoint already.
+    ///
+    /// # Errors
+    /// A moment that is missing or has another shape.
+    pub fn restore(&mut self, state: &MixtureState, file: &TensorFile) -> Result<(), StageError> {
+        let read = |steps: &[u64], prefix: &str| -> Result<Vec<Moments>, StageError> {
+            let each = self.parameters.iter().zip(steps).enumerate();
+            let moments = each.map(|(index, (parameter, &steps))| {
+                let load = |part: &str| -> Result<Tensor, StageError> {
+                    let tensor = file.get(&format!("{prefix}.{index}.{part}"), &parameter.shape())?;
+                    Ok(tensor.deep_copy()?.to_device(parameter.device())?)
+                };
+                Ok(Moments { steps, first: load("first")?, second: load("second")? })
+            });
+            moments.collect()
+        };
+        let moments = read(&state.steps, "train")?;
+        let fit = state.fit_steps.as_ref().map(|steps| read(steps, "fit")).transpose()?;
+        self.optimiser.restore(moments);
+        self.fit = match fit {
+            None => None,
+            Some(moments) => {
+                let mut optimiser = AdamW::new(AdamWOptions::default(), &self.parameters)?;
+                optimiser.restore(moments);
+                Some(optimiser)
+            }
+        };
+        (self.trained, self.judged) = (state.trained, state.judged);
+        Ok(())
+    }
+
+    /// One frozen pass, then steps of every trainable substitute towards its own layer's output.
+    pub fn fit_step(&mut self, step: &FitStep) -> Result<FitReport, StageError> {
+        let last = self.trained + u64::from(step.windows).div_ceil(self.train.batch_size() as u64).max(1);
+        let batch = self.train.batches(self.trained..last).batch;
+        let targets = LocalTargets::of(&self.decoder, &batch, step.weight)?;
+        let trains: Vec<bool> = self.substitutes.iter().map(|substitute| substitute.trainable).collect();
+        let mut fit = match self.fit.take() {
+            Some(fit) => fit,
+            None => AdamW::new(AdamWOptions::default(), &self.parameters)?,
+        };
+        let mut before = None;
+        for _ in 0..step.steps {
+            self.parameters.iter().try_for_each(Tensor::zero_grad)?;
+            let residuals = targets.residuals(&self.decoder, &batch, &trains)?;
+            for &residual in &residuals {
+                self.finite(self.trained, "a residual", residual)?;
+            }
+            before.get_or_insert(residuals);
+            fit.step(&mut self.parameters, step.learning_rate, 1.0)?;
+        }
+        let residuals = match before {
+            Some(residuals) => residuals,
+            None => {
+                let _guard = no_grad();
+                targets.residuals(&self.decoder, &batch, &vec![false; trains.len()])?
+            }
+        };
+        (self.fit, self.trained) = (Some(fit), last);
+        Ok(FitReport { residuals })
     }
 
     /// The substitutes as they are now.
@@ -75,9 +192,8 @@ impl Mixture {
     /// One step on the trainable substitutes that the mask lets run.
     pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);
-        for parameter in &self.parameters {
-            parameter.zero_grad()?;
-        }
+        self.fit = None;
+        self.parameters.iter().try_for_each(Tensor::zero_grad)?;
         let loss = self.decoder.loss(&batch.batch, &batch.targets, Some(&step.mask))?;
         let value = self.finite(self.trained, "the training loss", loss.to_f64()?)?;
         loss.backward()?;

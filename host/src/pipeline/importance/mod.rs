@@ -1,10 +1,17 @@
 //! Side: model owner. Takes: the model, public text. Gives: importance scores and (trained) substitutes.
 //! Plugin kinds: importance, replace. Substitutes are installed first, so an estimator sees masks and losses only.
 
+mod curves;
+mod keeper;
+mod local_fit;
 mod mixture;
+mod moments;
 mod questions;
 
+pub use curves::{Curve, Curves};
+pub use keeper::{CHECKPOINT, Keeper, Phase};
 pub use mixture::Mixture;
+pub use moments::MomentSource;
 pub use questions::{OwnerQuestions, seed_for};
 
 use super::error::StageError;
@@ -35,6 +42,13 @@ pub struct ImportanceArtefact {
     pub substitutes: Vec<Substitute<String>>,
 }
 
+/// `importance.json`: what a person or a plot reads of the stage. Stays with the model owner.
+#[derive(Serialize)]
+struct ImportanceRecord<'a> {
+    scores: &'a [f32],
+    curves: &'a Curves,
+}
+
 /// What the stage works on.
 pub struct ImportanceInputs<'a> {
     /// The full model.
@@ -47,30 +61,65 @@ pub struct ImportanceInputs<'a> {
     pub seed: u64,
 }
 
-/// Asks the replacer for substitutes, then the estimator for scores.
+/// What an importance stage comes to.
+pub struct Estimated {
+    /// One score per layer.
+    pub scores: ImportanceScores,
+    /// One per layer, trained if they train.
+    pub substitutes: Vec<Substitute<Tensor>>,
+}
+
+/// Asks the replacer for substitutes and lets it prepare them, then asks the estimator for scores. Continues from the last
+/// checkpoint of the same inputs.
 ///
 /// # Errors
 /// What a plugin returned, or could not be computed.
 pub fn estimate(
-    estimator: &mut EstimatorHandle,
-    replacer: &mut ReplacerHandle,
+    (estimator, replacer): (&mut EstimatorHandle, &mut ReplacerHandle),
     inputs: ImportanceInputs<'_>,
+    keeper: &mut Keeper<'_>,
     progress: &mut dyn Progress,
-) -> Result<(ImportanceScores, Vec<Substitute<Tensor>>), StageError> {
+) -> Result<Estimated, StageError> {
     let ImportanceInputs { decoder, outline, text, seed } = inputs;
+    let restored = keeper.latest(&mut |message| progress.log(message))?;
+    let substitutes = match &restored {
+        Some(restored) if !restored.substitutes.is_empty() => restored.substitutes.clone(),
+        _ => substitutes(replacer, (decoder, outline, seed), text.as_ref().map(|(train, _)| train), progress)?,
+    };
+    let kept = substitutes.clone();
+    let mut mixture = text.map(|text| Mixture::new(decoder.clone(), substitutes, text)).transpose()?;
+    if let (Some(mixture), Some((state, file))) = (&mut mixture, restored.as_ref().and_then(|r| r.mixture.as_ref())) {
+        mixture.restore(state, file)?;
+    }
+    let mut questions = OwnerQuestions::new(outline, seed, progress);
+    questions.mixture = mixture.as_mut();
+    questions.keeper = Some(keeper);
+    let state = |phase| restored.as_ref().filter(|r| r.phase == phase).map(|r| r.plugin_state.as_slice());
+    if state(Phase::Estimate).is_none() {
+        state(Phase::Prepare).map_or(Ok(()), |state| replacer.restore(state))?;
+        replacer.prepare(&mut questions)?;
+        questions.begin(Phase::Estimate);
+    }
+    state(Phase::Estimate).map_or(Ok(()), |state| estimator.restore(state))?;
+    let scores = estimator.estimate(outline.n_layers(), &mut questions)?;
+    Ok(Estimated { scores, substitutes: mixture.map_or(kept, Mixture::into_substitutes) })
+}
+
+/// One substitute per layer, as the replacer first makes them.
+fn substitutes(
+    replacer: &mut ReplacerHandle,
+    (decoder, outline, seed): (&Decoder, &ModelOutline, u64),
+    train: Option<&TextWindows>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Substitute<Tensor>>, StageError> {
+    let mut moments = train.map(|train| MomentSource::new(decoder, train));
     let mut substitutes = Vec::with_capacity(outline.n_layers());
     for layer in &outline.layers {
-        let mut questions = OwnerQuestions { outline, seed, progress: &mut *progress, mixture: None };
+        let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
+        questions.moments = moments.as_mut();
         substitutes.push(replacer.substitute(layer, &mut questions)?);
     }
-    let Some(text) = text else {
-        let mut questions = OwnerQuestions { outline, seed, progress, mixture: None };
-        return Ok((estimator.estimate(outline.n_layers(), &mut questions)?, substitutes));
-    };
-    let mut mixture = Mixture::new(decoder.clone(), substitutes, text)?;
-    let mut questions = OwnerQuestions { outline, seed, progress, mixture: Some(&mut mixture) };
-    let scores = estimator.estimate(outline.n_layers(), &mut questions)?;
-    Ok((scores, mixture.into_substitutes()))
+    Ok(substitutes)
 }
 
 /// Writes the artefact.
@@ -80,11 +129,11 @@ pub fn estimate(
 pub fn write(
     mut stage: StageDir,
     inputs: &str,
-    scores: &ImportanceScores,
-    substitutes: &[Substitute<Tensor>],
+    estimated: &Estimated,
+    curves: &Curves,
 ) -> Result<VerifiedFolder, StageError> {
     let (mut described, mut tensors) = (Vec::new(), Vec::new());
-    for (layer, substitute) in substitutes.iter().enumerate() {
+    for (layer, substitute) in estimated.substitutes.iter().enumerate() {
         let (names, mut own) = named(substitute, &format!("layers.{layer}"));
         described.push(names);
         tensors.append(&mut own);
@@ -92,8 +141,8 @@ pub fn write(
     if !tensors.is_empty() {
         write_tensors(&mut stage, SUBSTITUTES, &tensors)?;
     }
-    let body = ImportanceArtefact { inputs: inputs.into(), scores: scores.clone(), substitutes: described };
-    stage.write_json("importance.json", &body.scores)?;
+    let body = ImportanceArtefact { inputs: inputs.into(), scores: estimated.scores.clone(), substitutes: described };
+    stage.write_json("importance.json", &ImportanceRecord { scores: &estimated.scores.scores, curves })?;
     Ok(stage.commit(HEAD, &body)?)
 }
 

@@ -1,48 +1,96 @@
-//! The owner's answers to plugins: outline, losses of layer mixtures, training steps on substitutes, statistics, notices.
+//! The owner's answers to plugins: outline, losses of layer mixtures, training and fitting of substitutes, statistics, moments,
+//! curves, checkpoints, notices.
 
+use super::keeper::{Keeper, Phase};
 use super::mixture::Mixture;
+use super::moments::MomentSource;
 use crate::fault::escape;
 use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
-use crate::plugins::Questions;
+use crate::plugins::{Give, Questions};
 use crate::store::Digest;
-use plugin_api::{ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, PluginError, TrainStep, unknown_service};
+use plugin_api::{ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, PluginError, unknown_service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What the owner's stages answer.
-pub struct OwnerQuestions<'a> {
-    /// The full model's outline.
-    pub outline: &'a ModelOutline,
-    /// The run's seed.
-    pub seed: u64,
-    /// Where notices go.
-    pub progress: &'a mut dyn Progress,
+pub struct OwnerQuestions<'a, 'k> {
+    outline: &'a ModelOutline,
+    seed: u64,
+    progress: &'a mut dyn Progress,
     /// Model, substitutes and public text; none when the config names no text.
     pub mixture: Option<&'a mut Mixture>,
+    /// Moments of layers over the public text; while substitutes are made.
+    pub moments: Option<&'a mut MomentSource<'k>>,
+    /// Curves and checkpoints; in the importance stage.
+    pub keeper: Option<&'a mut Keeper<'k>>,
+    /// Units of the work that is shown, if a plugin told them.
+    total: Option<u64>,
 }
 
-impl OwnerQuestions<'_> {
+impl<'a> OwnerQuestions<'a, '_> {
+    /// Answers outline, seed and notices; more once the fields are set.
+    pub fn new(outline: &'a ModelOutline, seed: u64, progress: &'a mut dyn Progress) -> Self {
+        Self { outline, seed, progress, mixture: None, moments: None, keeper: None, total: None }
+    }
+
+    /// Who is at work from here.
+    pub fn begin(&mut self, phase: Phase) {
+        self.total = None;
+        if let Some(keeper) = self.keeper.as_deref_mut() {
+            keeper.begin(phase);
+        }
+    }
+
     fn mixture(&mut self) -> Result<&mut Mixture, PluginError> {
-        self.mixture.as_deref_mut().ok_or_else(|| {
-            PluginError::host("losses and training need public text, and the config names none")
-                .with_help("set data.public_text to one or more UTF-8 files")
-        })
+        self.mixture.as_deref_mut().ok_or_else(|| no_text("losses and training"))
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), PluginError> {
         match notice {
-            Notice::Progress { done, .. } => self.progress.at(done, ""),
+            Notice::Progress { done, total } => {
+                if self.total != Some(total) {
+                    self.total = Some(total);
+                    self.progress.begin("importance", total);
+                }
+                self.progress.at(done, &self.last_loss());
+            }
             Notice::Log { message } => self.progress.log(&escape(&message)),
         }
-        if stop_requested() {
-            return Err(PluginError::new(ErrorCode::Interrupted, "the person asked to stop"));
+        self.stop_if_asked()
+    }
+
+    /// The newest training loss, for the progress display.
+    fn last_loss(&self) -> String {
+        let curve = self.keeper.as_deref().and_then(|keeper| keeper.curves.get("train_loss"));
+        let last = curve.and_then(|curve| curve.values.last()).and_then(|row| row.first());
+        last.map_or_else(String::new, |loss| format!("loss {loss:.4}"))
+    }
+
+    fn stop_if_asked(&mut self) -> Result<(), PluginError> {
+        if !stop_requested() {
+            return Ok(());
         }
-        Ok(())
+        if let Some(keeper) = self.keeper.as_deref_mut() {
+            keeper.flush(self.mixture.as_deref()).map_err(told)?;
+        }
+        Err(PluginError::new(ErrorCode::Interrupted, "the person asked to stop; the same command continues"))
+    }
+
+    fn checkpoint(&mut self, state: Vec<u8>) -> Result<(), PluginError> {
+        let keeper = self.keeper.as_deref_mut();
+        keeper.map_or(Ok(()), |keeper| keeper.mark(state, self.mixture.as_deref()).map_err(told))?;
+        self.stop_if_asked()
+    }
+
+    fn record(&mut self, question: &[u8]) -> Result<(), PluginError> {
+        let keeper = self.keeper.as_deref_mut();
+        let refused = |fault| PluginError::new(ErrorCode::Host, fault);
+        keeper.map_or(Ok(()), |keeper| keeper.curves.add(read(question)?).map_err(refused))
     }
 }
 
-impl Questions for OwnerQuestions<'_> {
+impl Questions for OwnerQuestions<'_, '_> {
     fn answer(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
         match name {
             "outline" => json(self.outline),
@@ -51,18 +99,33 @@ impl Questions for OwnerQuestions<'_> {
                 let masks: Vec<LayerMask> = read(question)?;
                 json(&self.mixture()?.losses(&masks).map_err(told)?)
             }
-            "train_step" => {
-                let step: TrainStep = read(question)?;
-                json(&self.mixture()?.train_step(&step).map_err(told)?)
-            }
+            "train_step" => json(&self.mixture()?.train_step(&read(question)?).map_err(told)?),
+            "fit_step" => json(&self.mixture()?.fit_step(&read(question)?).map_err(told)?),
             "layer_statistics" => {
                 let statistic: LayerStatistic = read(question)?;
                 json(&self.mixture()?.layer_statistics(statistic).map_err(told)?)
             }
+            "checkpoint" => json(&self.checkpoint(read(question)?)?),
+            "record" => json(&self.record(question)?),
             "notice" => json(&self.notice(read(question)?)?),
             _ => Err(unknown_service(name)),
         }
     }
+
+    fn answer_with(&mut self, name: &str, question: &[u8], give: Give<'_>) -> Result<Vec<u8>, PluginError> {
+        if name != "layer_moments" {
+            return self.answer(name, question);
+        }
+        let source = self.moments.as_deref_mut().ok_or_else(|| no_text("moments of layers"))?;
+        let moments = source.moments(read(question)?).map_err(told)?;
+        let handles = moments.try_map::<_, PluginError>(&mut |tensor| Ok(give(tensor)))?;
+        json(&handles)
+    }
+}
+
+fn no_text(what: &str) -> PluginError {
+    PluginError::host(format!("{what} need public text, and there is none here"))
+        .with_help("set data.public_text to one or more UTF-8 files")
 }
 
 fn told(error: StageError) -> PluginError {

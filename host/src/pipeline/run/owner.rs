@@ -6,13 +6,13 @@ use crate::model::Decoder;
 use crate::pipeline::bundle::{self, BundleInputs, Ledger};
 use crate::pipeline::compress::{self, CompressInputs};
 use crate::pipeline::error::StageError;
-use crate::pipeline::importance::{self, ImportanceInputs, seed_for};
+use crate::pipeline::importance::{self, ImportanceInputs, Keeper, seed_for};
 use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::plug_in;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replace::{self, adapter_layers};
 use crate::plugins::{AdapterHandle, CompressorHandle, EstimatorHandle, ReplacerHandle};
-use crate::store::{ManifestHead, VerifiedFolder};
+use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use plugin_api::{AdapterModule, ImportanceScores, LayerPlan, LayerRole, ReplaceRequest, StrategyKind};
 use serde_json::json;
 use std::path::Path;
@@ -34,6 +34,7 @@ impl Run {
             self.strategy_inputs(StrategyKind::Replace)?,
             self.config.data.public_text.iter().map(|path| shown(path)).collect::<Vec<_>>(),
             self.config.data.block_length,
+            self.config.importance.batch_size,
         ]);
         let inputs = self.inputs("importance", parts);
         if let Some(done) = self.up_to_date("importance", importance::HEAD, &inputs)? {
@@ -51,9 +52,13 @@ impl Run {
                 text,
                 seed: seed_for(run.config.seed, "importance"),
             };
-            let (scores, substitutes) = importance::estimate(&mut estimator, &mut replacer, work, progress)?;
-            progress.end(&format!("{} layers scored by {}", scores.scores.len(), estimator.0.name()));
-            importance::write(run.dir.stage("importance")?, &inputs, &scores, &substitutes)
+            let store = Checkpoints::new(&run.dir, "importance", importance::CHECKPOINT);
+            let mut keeper = Keeper::new(store, &inputs, run.config.importance.checkpoint_every.get().into());
+            let estimated = importance::estimate((&mut estimator, &mut replacer), work, &mut keeper, progress)?;
+            progress.end(&format!("{} layers scored by {}", estimated.scores.scores.len(), estimator.0.name()));
+            let done = importance::write(run.dir.stage("importance")?, &inputs, &estimated, &keeper.curves)?;
+            keeper.clear()?;
+            Ok(done)
         })
     }
 
@@ -66,7 +71,7 @@ impl Run {
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
         let options = TextOptions {
             sequence_length: self.config.data.block_length as usize,
-            batch_size: 1,
+            batch_size: self.config.importance.batch_size.get() as usize,
             seed: seed_for(self.config.seed, "public text"),
         };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))

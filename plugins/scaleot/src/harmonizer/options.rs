@@ -1,0 +1,142 @@
+//! Options of `scaleot/harmonizer`; each says what the sources know of it (grades as in the paper notes: found, inferred, unknown).
+
+use plugin_api::{Activation, PluginError, TokenWeight};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How the first matrix starts; the second starts at zero, so a fresh harmonizer is the identity and still learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Initialisation {
+    /// Uniform in `+- sqrt(6 / hidden)`.
+    KaimingUniform,
+    /// Normal with deviation `sqrt(2 / hidden)`.
+    KaimingNormal,
+}
+
+/// What a harmonizer starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarmStart {
+    /// The identity (the paper).
+    None,
+    /// Reduced-rank regression of its own layer's change on its input; not in the paper.
+    Regression,
+}
+
+/// Which layers give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// The least important of all; goes with shuffled groups (P2).
+    Global,
+    /// The least important of every group of neighbours in turn; goes with contiguous groups (P1).
+    PerGroup,
+}
+
+/// Options of `scaleot/harmonizer`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HarmonizerOptions {
+    /// Width inside (r): 64 for medium models (found, second hand). Unknown for large ones; 128 from 6B on keeps the share.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub rank: usize,
+    /// The nonlinearity: ReLU (found, second hand).
+    pub activation: Activation,
+    /// How the first matrix starts (unknown in the paper; both zero, as in a public copy, never learns).
+    pub initialisation: Initialisation,
+    /// An RMS norm before the first matrix (inferred: only if training is unstable). Excludes a warm start by regression.
+    pub norm: bool,
+    /// Weight of `KL(full || mixture)` beside the loss of the next token (unknown in the paper; 0 = next token alone).
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub distillation_weight: f64,
+    /// What harmonizers start from; `none` is the paper.
+    pub warm_start: WarmStart,
+    /// Public windows that the regression sees.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub regression_windows: u32,
+    /// Added to the input's covariance, relative to the median of its diagonal.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ridge: f64,
+    /// By how many standard deviations the regression opens the ReLU: more is more linear, less learns more freely.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub opening: f64,
+    /// How much a token counts in regression and local fit.
+    pub token_weight: TokenWeight,
+    /// Passes of local fitting after the start; 0 leaves it at the start.
+    #[schemars(range(max = 1_000_000))]
+    pub fit_passes: u32,
+    /// Public windows of one pass.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub fit_windows: u32,
+    /// Gradient steps on one pass.
+    #[schemars(range(min = 1, max = 1000))]
+    pub fit_steps: u32,
+    /// Peak learning rate of local fitting; it falls to 0 along a cosine.
+    #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
+    pub fit_learning_rate: f64,
+    /// Which layers give way.
+    pub selection: Selection,
+    /// Neighbours in one group (N_g = 4: found, second hand), for `selection = "per_group"`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub group_size: usize,
+}
+
+impl Default for HarmonizerOptions {
+    fn default() -> Self {
+        Self {
+            rank: 64,
+            activation: Activation::Relu,
+            initialisation: Initialisation::KaimingUniform,
+            norm: false,
+            distillation_weight: 0.0,
+            warm_start: WarmStart::None,
+            regression_windows: 128,
+            ridge: 1e-4,
+            opening: 2.0,
+            token_weight: TokenWeight::Output,
+            fit_passes: 0,
+            fit_windows: 4,
+            fit_steps: 3,
+            fit_learning_rate: 2e-3,
+            selection: Selection::Global,
+            group_size: 4,
+        }
+    }
+}
+
+impl HarmonizerOptions {
+    /// Has the last word on values and on what goes together.
+    ///
+    /// # Errors
+    /// `Options`, naming the option, what was found and what was expected.
+    pub fn check(&self) -> Result<(), PluginError> {
+        let wrong = |text: String| Err(PluginError::options(text));
+        let ranges = [
+            ("rank", self.rank as f64, 1.0, 65_536.0),
+            ("distillation_weight", self.distillation_weight, 0.0, 1e6),
+            ("regression_windows", self.regression_windows.into(), 1.0, 1e6),
+            ("ridge", self.ridge, 0.0, 1.0),
+            ("opening", self.opening, 0.0, 100.0),
+            ("fit_passes", self.fit_passes.into(), 0.0, 1e6),
+            ("fit_windows", self.fit_windows.into(), 1.0, 1e4),
+            ("fit_steps", self.fit_steps.into(), 1.0, 1e3),
+            ("fit_learning_rate", self.fit_learning_rate, f64::MIN_POSITIVE, 1.0),
+            ("group_size", self.group_size as f64, 1.0, 1e4),
+        ];
+        let outside = |(_, value, least, most): &(&str, f64, f64, f64)| !(least..=most).contains(&value);
+        if let Some((name, value, least, most)) = ranges.into_iter().find(outside) {
+            return wrong(format!("{name} is {value}, expected a number from {least} to {most}"));
+        }
+        let regression = self.warm_start == WarmStart::Regression;
+        if regression && self.norm {
+            return wrong("warm_start = \"regression\" works on plain inputs: set norm = false".into());
+        }
+        if regression && self.activation == Activation::Tanh {
+            return wrong(
+                "warm_start = \"regression\" needs an activation that is linear far out: relu, gelu or silu".into(),
+            );
+        }
+        Ok(())
+    }
+}
