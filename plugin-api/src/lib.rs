@@ -42,7 +42,7 @@ pub use importance::{ImportanceEstimator, ImportanceScores};
 pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
-pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest};
+pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
 pub use replace::LayerReplacer;
 pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
 pub use strategy::{

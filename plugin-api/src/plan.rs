@@ -80,11 +80,46 @@ impl LayerPlan {
         Self::from_replaced(ask, &replaced)
     }
 
+    /// Evenly spaced layers stay, the first and the last that are no adapters always; the others give way, whatever the
+    /// scores say (the rule of Offsite-Tuning, [`evenly_spaced`]).
+    ///
+    /// # Errors
+    /// `Failed` when more layers are asked for than there are.
+    pub fn evenly_spaced(ask: &ReplaceRequest) -> Result<Self, PluginError> {
+        let middle = ask.middle();
+        let Some(keep) = middle.len().checked_sub(ask.replace_count) else {
+            return Err(PluginError::failed(format!(
+                "{} layers are to be dropped, but only {} are no adapters",
+                ask.replace_count,
+                middle.len()
+            )));
+        };
+        let kept = evenly_spaced(middle.len(), keep);
+        let dropped = middle.iter().enumerate().filter(|(position, _)| !kept.contains(position));
+        Self::from_replaced(ask, &dropped.map(|(_, &layer)| layer).collect::<Vec<_>>())
+    }
+
     /// Indices of the layers with this role, ascending.
     #[must_use]
     pub fn layers_with(&self, role: LayerRole) -> Vec<usize> {
         (0..self.layers.len()).filter(|&index| self.layers.get(index) == Some(&role)).collect()
     }
+}
+
+/// `keep` evenly spaced positions out of `available`: `round(i (available - 1) / (keep - 1))` with ties to even, as Python
+/// rounds (Offsite-Tuning's code, `uniform_choose_layers`). One position is the first; none is none.
+///
+/// ```
+/// assert_eq!(plugin_api::evenly_spaced(20, 8), [0, 3, 5, 8, 11, 14, 16, 19]); // OPT-1.3B without its four outer layers
+/// ```
+#[must_use]
+pub fn evenly_spaced(available: usize, keep: usize) -> Vec<usize> {
+    if keep <= 1 {
+        return (0..keep.min(available)).collect();
+    }
+    // Positions are far below 2^52, so the conversions are exact.
+    let stride = (available.saturating_sub(1)) as f64 / (keep - 1) as f64;
+    (0..keep).map(|i| (i as f64 * stride).round_ties_even() as usize).collect()
 }
 
 /// Which layers a replacer may choose from, and how many it must choose.

@@ -1,13 +1,15 @@
 //! Offsite-Tuning (Xiao, Lin and Han 2023, arXiv 2302.04870), as a dynamic library.
 //!
-//! `uniform` importance (every layer alike), `layer-drop` (the paper's index rule), `outer-layers` (whole layers train).
+//! `uniform` importance (every layer alike) and `random` (any order) are the controls; `layer-drop` (the paper's index rule), `outer-layers` (whole layers train).
 
 mod layer_drop;
 mod outer_layers;
+mod random;
 mod uniform;
 
-pub use layer_drop::{LayerDrop, uniform_indices};
+pub use layer_drop::LayerDrop;
 pub use outer_layers::OuterLayers;
+pub use random::{Random, RandomOptions};
 pub use uniform::Uniform;
 
 /// For strategies that have nothing to set.
@@ -20,6 +22,7 @@ plugin_api::export_plugin! {
     about: "Offsite-Tuning, arXiv 2302.04870: uniform layer drop and outer-layer adapters.",
     strategies: {
         "uniform": importance Uniform, "Every layer is as important as any other.";
+        "random": importance Random, "A random order from the run's seed: the control.";
         "layer-drop": replace LayerDrop, "Drops layers so that those left are evenly spaced (section 4.1).";
         "outer-layers": adapter OuterLayers, "Every weight of the adapter layers trains.";
     }

@@ -3,8 +3,9 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use offsite_tuning::{LayerDrop, NoOptions, OuterLayers, Uniform, uniform_indices};
+use offsite_tuning::{LayerDrop, NoOptions, OuterLayers, Uniform};
 use plugin_api::conformance::FakeHost;
+use plugin_api::evenly_spaced;
 use plugin_api::{
     Adapter, AdapterPart, ImportanceEstimator, ImportanceScores, LayerReplacer, LayerRole, Module, ReplaceRequest,
     Strategy,
@@ -40,7 +41,7 @@ fn the_index_rule_on_uneven_adapters() {
 fn the_index_rule_for_every_count() {
     for available in 2..=40 {
         for keep in 2..=available {
-            let indices = uniform_indices(available, keep);
+            let indices = evenly_spaced(available, keep);
             assert!(indices.is_sorted_by(|a, b| a < b), "{indices:?}");
             assert_eq!((indices.len(), indices.first(), indices.last()), (keep, Some(&0), Some(&(available - 1))));
         }

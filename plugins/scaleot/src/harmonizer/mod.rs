@@ -72,6 +72,7 @@ impl LayerReplacer for Harmonizer {
     fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
         match self.options.selection {
             Selection::Global => LayerPlan::least_important(scores, ask),
+            Selection::Even => LayerPlan::evenly_spaced(ask),
             Selection::PerGroup => selection::per_group(scores, ask, self.options.group_size),
         }
     }

@@ -32,6 +32,8 @@ pub enum Selection {
     Global,
     /// The least important of every group of neighbours in turn; goes with contiguous groups (P1).
     PerGroup,
+    /// Evenly spaced layers stay, whatever the scores say: the control.
+    Even,
 }
 
 /// Options of `scaleot/harmonizer`.

@@ -1,0 +1,94 @@
+//! Leave-one-out: `s_i = mean over batches of L(all but i) - L(all)`, in nats per token; one mask per layer.
+//!
+//! The paper drops the layer; here its substitute runs, whatever the replacer installed, so the score is the cost of the
+//! replacement itself. Layers share their common prefix, so `n` masks cost about `n / 2` forward passes a batch.
+
+use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of `shortened-llama/leave-one-out`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaveOneOutOptions {
+    /// Held-out batches that the loss is averaged over (the paper: 10 samples of 128 tokens).
+    #[schemars(range(min = 1, max = 100_000))]
+    pub batches: u32,
+}
+
+impl Default for LeaveOneOutOptions {
+    fn default() -> Self {
+        Self { batches: 8 }
+    }
+}
+
+/// What each layer alone costs.
+pub struct LeaveOneOut {
+    options: LeaveOneOutOptions,
+    so_far: SoFar,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SoFar {
+    batches: u32,
+    sums: Vec<f64>,
+}
+
+impl Strategy for LeaveOneOut {
+    type Options = LeaveOneOutOptions;
+    fn new(options: LeaveOneOutOptions) -> Result<Self, PluginError> {
+        if !(1..=100_000).contains(&options.batches) {
+            return Err(PluginError::options(format!("batches is {}, expected 1 to 100000", options.batches)));
+        }
+        Ok(Self { options, so_far: SoFar::default() })
+    }
+}
+
+impl ImportanceEstimator for LeaveOneOut {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        let n_layers = host.outline()?.n_layers();
+        let full = LayerMask::all_original(n_layers);
+        let mut masks: Vec<LayerMask> = (0..n_layers).map(|layer| full.clone().with_replaced(&[layer])).collect();
+        masks.push(full);
+        self.so_far.sums.resize(n_layers, 0.0);
+        while self.so_far.batches < self.options.batches {
+            let losses = host.losses(&masks)?;
+            let whole = losses.last().copied().unwrap_or(0.0);
+            self.so_far.sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss - whole);
+            self.so_far.batches += 1;
+            let mean: Vec<f64> = self.so_far.sums.iter().map(|sum| sum / f64::from(self.so_far.batches)).collect();
+            host.record("scores", self.so_far.batches.into(), &mean)?;
+            host.checkpoint(&self.save()?)?;
+            host.progress(self.so_far.batches.into(), self.options.batches.into())?;
+        }
+        let mean = |sum: &f64| (sum / f64::from(self.so_far.batches)) as f32;
+        Ok(ImportanceScores { scores: self.so_far.sums.iter().map(mean).collect() })
+    }
+
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(serde_json::to_vec(&self.so_far)?)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        self.so_far = serde_json::from_slice(state)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugin_api::conformance::FakeHost;
+
+    #[test]
+    fn scores_are_the_costs_of_the_layers() {
+        let costs = [0.25, 0.5, -0.125, 1.0, 0.0];
+        let mut fake = FakeHost::toy(5, 8).with_layer_costs(&costs);
+        let mut estimator = LeaveOneOut::new(LeaveOneOutOptions { batches: 3 }).unwrap();
+        let found = estimator.estimate(&mut fake.host()).unwrap().scores;
+        for (found, expected) in found.iter().zip(costs) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+}
