@@ -55,6 +55,7 @@ impl Questions for OwnerQuestions<'_> {
                 let step: TrainStep = read(question)?;
                 json(&self.mixture()?.train_step(&step).map_err(told)?)
             }
+            "trainable_layers" => json(&self.mixture()?.trainable_layers()),
             "layer_statistics" => {
                 let statistic: LayerStatistic = read(question)?;
                 json(&self.mixture()?.layer_statistics(statistic).map_err(told)?)
