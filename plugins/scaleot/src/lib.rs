@@ -1,16 +1,20 @@
 //! ScaleOT (Yao et al., arXiv 2412.09812), linked into the program.
 //!
+//! `dynamic-layer-replace`: importance scores by reinforcement, while the substitutes train (section 3.2).
 //! `selective-rank`: truncated SVD of the attention weights of the kept layers.
 
+mod dynamic_layer_replace;
 mod selective_rank;
 
+pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
 pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
 
 plugin_api::export_plugin! {
     name: "scaleot",
-    about: "ScaleOT, arXiv 2412.09812: selective rank compression.",
+    about: "ScaleOT, arXiv 2412.09812: dynamic layer replace, selective rank compression.",
     built_in,
     strategies: {
+        "dynamic-layer-replace": importance DynamicLayerReplace, "Scores by reinforcement in random layer mixtures, while substitutes train (section 3.2).";
         "selective-rank": compress SelectiveRank, "Truncated SVD of the attention weights (section 3.4).";
     }
 }
