@@ -120,6 +120,14 @@ impl<'s> Host<'s> {
         self.ask("train_step_towards", &(step, objective))
     }
 
+    /// Which layers have a substitute that trains, one entry per layer; none with dropped or shared layers.
+    ///
+    /// # Errors
+    /// `Host` without public text, `Unsupported` from a host of API 1.0.
+    pub fn trainable_layers(&mut self) -> Result<Vec<bool>, PluginError> {
+        self.ask("trainable_layers", &())
+    }
+
     /// One tuning step of the adapter; only inside [`crate::Adapter::step`].
     pub(crate) fn gradient_step(&mut self) -> Result<StepReport, PluginError> {
         self.ask("gradient_step", &())

@@ -208,6 +208,19 @@ fn losses_are_the_costs_of_replaced_layers_and_training_lowers_them() {
 }
 
 #[test]
+fn only_trainable_substitutes_learn() {
+    let mut fake = FakeHost::toy(3, 4).with_layer_costs(&[1.0, 1.0, 1.0]).with_trainable(&[true, false, false]);
+    assert_eq!(fake.host().trainable_layers().unwrap(), [true, false, false]);
+    let mask = |replaced: &[usize]| LayerMask::all_original(3).with_replaced(replaced);
+    let step = |fake: &mut FakeHost, mask: LayerMask| fake.host().train_step(&TrainStep { mask, learning_rate: 1e-3 });
+    step(&mut fake, mask(&[0, 1])).unwrap();
+    let losses = fake.host().losses(&[mask(&[]), mask(&[0]), mask(&[1])]).unwrap();
+    assert!((losses[1] - losses[0] - 0.995).abs() < 1e-9, "a hundredth of the way from 1 to 0.5");
+    assert!((losses[2] - losses[0] - 1.0).abs() < 1e-9, "layer 1 does not train");
+    assert!(message(step(&mut fake, mask(&[1, 2]))).contains("nothing trains"));
+}
+
+#[test]
 fn a_person_can_ask_to_stop() {
     let mut fake = FakeHost::toy(2, 4);
     fake.stop_after(2);

@@ -86,6 +86,17 @@ impl FakeHost {
         self
     }
 
+    /// Whose substitute trains, per layer; without this, all do.
+    ///
+    /// # Panics
+    /// Unless there is one entry per layer.
+    #[must_use]
+    pub fn with_trainable(mut self, trainable: &[bool]) -> Self {
+        assert_eq!(trainable.len(), self.model.outline.n_layers(), "one entry per layer");
+        self.model.trainable = trainable.to_vec();
+        self
+    }
+
     /// From the next progress notice but `notices` on, the person asks to stop.
     pub fn stop_after(&mut self, notices: usize) {
         self.stop_after = Some(notices);

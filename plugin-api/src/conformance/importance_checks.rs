@@ -5,7 +5,11 @@ use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use crate::importance::ImportanceScores;
 use crate::strategy::Method;
 
-pub(super) const CHECKS: &[Check] = &[("gives one finite score per layer", scores)];
+pub(super) const CHECKS: &[Check] =
+    &[("gives one finite score per layer", scores), ("goes on from its last checkpoint", checkpoint)];
+
+/// Requests that cost passes through the model.
+const WORK: [&str; 4] = ["losses", "train_step", "train_step_towards", "layer_statistics"];
 
 fn estimate(session: &mut Session, host: &mut FakeHost) -> Result<ImportanceScores, Broken> {
     Ok(session.ask(Method::Estimate, &(), host)?)
@@ -18,9 +22,33 @@ pub(super) fn exercise(session: &mut Session, host: &mut FakeHost) -> Result<Str
 
 fn scores(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
-        let scores = estimate(session, host)?.scores;
-        let (found, expected) = (scores.len(), host.outline().n_layers());
-        ensure(found == expected, || format!("found {found} scores for {expected} layers"))?;
-        ensure(scores.iter().all(|score| score.is_finite()), || format!("found {scores:?}"))
+        let scores = estimate(session, host)?;
+        one_per_layer(&scores, host)
     })
+}
+
+fn one_per_layer(scores: &ImportanceScores, host: &FakeHost) -> Outcome {
+    let scores = &scores.scores;
+    let (found, expected) = (scores.len(), host.outline().n_layers());
+    ensure(found == expected, || format!("found {found} scores for {expected} layers"))?;
+    ensure(scores.iter().all(|score| score.is_finite()), || format!("found {scores:?}"))
+}
+
+/// A strategy that marks points to continue from must continue from the last of them, with less work than from the start.
+fn checkpoint(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        estimate(session, host)?;
+        let Some(last) = host.checkpoints().last() else { return Ok(()) };
+        let mut later = FakeHost::with_outline(host.outline().clone(), 7);
+        let mut resumed = subject.session()?;
+        resumed.restore(last, &mut later)?;
+        let scores = estimate(&mut resumed, &mut later)?;
+        one_per_layer(&scores, &later)?;
+        let (whole, rest) = (work(host), work(&later));
+        ensure(rest < whole || whole == 0, || format!("it started over: {rest} requests after {whole} from the start"))
+    })
+}
+
+fn work(host: &FakeHost) -> usize {
+    WORK.iter().map(|name| host.requests(name)).sum()
 }

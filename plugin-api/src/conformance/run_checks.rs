@@ -15,11 +15,12 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Requests that a strategy may make of the host, apart from tensor algebra.
-const REQUESTS: [&str; 11] = [
+const REQUESTS: [&str; 12] = [
     "outline",
     "losses",
     "train_step",
     "train_step_towards",
+    "trainable_layers",
     "fit_step",
     "layer_moments",
     "gradient_step",

@@ -28,6 +28,8 @@ pub(super) struct ToyModel {
     pub(super) outline: ModelOutline,
     pub(super) costs: Vec<f64>,
     pub(super) run_seed: u64,
+    /// Whose substitute trains.
+    pub(super) trainable: Vec<bool>,
     skills: Vec<f64>,
     batches: u64,
     tuned_loss: f64,
@@ -37,8 +39,8 @@ impl ToyModel {
     pub(super) fn new(outline: ModelOutline, run_seed: u64) -> Self {
         let mut stream = Stream::new(seed_for(run_seed, "layer costs"));
         let costs: Vec<f64> = outline.layers.iter().map(|_| 0.1 + stream.uniform()).collect();
-        let skills = vec![1.0; costs.len()];
-        Self { outline, costs, run_seed, skills, batches: 0, tuned_loss: UNTUNED_LOSS }
+        let (trainable, skills) = (vec![true; costs.len()], vec![1.0; costs.len()]);
+        Self { outline, costs, run_seed, trainable, skills, batches: 0, tuned_loss: UNTUNED_LOSS }
     }
 
     /// Answers a named question.
@@ -51,6 +53,7 @@ impl ToyModel {
                 let (step, _): (TrainStep, Objective) = serde_json::from_slice(question)?;
                 json(&self.train_step(&step)?)
             }
+            "trainable_layers" => json(&self.trainable),
             "fit_step" => json(&self.fit_step(serde_json::from_slice(question)?)?),
             "gradient_step" => {
                 let report = StepReport { loss: self.tuned_loss };
@@ -91,12 +94,14 @@ impl ToyModel {
             let found = step.learning_rate;
             return Err(PluginError::host(format!("the learning rate is {found}, expected a number above 0")));
         }
-        if step.mask.original.iter().all(|&original| original) {
-            return Err(PluginError::host("nothing trains under this mask: every layer is original"));
+        let trains: Vec<bool> =
+            self.trainable.iter().zip(&step.mask.original).map(|(&own, &kept)| own && !kept).collect();
+        if !trains.contains(&true) {
+            let why = "no replaced layer has a substitute that trains";
+            return Err(PluginError::host(format!("nothing trains under this mask: {why}")));
         }
         let loss = self.next_batch() + extra;
-        let replaced = self.skills.iter_mut().zip(&step.mask.original).filter(|(_, original)| !**original);
-        replaced.for_each(|(skill, _)| *skill -= STEP * (*skill - FLOOR));
+        self.learn(&trains);
         Ok(StepReport { loss })
     }
 
@@ -107,9 +112,14 @@ impl ToyModel {
         }
         let residuals = self.skills.clone();
         for _ in 0..step.steps {
-            self.skills.iter_mut().for_each(|skill| *skill -= STEP * (*skill - FLOOR));
+            self.learn(&self.trainable.clone());
         }
         Ok(FitReport { residuals })
+    }
+
+    fn learn(&mut self, trains: &[bool]) {
+        let learners = self.skills.iter_mut().zip(trains).filter(|(_, trains)| **trains);
+        learners.for_each(|(skill, _)| *skill -= STEP * (*skill - FLOOR));
     }
 
     fn statistics(&self, statistic: LayerStatistic) -> Vec<f64> {

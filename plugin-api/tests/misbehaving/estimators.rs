@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 crate::faults! { Estimator:
     TOO_FEW = 0, NAN = 1, CHANGES = 2, FORGETS = 3, TAKES_ANYTHING = 4, SWALLOWS = 5, LEAKS = 6, PANICS = 7,
-    HIDES_CODE = 8, PANICS_ON_STATE = 9,
+    HIDES_CODE = 8, PANICS_ON_STATE = 9, STARTS_OVER = 10, SPOILS = 11,
 }
 
 static RUNS: AtomicU32 = AtomicU32::new(0);
@@ -26,6 +26,14 @@ impl<const FAULT: usize> ImportanceEstimator for Estimator<FAULT> {
             HIDES_CODE => drop(host.losses(&full).map_err(|error| PluginError::failed(error.to_string()))?),
             LEAKS => std::mem::forget(host.zeros(&[1])?),
             PANICS => drop(scores.remove(n)),
+            STARTS_OVER => {
+                host.losses(&full)?;
+                host.checkpoint(&[])?;
+            }
+            SPOILS => {
+                host.losses(&full)?;
+                host.checkpoint(b"a state that nobody takes back")?;
+            }
             _ => {}
         }
         Ok(ImportanceScores { scores })
@@ -67,12 +75,15 @@ export_plugin! {
         "panics": importance Estimator<PANICS>, "Panics.";
         "hides-code": importance Estimator<HIDES_CODE>, "Turns the host's error into its own.";
         "panics-on-state": importance Estimator<PANICS_ON_STATE>, "Panics when a foreign state comes.";
+        "starts-over": importance Estimator<STARTS_OVER>, "Marks a point, but never goes on from it.";
+        "spoils": importance Estimator<SPOILS>, "Marks a point that it cannot go on from.";
     }
 }
 
 #[test]
 fn are_found() {
     let scores = "gives one finite score per layer";
+    let checkpoint = "goes on from its last checkpoint";
     let host = "passes errors of the host on";
     crate::assert_found(
         scaleot_root_module(),
@@ -88,6 +99,8 @@ fn are_found() {
             ("panics", scores, "panicked: "),
             ("hides-code", host, "losses: expected Numeric, found Some(Failed): the loss is NaN"),
             ("panics-on-state", "refuses a state that is not its own", "panicked: some state"),
+            ("starts-over", checkpoint, "it started over: 1 requests after 1 from the start"),
+            ("spoils", checkpoint, "not a state of mine"),
         ],
     );
 }

@@ -1,18 +1,22 @@
 //! ScaleOT (Yao et al., arXiv 2412.09812), linked into the program.
 //!
-//! `harmonizer`: a small network in a layer's place. `selective-rank`: truncated SVD of the attention weights of the kept layers.
+//! `dynamic-layer-replace`: importance scores by reinforcement, while the substitutes train (section 3.2). `harmonizer`: a small
+//! network in a layer's place (3.3). `selective-rank`: truncated SVD of the attention weights of the kept layers (3.4).
 
+mod dynamic_layer_replace;
 mod harmonizer;
 mod selective_rank;
 
+pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
 pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, Selection, WarmStart};
 pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
 
 plugin_api::export_plugin! {
     name: "scaleot",
-    about: "ScaleOT, arXiv 2412.09812: harmonizers, selective rank compression.",
+    about: "ScaleOT, arXiv 2412.09812: dynamic layer replace, harmonizers, selective rank compression.",
     built_in,
     strategies: {
+        "dynamic-layer-replace": importance DynamicLayerReplace, "Scores by reinforcement in random layer mixtures, while substitutes train (section 3.2).";
         "harmonizer": replace Harmonizer, "A small network beside every layer (section 3.3).";
         "selective-rank": compress SelectiveRank, "Truncated SVD of the attention weights (section 3.4).";
     }

@@ -189,6 +189,11 @@ impl Mixture {
         losses.into_iter().map(|loss| self.finite(self.judged, "a held-out loss", f64::from(loss))).collect()
     }
 
+    /// Which layers have a substitute with tensors to train.
+    pub fn trainable_layers(&self) -> Vec<bool> {
+        (0..self.substitutes.len()).map(|layer| self.layer_of.contains(&layer)).collect()
+    }
+
     /// One step on the trainable substitutes that the mask lets run.
     pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);

@@ -100,6 +100,7 @@ impl Questions for OwnerQuestions<'_, '_> {
                 json(&self.mixture()?.losses(&masks).map_err(told)?)
             }
             "train_step" => json(&self.mixture()?.train_step(&read(question)?).map_err(told)?),
+            "trainable_layers" => json(&self.mixture()?.trainable_layers()),
             "fit_step" => json(&self.mixture()?.fit_step(&read(question)?).map_err(told)?),
             "layer_statistics" => {
                 let statistic: LayerStatistic = read(question)?;

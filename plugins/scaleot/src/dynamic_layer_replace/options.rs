@@ -1,0 +1,179 @@
+//! Options of `scaleot/dynamic-layer-replace`, and the learning rate of a step.
+//!
+//! Each says the paper's value, where one is known, and how well it is known: *author* (said by the authors), *third party*
+//! (read in a re-implementation or a summary), *unknown* (ours). Step `t` of `T` (from 0) with warm-up `w` trains at
+//! `learning_rate * factor`: `(t+1)/w` while `t < w`, then with `x = (t-w)/(T-w)`: `1`, `1-x`, or `(1+cos(pi x))/2`.
+
+use super::policy::Grouping;
+use super::reward::Reward;
+use plugin_api::PluginError;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How the substitutes' learning rate changes after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// Half a cosine to 0.
+    Cosine,
+    /// Straight to 0.
+    Linear,
+}
+
+/// Options of `scaleot/dynamic-layer-replace`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DynamicLayerReplaceOptions {
+    /// Rounds, each a gradient step on substitutes and a reinforcement step on scores. Paper: unknown; for a 1.3B model a few
+    /// thousand are likely. At 500 the default score_rate ranks the layers of the synthetic test.
+    #[schemars(range(min = 1))]
+    pub steps: u32,
+    /// Layers of one group (N_g); in each, half are kept. Paper: 4 (third party; "size" is their reading of it).
+    /// 0 makes one group of all layers.
+    #[schemars(range(min = 0))]
+    pub group_size: u32,
+    /// Who is compared with whom. Paper: layers are "regrouped" (author), which reads either way. "shuffled" makes scores of
+    /// all layers comparable, as a choice over all layers needs; "contiguous" never replaces a long run of layers, but ranks
+    /// inside groups only. A last group of one layer is replaced.
+    pub grouping: Grouping,
+    /// Mixtures that are compared on one held-out batch (N_c). Paper: 3 (third party).
+    #[schemars(range(min = 2))]
+    pub candidates: u32,
+    /// Gradient steps for one reinforcement step. Paper: both in every round (author), hence 1.
+    #[schemars(range(min = 1))]
+    pub reinforce_every: u32,
+    /// What a candidate earns. Paper: "raw", `exp(-loss)` minus the mean (third party); that moves scores by about 1e-4 a step,
+    /// so scores separate only after thousands. "standardised" divides by the deviation too and needs hundreds.
+    pub reward: Reward,
+    /// How far a reinforcement step moves scores (eta). Paper: unknown; its formula has none, one re-implementation 0.1, both
+    /// with raw rewards. For standardised rewards 0.02 in runs of thousands of steps, 0.05 in short ones, 0.1 is noisy.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub score_rate: f64,
+    /// Scores stay within plus and minus this, because at greater ones the update vanishes. Paper: unknown.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub score_limit: f64,
+    /// AdamW's peak learning rate on substitutes; 0 leaves them as they are. Paper: 1e-4 (third party) at batches of 32 and
+    /// more and thousands of steps; ours is ten times that, because runs are ten times shorter and batches smaller.
+    #[schemars(range(min = 0.0))]
+    pub learning_rate: f64,
+    /// Steps of the linear rise to the peak. Paper: unknown; Offsite-Tuning's distillation takes 2000, more than our steps.
+    #[schemars(range(min = 0))]
+    pub warmup_steps: u32,
+    /// What follows the rise. Paper: unknown; "cosine" is that of Offsite-Tuning's distillation.
+    pub schedule: Schedule,
+}
+
+impl Default for DynamicLayerReplaceOptions {
+    fn default() -> Self {
+        Self {
+            steps: 500,
+            group_size: 4,
+            grouping: Grouping::Shuffled,
+            candidates: 3,
+            reinforce_every: 1,
+            reward: Reward::Standardised,
+            score_rate: 0.05,
+            score_limit: 6.0,
+            learning_rate: 1e-3,
+            warmup_steps: 20,
+            schedule: Schedule::Cosine,
+        }
+    }
+}
+
+impl DynamicLayerReplaceOptions {
+    /// # Errors
+    /// `Options` for a value out of range.
+    pub(super) fn checked(self) -> Result<Self, PluginError> {
+        let positive = |number: f64| number > 0.0 && number.is_finite();
+        let refused = [
+            (self.steps == 0, "steps", f64::from(self.steps), "at least 1"),
+            (self.group_size == 1, "group_size", 1.0, "at least 2, or 0 for one group of all layers"),
+            (self.candidates < 2, "candidates", f64::from(self.candidates), "at least 2: rewards are differences"),
+            (self.reinforce_every == 0, "reinforce_every", f64::from(self.reinforce_every), "at least 1"),
+            (!positive(self.score_rate), "score_rate", self.score_rate, "a number above 0"),
+            (!positive(self.score_limit), "score_limit", self.score_limit, "a number above 0"),
+            (
+                self.learning_rate != 0.0 && !positive(self.learning_rate),
+                "learning_rate",
+                self.learning_rate,
+                "a number above 0, or 0 to leave substitutes as they are",
+            ),
+        ];
+        match refused.into_iter().find(|(wrong, ..)| *wrong) {
+            Some((_, name, found, expected)) => {
+                Err(PluginError::options(format!("{name} is {found}, expected {expected}")))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// The learning rate of step `step`, counted from 0.
+    pub(super) fn learning_rate_at(&self, step: u64) -> f64 {
+        let (warmup, total) = (u64::from(self.warmup_steps), u64::from(self.steps));
+        if step < warmup {
+            // From 1, not 0: a step of rate 0 would waste a batch.
+            return self.learning_rate * (step + 1) as f64 / warmup as f64;
+        }
+        let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+        self.learning_rate
+            * match self.schedule {
+                Schedule::Constant => 1.0,
+                Schedule::Linear => 1.0 - progress,
+                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(schedule: Schedule, warmup_steps: u32) -> Vec<f64> {
+        let options = DynamicLayerReplaceOptions {
+            steps: 6,
+            warmup_steps,
+            schedule,
+            learning_rate: 8.0,
+            ..DynamicLayerReplaceOptions::default()
+        };
+        (0..6).map(|step| (options.learning_rate_at(step) * 1e9).round() / 1e9).collect()
+    }
+
+    #[test]
+    fn the_learning_rate_rises_then_follows_the_schedule() {
+        assert_eq!(rates(Schedule::Constant, 2), [4.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
+        assert_eq!(rates(Schedule::Linear, 2), [4.0, 8.0, 8.0, 6.0, 4.0, 2.0]);
+        // Quarters of half a cosine: 4 (1 + cos(pi/4)) = 6.828427125.
+        assert_eq!(rates(Schedule::Cosine, 2), [4.0, 8.0, 8.0, 6.828_427_125, 4.0, 1.171_572_875]);
+        assert_eq!(rates(Schedule::Constant, 0), [8.0; 6]);
+        assert_eq!(
+            rates(Schedule::Linear, 12),
+            [8.0 / 12.0, 16.0 / 12.0, 2.0, 32.0 / 12.0, 40.0 / 12.0, 4.0].map(|x: f64| (x * 1e9).round() / 1e9)
+        );
+    }
+
+    #[test]
+    fn values_without_meaning_are_refused_by_name() {
+        type Change = fn(&mut DynamicLayerReplaceOptions);
+        let cases: [(Change, &str); 5] = [
+            (|o| o.group_size = 1, "group_size is 1, expected at least 2, or 0 for one group of all layers"),
+            (|o| o.candidates = 1, "candidates is 1, expected at least 2: rewards are differences"),
+            (|o| o.score_rate = f64::NAN, "score_rate is NaN, expected a number above 0"),
+            (|o| o.score_limit = f64::INFINITY, "score_limit is inf, expected a number above 0"),
+            (
+                |o| o.learning_rate = -1.0,
+                "learning_rate is -1, expected a number above 0, or 0 to leave substitutes as they are",
+            ),
+        ];
+        for (change, message) in cases {
+            let mut options = DynamicLayerReplaceOptions::default();
+            change(&mut options);
+            assert_eq!(options.checked().unwrap_err().message, message);
+        }
+        let idle = DynamicLayerReplaceOptions { learning_rate: 0.0, group_size: 0, ..Default::default() };
+        assert!(idle.checked().is_ok());
+    }
+}
