@@ -23,6 +23,7 @@ mod error;
 pub mod export;
 mod host;
 mod importance;
+mod low_rank;
 mod module;
 mod objective;
 mod outline;
@@ -37,6 +38,7 @@ pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, We
 pub use error::{ErrorCode, PluginError};
 pub use host::{Host, LayerStatistic, Notice, StepReport, TrainStep};
 pub use importance::{ImportanceEstimator, ImportanceScores};
+pub use low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
 pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};

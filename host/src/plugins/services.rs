@@ -1,10 +1,11 @@
-//! The host's answers to a plugin during one call: tensor algebra here, named questions by the stage that calls.
+//! The host's answers to a plugin during one call: tensor algebra here and in `low_rank`, named questions by the stage that calls.
 
 use super::arena::Arena;
+use super::low_rank;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
-    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TensorOp,
-    unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TRUNCATED_SVDS,
+    TensorOp, unknown_service,
 };
 use std::rc::Rc;
 
@@ -80,7 +81,10 @@ impl HostServices for Services<'_> {
     }
 
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
-        self.questions.answer(name, question)
+        match name {
+            TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
+            _ => self.questions.answer(name, question),
+        }
     }
 
     fn releaser(&self) -> Rc<dyn ReleaseTensor> {
