@@ -1,7 +1,8 @@
 //! Selective rank compression (ScaleOT, 3.4): `W ~ U_r diag(S_r) V_r^T` of the attention weights, feed-forward left whole.
 //!
 //! `r = max(1, floor(min(rows, cols) * rank_ratio))`; q, k, v and o each on their own, so a fused projection does not share its
-//! rank. The residual energy is `1 - sum_{k<=r} S_k^2 / sum_k S_k^2`. Biases and norms are untouched.
+//! rank. The residual energy is `1 - sum_{k<=r} S_k^2 / sum_k S_k^2`, which the host compares with `||W - W_r||_F^2 / ||W||_F^2`.
+//! Biases and norms are untouched.
 
 use plugin_api::{
     CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, RankCut, Strategy, TruncatedSvd,
