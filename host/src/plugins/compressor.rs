@@ -155,8 +155,8 @@ fn misreported(matrix: &MatrixReport, weight: &Tensor, hidden: f64) -> Option<(S
     if !(1..=full_rank).contains(&rank) {
         return Some((format!("rank = {rank}"), format!("1 to {full_rank}")));
     }
-    let apart = !((residual_energy - hidden).abs() <= ENERGY_TOLERANCE);
-    apart.then(|| (format!("residual_energy = {residual_energy:.6}"), format!("{hidden:.6}, as recomputed")))
+    let agrees = (residual_energy - hidden).abs() <= ENERGY_TOLERANCE;
+    (!agrees).then(|| (format!("residual_energy = {residual_energy:.6}"), format!("{hidden:.6}, as recomputed")))
 }
 
 #[cfg(test)]

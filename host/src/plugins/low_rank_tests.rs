@@ -12,8 +12,11 @@ fn values(shape: [usize; 2]) -> Vec<f32> {
     NormalStream::new(5, 0).tensor(&shape.map(|size| size as i64), 1.0).unwrap().to_vec_f32().unwrap()
 }
 
-/// Product, factor shapes and singular values of each shape at half its rank and at its whole rank, dense and factored.
-fn truncations(host: &mut Host) -> Vec<(Vec<Vec<usize>>, Vec<f32>, Vec<f32>)> {
+/// Shapes of the tensors, product, singular values.
+type Shown = (Vec<Vec<usize>>, Vec<f32>, Vec<f32>);
+
+/// Each shape at half its rank and at its whole rank, dense and factored.
+fn truncations(host: &mut Host) -> Vec<Shown> {
     let weights = SHAPES.map(|shape| host.from_f32(&values(shape), &shape).unwrap());
     let mut cuts = Vec::new();
     for (weight, [rows, cols]) in weights.iter().zip(SHAPES) {
@@ -26,7 +29,7 @@ fn truncations(host: &mut Host) -> Vec<(Vec<Vec<usize>>, Vec<f32>, Vec<f32>)> {
     made.into_iter().map(|svd| shown(&svd, host)).collect()
 }
 
-fn shown(svd: &TruncatedSvd, host: &mut Host) -> (Vec<Vec<usize>>, Vec<f32>, Vec<f32>) {
+fn shown(svd: &TruncatedSvd, host: &mut Host) -> Shown {
     let singular_values = host.to_f32(&svd.singular_values).unwrap();
     match &svd.form {
         WeightForm::Dense { weight } => {
