@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """ScaleOT beside Transformers + PyTorch: the same work, in turn, on this machine, one table.
 
-Each side is a command that prints one JSON object as its last line, with the same keys (score.py and
-tune.py say which). Time from start to exit and peak memory are measured here, for both the same way.
+Each side is a command that prints one JSON object as its last line, with the same keys (score.py, tune.py
+and svd.py say which). Time from start to exit and peak memory are measured here, for both the same way.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,11 +27,16 @@ WORKLOADS = {
     "score arc_easy": {"task": "arc_easy", "split": "validation", "limit": 100},
     "score hellaswag": {"task": "hellaswag", "split": "validation", "limit": 60},
     "tune": {"task": "arc_easy", "split": "train", "steps": 20, "warmup": 2, "batch": 8, "lr": 1e-4, "outer": 2, "middle": 14},
+    "svd": {"rank-ratio": 0.8, "outer": 2},
 }
+# Where each side leaves its truncated products: the layer files of the compress stage.
+PRODUCTS = {side: common.ROOT / "target" / "peer" / side / "compress" for side in ("peer", "ours")}
 
 
 def peer(kind, model, threads):
     options = {"model": model, "threads": threads, **WORKLOADS[kind]}
+    if kind == "svd":
+        options["products"] = PRODUCTS["peer"]
     script = [sys.executable, str(HERE / f"{kind.split()[0]}.py")]
     return script + [part for key, value in options.items() for part in (f"--{key}", str(value))]
 
@@ -40,6 +46,13 @@ def ours(kind, model, threads):
     if kind == "tune":
         command = ["bench", "tune", str(common.ROOT / "configs" / "bench.toml"), f"model.path={model}"]
         return [str(PROGRAM), *command, "--json", "--steps", str(work["steps"]), "--threads", str(threads)]
+    if kind == "svd":
+        # A folder of its own each time, so that the stage runs and nothing is up to date.
+        output = PRODUCTS["ours"].parent
+        shutil.rmtree(output, ignore_errors=True)
+        command = ["bench", "compress", str(common.ROOT / "configs" / "bench-svd.toml"), f"model.path={model}"]
+        command += [f"output={output}", f"compress.options.rank_ratio={work['rank-ratio']}"]
+        return [str(PROGRAM), *command, f"adapter.adapter_layers={2 * work['outer']}", "--json", "--threads", str(threads)]
     options = {"model": model, "task": work["task"], "tasks-folder": str(common.ROOT / ".assets" / "tasks")}
     options |= {"split": work["split"], "limit": work["limit"], "threads": threads}
     return [str(PROGRAM), "evaluate", "--json"] + [part for key, value in options.items() for part in (f"--{key}", str(value))]
@@ -63,12 +76,20 @@ MEASURES = {
         ("wall_s", "start to exit, s", False),
         ("rss_mb", "peak memory, MB", False),
     ],
+    "svd": [
+        ("matrices_per_s", "matrices/s", True),
+        ("seconds", "all matrices, s", False),
+        ("rss_mb", "peak memory, MB", False),
+    ],
 }
 # What must agree before speeds may be compared: (key, largest difference allowed).
 AGREEMENT = {
     "score": [("questions", 0), ("acc", 1e-4), ("acc_norm", 1e-4), ("loglikelihoods", 0.01)],
     "tune": [("steps", 0), ("layers", 0), ("losses", 0.02)],
+    "svd": [("matrices", 0), ("layers", 0)],
 }
+# ||A - B||_F / ||B||_F of a truncated product, ours against the peer's.
+LARGEST_PRODUCT_DIFFERENCE = 1e-4
 
 
 def run(side, kind, threads, model):
@@ -127,6 +148,19 @@ def disagreements(kind, runs):
             yield f"{kind}: {key} differs by {difference:.4g} (allowed {allowed}): peer {a}, ours {b}"
 
 
+def product_difference():
+    """The largest relative difference of a truncated product, and whose it is."""
+    from safetensors.torch import load_file
+
+    worst = (0.0, "none")
+    for path in sorted(PRODUCTS["peer"].glob("*.safetensors")):
+        peer, ours = load_file(path), load_file(PRODUCTS["ours"] / path.name)
+        for name, product in peer.items():
+            difference = (ours[name].double() - product.double()).norm() / product.double().norm()
+            worst = max(worst, (difference.item(), f"{path.stem} {name}"))
+    return worst
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -150,13 +184,18 @@ def main():
         everything[kind] = runs
         if len(runs) == 2:
             wrong += disagreements(kind, runs)
+        if len(runs) == 2 and kind == "svd":
+            difference, where = product_difference()
+            console.print(f"largest relative difference of a truncated product: {difference:.2g} ({where})")
+            if not difference <= LARGEST_PRODUCT_DIFFERENCE:
+                wrong.append(f"svd: {where} differs by {difference:.2g} (allowed {LARGEST_PRODUCT_DIFFERENCE})")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(everything, indent=2) + "\n")
     for sentence in wrong:
         print(f"error: {sentence}", file=sys.stderr)
     if not args.only and not wrong:
-        console.print("Both sides agree: accuracies, log-likelihoods, kept layers and step losses.")
+        console.print("Both sides agree: accuracies, log-likelihoods, kept layers, step losses and truncated products.")
     return 1 if wrong else 0
 
 

@@ -5,7 +5,8 @@
 
 use plugin_api::conformance::FakeHost;
 use plugin_api::{
-    ErrorCode, Host, LayerMask, LayerStatistic, Notice, PluginError, Tensor, TensorOp, TrainStep, WeightRole,
+    ErrorCode, Host, LayerMask, LayerStatistic, Notice, PluginError, RankCut, TRUNCATED_SVDS, Tensor, TensorOp,
+    TrainStep, TruncatedSvd, WeightForm, WeightRole, unknown_service,
 };
 
 fn with_host(test: impl FnOnce(&mut Host) -> Result<(), PluginError>) {
@@ -128,6 +129,73 @@ fn factorisations_give_the_matrix_back() {
         assert_eq!(host.svd(&nan).map(drop).unwrap_err().code, ErrorCode::Numeric);
         Ok(())
     });
+}
+
+/// `3 e_1 e_1^T + 2 e_2 e_2^T + e_3 e_3^T` with a fourth row or column of zeros.
+fn staircase(host: &mut Host, shape: [usize; 2]) -> Tensor {
+    let mut values = vec![0.0; shape[0] * shape[1]];
+    (0..3).for_each(|i| values[i * shape[1] + i] = 3.0 - i as f32);
+    host.from_f32(&values, &shape).unwrap()
+}
+
+fn cut(weight: &Tensor, rank: usize, factored: bool) -> RankCut<&Tensor> {
+    RankCut { name: "the staircase".into(), weight, rank, factored }
+}
+
+#[test]
+fn truncations_keep_the_largest_singular_values() {
+    with_host(|host| {
+        let shapes = [[3, 4], [4, 3], [3, 3]];
+        let weights = shapes.map(|shape| staircase(host, shape));
+        let cuts: Vec<_> = weights.iter().flat_map(|weight| [cut(weight, 2, false), cut(weight, 2, true)]).collect();
+        let done = host.truncated_svds(&cuts)?;
+        for (shape, pair) in shapes.iter().zip(done.chunks(2)) {
+            let mut expected = vec![0.0; shape[0] * shape[1]];
+            (expected[0], expected[shape[1] + 1]) = (3.0, 2.0);
+            let [TruncatedSvd { form: WeightForm::Dense { weight }, singular_values }, factored] = pair else {
+                panic!("not the forms that were asked for: {pair:?}");
+            };
+            check(host, singular_values, &[3], &[3., 2., 1.]);
+            check(host, weight, shape, &expected);
+            let WeightForm::Factored { left, right } = &factored.form else { panic!("{factored:?}") };
+            assert_eq!((host.shape(left)?, host.shape(right)?), (vec![shape[0], 2], vec![2, shape[1]]));
+            // The factor at the shorter side has columns, or rows, of length 1.
+            let norms = [host.norm(left)?, host.norm(right)?].map(|norm| norm * norm);
+            assert_eq!(norms.map(f64::round), if shape[0] > shape[1] { [13.0, 2.0] } else { [2.0, 13.0] });
+            let product = host.matmul(left, right)?;
+            check(host, &product, shape, &expected);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_truncation_that_cannot_be_is_refused_by_name() {
+    with_host(|host| {
+        let weight = staircase(host, [3, 4]);
+        for rank in [0, 4] {
+            let text = message(host.truncated_svds(&[cut(&weight, 1, false), cut(&weight, rank, false)]));
+            assert_eq!(text, format!("the staircase is [3, 4] and cannot keep the rank {rank}, expected 1 to 3"));
+        }
+        let row = host.zeros(&[3])?;
+        let text = message(host.truncated_svds(&[cut(&row, 1, false)]));
+        assert_eq!(text, "the staircase has the shape [3], expected a matrix");
+        let nan = host.from_f32(&[f32::NAN; 4], &[2, 2])?;
+        let error = host.truncated_svds(&[cut(&nan, 1, false)]).map(drop).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Numeric);
+        assert!(error.message.starts_with("the staircase: "), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_host_without_truncations_says_so() {
+    let mut fake = FakeHost::toy(2, 4);
+    fake.fail(TRUNCATED_SVDS, unknown_service(TRUNCATED_SVDS));
+    let weight = staircase(&mut fake.host(), [3, 3]);
+    let error = fake.host().truncated_svds(&[cut(&weight, 1, false)]).map(drop).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unsupported);
+    assert!(error.to_string().contains("truncated_svds"), "{error}");
 }
 
 #[test]

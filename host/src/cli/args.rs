@@ -221,6 +221,8 @@ pub enum ConfigVerb {
 pub enum BenchVerb {
     /// Adapter tuning steps in file order, timed after two steps of warm-up
     Tune(BenchTuneArgs),
+    /// Compression of the kept layers, read but not written, timed after a first pass
+    Compress(ConfigArgs),
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,6 +1,7 @@
-//! `bench tune`: steps of adapter tuning on a clock, on the work of `benches/peer/tune.py` and with its keys.
+//! `bench tune` and `bench compress`: steps of adapter tuning, or compression of the kept layers, on a clock; the work of
+//! `benches/peer/tune.py` and `benches/peer/svd.py`, with their keys.
 //!
-//! Batches in file order, loss on the answer alone, every step at the config's rate; no validation, no checkpoint.
+//! Tuning: batches in file order, loss on the answer alone, every step at the config's rate; no validation, no checkpoint.
 
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
@@ -21,12 +22,43 @@ use std::time::Instant;
 
 /// Runs a benchmark.
 pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Result<()> {
-    let BenchVerb::Tune(args) = verb;
-    let paths = &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText];
+    let paths: &[PathNeed] = match verb {
+        BenchVerb::Tune(_) => &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText],
+        BenchVerb::Compress(_) => &[PathNeed::Model, PathNeed::PublicText],
+    };
     let needs = Needs { paths, strategies: strategies::ALL };
-    let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
-    let record = session.work(|session| tune(session, args))?;
+    let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
+    let mut session = Session::open(session::load(run, global)?, global, needs)?;
+    let record = session.work(|session| match verb {
+        BenchVerb::Tune(args) => tune(session, args),
+        BenchVerb::Compress(_) => compress(session),
+    })?;
     output.result(&record, || serde_json::to_string_pretty(&record).unwrap_or_default())
+}
+
+/// The stage runs first, untimed, so that its files can be compared with the peer's; then the same work again on the clock.
+fn compress(session: &mut Session) -> Result<Value, StageError> {
+    let Session { run, bars } = session;
+    run.importance(bars)?;
+    run.replace(bars)?;
+    run.compress(bars)?;
+    let (mut layers, mut matrices, began) = (Vec::new(), 0, Instant::now());
+    run.each_compressed_layer(bars, &mut |layer, compressed| {
+        layers.push(layer);
+        matrices += compressed.changed.len();
+        Ok(())
+    })?;
+    run.place().0.synchronize();
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(json!({
+        "what": "svd",
+        "layers": layers,
+        "matrices": matrices,
+        "threads": threads(),
+        "seconds": seconds,
+        "matrices_per_s": matrices as f64 / seconds,
+        "peak_rss_mb": clock::peak_bytes() as f64 / 1_048_576.0,
+    }))
 }
 
 /// Samples one after another, without a shuffle.

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 pub mod clock;
+mod compression;
 mod config;
 mod doctor;
 mod estimate;

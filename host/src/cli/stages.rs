@@ -1,16 +1,18 @@
 //! `run`, and each stage as a verb of its own. The order of the stages is the pipeline's matter.
 
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
+use super::compression::by_role;
 use super::output::Output;
 use super::session::{self, Needs, Session};
 use super::strategies;
 use host::config::{PathNeed, StrategyKind};
+use host::pipeline::compress::CompressionArtefact;
 use host::pipeline::error::StageError;
 use host::pipeline::report::{self, terminal};
 use host::pipeline::tune::RETURN;
 use host::pipeline::{self, run::Run};
 use host::store::VerifiedFolder;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const fn needs(paths: &'static [PathNeed], strategies: &'static [StrategyKind]) -> Needs {
@@ -78,21 +80,33 @@ fn one(
 }
 
 fn artefact(done: &VerifiedFolder, output: Output) -> anyhow::Result<()> {
+    output.result(&described(done), || headline(done))
+}
+
+fn described(done: &VerifiedFolder) -> Value {
     let manifest = done.manifest();
-    let bytes: u64 = manifest.files.values().map(|file| file.size).sum();
-    let value = json!({
-        "format": manifest.format, "folder": done.path(), "identity": manifest.identity(), "bytes": bytes,
+    json!({
+        "format": manifest.format, "folder": done.path(), "identity": manifest.identity(), "bytes": bytes(done),
         "body": manifest.body,
-    });
-    output.result(&value, || {
-        let (folder, identity) = (done.path().display(), manifest.identity());
-        format!("{} in {folder}\nidentity {identity}, {}", manifest.format, report::size(bytes))
     })
+}
+
+fn headline(done: &VerifiedFolder) -> String {
+    let manifest = done.manifest();
+    let (folder, identity) = (done.path().display(), manifest.identity());
+    format!("{} in {folder}\nidentity {identity}, {}", manifest.format, report::size(bytes(done)))
+}
+
+fn bytes(done: &VerifiedFolder) -> u64 {
+    done.manifest().files.values().map(|file| file.size).sum()
 }
 
 fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
     match session.work(|session| session.run.compress(&mut session.bars))? {
-        Some(done) => artefact(&done, output),
+        Some(done) => {
+            let artefact: CompressionArtefact = done.body()?;
+            output.result(&described(&done), || format!("{}\n{}", headline(&done), by_role(&artefact.layers)))
+        }
         None => output.result(&json!({ "format": null }), || "the config has no [compress]: nothing to do".to_owned()),
     }
 }

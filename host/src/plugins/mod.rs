@@ -5,19 +5,20 @@
 //! This folder and `plugin-api/src/export.rs` are the only places that name `abi_stable` or `libloading`.
 
 mod arena;
+mod compressor;
 mod discover;
 mod elf;
 mod error;
 mod library;
+mod low_rank;
 mod registry;
 mod services;
 mod strategy;
 
 pub use arena::Arena;
+pub use compressor::{CompressedLayer, CompressorHandle};
 pub use discover::SearchPath;
 pub use error::PluginFault;
 pub use registry::{PluginSource, RegisteredPlugin, Registry};
 pub use services::{Give, NoQuestions, Questions, Services};
-pub use strategy::{
-    AdapterHandle, CompressedLayer, CompressorHandle, EstimatorHandle, ReplacerHandle, StrategyName, StrategyUse,
-};
+pub use strategy::{AdapterHandle, EstimatorHandle, ReplacerHandle, StrategyName, StrategyUse};

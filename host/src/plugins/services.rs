@@ -1,10 +1,11 @@
-//! The host's answers to a plugin during one call: tensor algebra here, named questions by the stage that calls.
+//! The host's answers to a plugin during one call: tensor algebra here and in `low_rank`, named questions by the stage that calls.
 
 use super::arena::Arena;
+use super::low_rank;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
-    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TensorOp,
-    unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TRUNCATED_SVDS,
+    TensorOp, unknown_service,
 };
 use std::rc::Rc;
 
@@ -91,8 +92,13 @@ impl HostServices for Services<'_> {
     }
 
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
-        let arena = Rc::clone(&self.arena);
-        self.questions.answer_with(name, question, &|tensor| arena.put(tensor))
+        match name {
+            TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
+            _ => {
+                let arena = Rc::clone(&self.arena);
+                self.questions.answer_with(name, question, &|tensor| arena.put(tensor))
+            }
+        }
     }
 
     fn releaser(&self) -> Rc<dyn ReleaseTensor> {

@@ -1,4 +1,4 @@
-//! A strategy in use, and typed handles for the four kinds. What comes back is checked here, like file input.
+//! A strategy in use, and typed handles for three of the four kinds (`compressor` has the fourth). What comes back is checked here, like file input.
 
 use super::arena::Arena;
 use super::error::PluginFault;
@@ -7,9 +7,8 @@ use super::services::{NoQuestions, Questions, Services};
 use crate::tensor::Tensor;
 use plugin_api::export::RawStrategy;
 use plugin_api::{
-    AdapterModule, AdapterPart, CompressAnswer, CompressRequest, CompressionReport, Handle, ImportanceScores,
-    LayerOutline, LayerPlan, LayerRole, Method, Module, Objective, PluginError, ReplaceRequest, SelectRequest,
-    StepReport, Substitute, WeightForm, WeightRole,
+    AdapterModule, AdapterPart, Handle, ImportanceScores, LayerOutline, LayerPlan, LayerRole, Method, Module,
+    Objective, PluginError, ReplaceRequest, SelectRequest, StepReport, Substitute,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,7 +52,7 @@ impl fmt::Display for StrategyName {
 pub struct StrategyUse {
     // Dropped before the arena: a strategy's destructor may release tensors.
     raw: RawStrategy,
-    arena: Rc<Arena>,
+    pub(super) arena: Rc<Arena>,
     name: StrategyName,
     source: PluginSource,
     /// First two numbers of the contract that the plugin was built with.
@@ -91,7 +90,7 @@ impl StrategyUse {
         &self.source
     }
 
-    fn call<A: DeserializeOwned>(
+    pub(super) fn call<A: DeserializeOwned>(
         &mut self,
         (method, call): (Method, &'static str),
         request: &impl Serialize,
@@ -117,11 +116,16 @@ impl StrategyUse {
         self.raw.call(Method::Restore, state, &mut services).map(drop).map_err(|error| self.failed("restore", error))
     }
 
-    fn failed(&self, call: &'static str, error: PluginError) -> PluginFault {
+    pub(super) fn failed(&self, call: &'static str, error: PluginError) -> PluginFault {
         PluginFault::Failed { used: self.name.to_string(), source_text: self.source.to_string(), call, error }
     }
 
-    fn wrong(&self, call: &'static str, found: impl Into<String>, expected: impl Into<String>) -> PluginFault {
+    pub(super) fn wrong(
+        &self,
+        call: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> PluginFault {
         PluginFault::BadValue {
             used: self.name.to_string(),
             source_text: self.source.to_string(),
@@ -249,100 +253,6 @@ impl ReplacerHandle {
         }
         Ok(objective)
     }
-}
-
-/// What a compressor made of a layer.
-pub struct CompressedLayer {
-    /// The weights that changed.
-    pub changed: Vec<(WeightRole, WeightForm<Tensor>)>,
-    /// What became of them.
-    pub report: CompressionReport,
-}
-
-/// A compressor in use.
-pub struct CompressorHandle(pub StrategyUse);
-
-impl CompressorHandle {
-    /// Compresses one layer; the weights are shared with the plugin, not copied.
-    ///
-    /// # Errors
-    /// What the plugin returned, or `BadValue` for shapes that do not fit or values that are not finite.
-    pub fn compress(
-        &mut self,
-        outline: &LayerOutline,
-        weights: &[(WeightRole, Tensor)],
-        questions: &mut dyn Questions,
-    ) -> Result<CompressedLayer, PluginFault> {
-        let arena = Rc::clone(&self.0.arena);
-        let handles = weights.iter().map(|(role, tensor)| (*role, arena.put(tensor.clone()))).collect();
-        let request = CompressRequest { outline: outline.clone(), weights: handles };
-        let answer: CompressAnswer = self.0.call((Method::Compress, "compress"), &request, questions)?;
-        let mut changed = Vec::new();
-        for (role, form) in answer.changed {
-            let form = take_form(&arena, form).map_err(|error| self.0.failed("compress", error))?;
-            self.check_form(outline, role, &form)?;
-            changed.push((role, form));
-        }
-        self.check_report(outline, &answer.report)?;
-        Ok(CompressedLayer { changed, report: answer.report })
-    }
-
-    fn check_report(&self, outline: &LayerOutline, report: &CompressionReport) -> Result<(), PluginFault> {
-        for matrix in &report.matrices {
-            let ranks = (1..=matrix.full_rank).contains(&matrix.rank);
-            // A rounding error below 0 is no lie.
-            if !ranks || !(-1e-6..=1.000_001).contains(&matrix.residual_energy) {
-                let found = format!("{matrix:?} for layer {}", outline.index);
-                return Err(self.0.wrong("compress", found, "1 <= rank <= full_rank and an energy share in [0, 1]"));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_form(
-        &self,
-        outline: &LayerOutline,
-        role: WeightRole,
-        form: &WeightForm<Tensor>,
-    ) -> Result<(), PluginFault> {
-        let wrong = |found: String, expected: String| Err(self.0.wrong("compress", found, expected));
-        let Some(expected) = outline.weight(role).map(|weight| &weight.shape) else {
-            return wrong(format!("a weight for {role}"), format!("only roles of layer {}", outline.index));
-        };
-        let (found, tensors) = match form {
-            WeightForm::Dense { weight } => (weight.shape(), vec![weight]),
-            WeightForm::Factored { left, right } => match (&left.shape()[..], &right.shape()[..]) {
-                ([rows, rank], [inner, cols]) if rank == inner && *rank > 0 => (vec![*rows, *cols], vec![left, right]),
-                (left, right) => {
-                    return wrong(
-                        format!("factors {left:?} and {right:?} for {role}"),
-                        "[rows, r] and [r, cols]".into(),
-                    );
-                }
-            },
-        };
-        let expected: Vec<i64> = expected.iter().map(|&size| size as i64).collect();
-        if found != expected {
-            return wrong(
-                format!("the shape {found:?} for {role} of layer {}", outline.index),
-                format!("{expected:?}"),
-            );
-        }
-        if tensors.iter().any(|tensor| !tensor.is_finite_all().unwrap_or(false)) {
-            let found = format!("a value that is not finite in {role} of layer {}", outline.index);
-            return wrong(found, "finite values".into());
-        }
-        Ok(())
-    }
-}
-
-fn take_form(arena: &Arena, form: WeightForm<Handle>) -> Result<WeightForm<Tensor>, PluginError> {
-    Ok(match form {
-        WeightForm::Dense { weight } => WeightForm::Dense { weight: arena.take(weight)? },
-        WeightForm::Factored { left, right } => {
-            WeightForm::Factored { left: arena.take(left)?, right: arena.take(right)? }
-        }
-    })
 }
 
 /// An adapter in use.

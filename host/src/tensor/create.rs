@@ -63,6 +63,15 @@ impl Tensor {
         Ok(values)
     }
 
+    /// The elements in row-major order as f64.
+    pub fn to_vec_f64(&self) -> Result<Vec<f64>> {
+        let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F64)?.contiguous()?;
+        let mut values = vec![0f64; flat.numel()];
+        let numel = values.len();
+        flat.0.f_copy_data(&mut values, numel).map_err(|e| TensorError::torch("to_vec_f64", &[&flat.0], &e))?;
+        Ok(values)
+    }
+
     /// The elements in row-major order as i64.
     pub fn to_vec_i64(&self) -> Result<Vec<i64>> {
         let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::I64)?.contiguous()?;

@@ -2,8 +2,8 @@
 //!
 //! Shapes are written outermost first; a linear weight is `[out, in]` and acts as `y = x Wᵀ + b`.
 //! Clones are shallow: two `Tensor`s may share memory, as in libtorch itself.
-//! Files by idea: `create` (in and out of Rust slices), `algebra`, `shape`, `reduce`, `nn`, `linalg`,
-//! `autograd`, `onednn` and `blocked` (the fast ways on the CPU), `map` (memory-mapped weights), `random` (our own generator), `device`, `dtype`, `error`.
+//! Files by idea: `create` (in and out of Rust slices), `algebra`, `shape`, `reduce`, `nn`, `linalg`, `truncated` (low rank),
+//! `autograd`, `onednn` and `blocked` (the fast ways on the CPU), `map` (memory-mapped weights), `random` (our own generator), `workers` (one matrix per core), `device`, `dtype`, `error`.
 
 mod algebra;
 mod autograd;
@@ -21,6 +21,8 @@ mod onednn;
 mod random;
 mod reduce;
 mod shape;
+mod truncated;
+mod workers;
 
 pub use autograd::{NoGrad, grad_enabled, no_grad};
 pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, set_threads, threads};
@@ -32,6 +34,8 @@ pub use memory::limit_memory;
 pub use nn::Attention;
 pub use onednn::Epilogue;
 pub use random::NormalStream;
+pub use truncated::{Cut, LowRank, TruncatedSvd, truncated_svds};
+pub use workers::on_every_core;
 
 /// A libtorch tensor. `clone` shares the memory.
 pub struct Tensor(pub(in crate::tensor) tch::Tensor);

@@ -1,9 +1,12 @@
-//! The tensor operations of the fake host. Factorisations are done in fp64 by nalgebra, the rest value by value in fp32.
+//! The tensor operations of the fake host. Factorisations and truncations are done in fp64 by nalgebra, the rest value by value in fp32.
 
 use super::array::{Array, count, signed};
 use super::random::Stream;
+use crate::compress::WeightForm;
 use crate::error::{ErrorCode, PluginError};
+use crate::low_rank::{RankCut, TruncatedSvd};
 use crate::services::{OpArguments, TensorOp};
+use crate::tensor::Handle;
 use nalgebra::{DMatrix, DVector, SVD, SymmetricEigen};
 
 /// Sweeps after which a factorisation has not converged.
@@ -166,6 +169,27 @@ fn svd(a: &Array) -> Result<Vec<Array>, PluginError> {
         return Err(not_converged(TensorOp::Svd, a));
     };
     Ok(vec![Array::from_matrix(&u), vector(&singular_values)?, Array::from_matrix(&v_t.transpose())])
+}
+
+/// From the whole decomposition; the factor at the shorter side is orthonormal, as the contract says.
+pub(super) fn truncated_svd(cut: &RankCut<Handle>, a: &Array) -> Result<TruncatedSvd<Array>, PluginError> {
+    cut.check(&a.sizes())?;
+    let named = |error: PluginError| PluginError::new(error.code, format!("{}: {}", cut.name, error.message));
+    let matrix = finite_matrix(TensorOp::Svd, a).map_err(named)?;
+    let upright = matrix.nrows() > matrix.ncols();
+    let done = SVD::try_new(matrix, true, true, f64::EPSILON, MAX_SWEEPS);
+    let Some(SVD { u: Some(u), v_t: Some(v_t), singular_values }) = done else {
+        return Err(named(not_converged(TensorOp::Svd, a)));
+    };
+    let (u, v_t) = (u.columns(0, cut.rank), v_t.rows(0, cut.rank));
+    let kept = DMatrix::from_diagonal(&singular_values.rows(0, cut.rank).into_owned());
+    let (left, right) = if upright { (u * kept, v_t.into_owned()) } else { (u.into_owned(), kept * v_t) };
+    let form = if cut.factored {
+        WeightForm::Factored { left: Array::from_matrix(&left), right: Array::from_matrix(&right) }
+    } else {
+        WeightForm::Dense { weight: Array::from_matrix(&(left * right)) }
+    };
+    Ok(TruncatedSvd { form, singular_values: vector(&singular_values)? })
 }
 
 fn symmetric_eigen(a: &Array) -> Result<Vec<Array>, PluginError> {

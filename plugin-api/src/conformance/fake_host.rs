@@ -1,13 +1,14 @@
 //! A host made of plain Rust, for tests of plugins: the whole algebra on fp32 arrays, and a model made of numbers.
 
-use super::algebra::compute;
+use super::algebra::{compute, truncated_svd};
 use super::array::Array;
 use super::random::{Stream, seed_for};
 use super::toy_model::ToyModel;
-use crate::compress::LayerWeights;
+use crate::compress::{LayerWeights, WeightForm};
 use crate::error::{ErrorCode, PluginError};
 use crate::fitting::{LayerMoments, MomentsRequest};
 use crate::host::{CurvePoint, Host, Notice};
+use crate::low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
 use crate::outline::{LayerOutline, ModelOutline, WeightRole};
 use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
@@ -235,6 +236,21 @@ impl FakeHost {
         Ok(serde_json::to_vec(&handles)?)
     }
 
+    fn truncated_svds(&mut self, cuts: &[RankCut<Handle>]) -> Result<Vec<u8>, PluginError> {
+        self.sweep();
+        let made = cuts.iter().map(|cut| truncated_svd(cut, self.get(cut.weight)?)).collect::<Result<Vec<_>, _>>()?;
+        let answer = made.into_iter().map(|TruncatedSvd { form, singular_values }| {
+            let form = match form {
+                WeightForm::Dense { weight } => WeightForm::Dense { weight: self.put(weight) },
+                WeightForm::Factored { left, right } => {
+                    WeightForm::Factored { left: self.put(left), right: self.put(right) }
+                }
+            };
+            TruncatedSvd { form, singular_values: self.put(singular_values) }
+        });
+        Ok(serde_json::to_vec(&answer.collect::<Vec<_>>())?)
+    }
+
     fn notice(&mut self, notice: Notice) -> Result<Vec<u8>, PluginError> {
         let progress = |notice: &Notice| matches!(notice, Notice::Progress { .. });
         let seen = self.notices.iter().filter(|notice| progress(notice)).count();
@@ -293,6 +309,7 @@ impl HostServices for FakeHost {
                 Ok(b"null".to_vec())
             }
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
+            TRUNCATED_SVDS => self.truncated_svds(&serde_json::from_slice::<Vec<_>>(question)?),
             _ => self.model.answer(name, question),
         }
     }

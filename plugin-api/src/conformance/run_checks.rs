@@ -4,6 +4,7 @@ use super::fake_host::FakeHost;
 use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use super::{adapter_checks, compress_checks, importance_checks, replace_checks};
 use crate::error::{ErrorCode, PluginError};
+use crate::low_rank::TRUNCATED_SVDS;
 use crate::strategy::StrategyKind;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -15,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Requests that a strategy may make of the host, apart from tensor algebra.
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 13] = [
     "outline",
     "losses",
     "train_step",
@@ -26,6 +27,7 @@ const REQUESTS: [&str; 12] = [
     "gradient_step",
     "layer_statistics",
     "seed",
+    TRUNCATED_SVDS,
     "checkpoint",
     "record",
 ];

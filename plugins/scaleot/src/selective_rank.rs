@@ -1,10 +1,11 @@
 //! Selective rank compression (ScaleOT, 3.4): `W ~ U_r diag(S_r) V_r^T` of the attention weights, feed-forward left whole.
 //!
 //! `r = max(1, floor(min(rows, cols) * rank_ratio))`; q, k, v and o each on their own, so a fused projection does not share its
-//! rank. The residual energy is `1 - sum_{k<=r} S_k^2 / sum_k S_k^2`. Biases and norms are untouched.
+//! rank. The residual energy is `1 - sum_{k<=r} S_k^2 / sum_k S_k^2`, which the host compares with `||W - W_r||_F^2 / ||W||_F^2`.
+//! Biases and norms are untouched.
 
 use plugin_api::{
-    CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, Strategy, Tensor, WeightForm,
+    CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, RankCut, Strategy, TruncatedSvd,
     WeightRole,
 };
 use schemars::JsonSchema;
@@ -73,15 +74,24 @@ impl Strategy for SelectiveRank {
 
 impl Compressor for SelectiveRank {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-        let chosen: Vec<_> = layer.roles().into_iter().filter(|role| self.options.modules.include(*role)).collect();
-        let mut matrices = Vec::new();
-        for role in chosen {
+        let (mut matrices, mut cuts, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for role in layer.roles().into_iter().filter(|role| self.options.modules.include(*role)) {
             let Some(weight) = layer.get(role) else { continue };
-            let (form, report) = self.truncate(role, weight, host)?;
-            if let Some(form) = form {
-                layer.set(role, form)?;
+            let (matrix, factored) = self.plan(role, &host.shape(weight)?)?;
+            if matrix.rank < matrix.full_rank {
+                let name = format!("{role} of layer {}", layer.outline().index);
+                places.push(matrices.len());
+                cuts.push(RankCut { name, weight, rank: matrix.rank, factored });
             }
-            matrices.push(report);
+            matrices.push(matrix);
+        }
+        // One question for the whole layer: the host gives each core a matrix.
+        let nearest = host.truncated_svds(&cuts)?;
+        for (place, TruncatedSvd { form, singular_values }) in places.into_iter().zip(nearest) {
+            let Some(matrix) = matrices.get_mut(place) else { continue };
+            let rank = matrix.rank;
+            matrix.residual_energy = host.view_f32(&singular_values, |values| residual_energy(values, rank))?;
+            layer.set(matrix.role, form)?;
         }
         Ok(CompressionReport { matrices })
     }
@@ -99,46 +109,20 @@ impl Modules {
 }
 
 impl SelectiveRank {
-    /// The compressed form of one matrix (`None` when no rank is lost), and what became of it.
-    fn truncate(
-        &self,
-        role: WeightRole,
-        weight: &Tensor,
-        host: &mut Host,
-    ) -> Result<(Option<WeightForm>, MatrixReport), PluginError> {
-        let shape = host.shape(weight)?;
-        let [rows, cols] = shape[..] else {
+    /// The rank that a matrix keeps, and whether it is stored as two factors.
+    fn plan(&self, role: WeightRole, shape: &[usize]) -> Result<(MatrixReport, bool), PluginError> {
+        let &[rows, cols] = shape else {
             return Err(PluginError::failed(format!("{role} has the shape {shape:?}, expected a matrix")));
         };
         let full_rank = rows.min(cols);
         // Ranks are far below 2^52, so the conversions are exact.
         let rank = ((full_rank as f64 * self.options.rank_ratio).floor() as usize).max(1).min(full_rank);
-        let mut report = MatrixReport { role, rank, full_rank, residual_energy: 0.0 };
-        if rank == full_rank {
-            return Ok((None, report));
-        }
-        let [u, s, v] = host.svd(weight)?;
-        report.residual_energy = host.view_f32(&s, |values| residual_energy(values, rank))?;
-        let scaled = {
-            let (u, s) = (host.narrow(&u, 1, 0, rank)?, host.narrow(&s, 0, 0, rank)?);
-            host.mul(&u, &s)?
-        };
-        let v = host.narrow(&v, 1, 0, rank)?;
-        let right = host.transpose(&v)?;
-        let form = if self.factored(rows, cols, rank) {
-            WeightForm::Factored { left: scaled, right }
-        } else {
-            WeightForm::Dense { weight: host.matmul(&scaled, &right)? }
-        };
-        Ok((Some(form), report))
-    }
-
-    fn factored(&self, rows: usize, cols: usize, rank: usize) -> bool {
-        match self.options.storage {
+        let factored = match self.options.storage {
             Storage::Smaller => rank * (rows + cols) < rows * cols,
             Storage::Dense => false,
             Storage::Factored => true,
-        }
+        };
+        Ok((MatrixReport { role, rank, full_rank, residual_energy: 0.0 }, factored))
     }
 }
 

@@ -7,7 +7,7 @@ use super::importance::OwnerQuestions;
 use super::progress::{Progress, stop_requested};
 use super::tensor_file::{TensorFile, write_tensors};
 use crate::model::{Decoder, WeightForm as RunForm};
-use crate::plugins::CompressorHandle;
+use crate::plugins::{CompressedLayer, CompressorHandle};
 use crate::store::{ManifestHead, StageDir, VerifiedFolder};
 use crate::tensor::Tensor;
 use plugin_api::{CompressionReport, LayerPlan, LayerRole, ModelOutline, WeightForm, WeightRole};
@@ -60,8 +60,31 @@ pub fn compress(
     (mut stage, digest): (StageDir, &str),
     progress: &mut dyn Progress,
 ) -> Result<VerifiedFolder, StageError> {
+    let mut layers = Vec::new();
+    each_layer(compressor, inputs, progress, &mut |layer, compressed| {
+        let (changed, tensors) = named(compressed.changed);
+        if !tensors.is_empty() {
+            write_tensors(&mut stage, &file_of(layer), &tensors)?;
+        }
+        layers.push(LayerCompression { layer, report: compressed.report, changed });
+        Ok(())
+    })?;
+    let artefact = CompressionArtefact { inputs: digest.into(), layers };
+    stage.write_json("compression.json", &artefact.layers)?;
+    Ok(stage.commit(HEAD, &artefact)?)
+}
+
+/// Gives each kept layer, compressed, to `keep`, before the next one begins.
+///
+/// # Errors
+/// What the plugin or `keep` returned, or a request to stop.
+pub fn each_layer(
+    compressor: &mut CompressorHandle,
+    inputs: &CompressInputs<'_>,
+    progress: &mut dyn Progress,
+    keep: &mut dyn FnMut(usize, CompressedLayer) -> Result<(), StageError>,
+) -> Result<(), StageError> {
     let kept = inputs.plan.layers_with(LayerRole::Keep);
-    let mut layers = Vec::with_capacity(kept.len());
     progress.begin("compress", kept.len() as u64);
     for (done, &layer) in kept.iter().enumerate() {
         if stop_requested() {
@@ -71,18 +94,11 @@ pub fn compress(
         let weights = weights_of(inputs.decoder, layer)?;
         let (outline, seed) = (inputs.outline, inputs.seed);
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
-        let compressed = compressor.compress(shape, &weights, &mut questions)?;
-        let (changed, tensors) = named(compressed.changed);
-        if !tensors.is_empty() {
-            write_tensors(&mut stage, &file_of(layer), &tensors)?;
-        }
-        layers.push(LayerCompression { layer, report: compressed.report, changed });
+        keep(layer, compressor.compress(shape, &weights, &mut questions)?)?;
         progress.at(done as u64 + 1, &format!("layer {layer}"));
     }
-    progress.end(&format!("{} layers compressed", layers.len()));
-    let artefact = CompressionArtefact { inputs: digest.into(), layers };
-    stage.write_json("compression.json", &artefact.layers)?;
-    Ok(stage.commit(HEAD, &artefact)?)
+    progress.end(&format!("{} layers compressed", kept.len()));
+    Ok(())
 }
 
 fn file_of(layer: usize) -> String {

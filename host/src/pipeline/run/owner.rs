@@ -11,7 +11,7 @@ use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::plug_in;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replace::{self, adapter_layers};
-use crate::plugins::{AdapterHandle, CompressorHandle, EstimatorHandle, ReplacerHandle};
+use crate::plugins::{AdapterHandle, CompressedLayer, CompressorHandle, EstimatorHandle, ReplacerHandle};
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use plugin_api::{AdapterModule, ImportanceScores, LayerPlan, LayerRole, ReplaceRequest, StrategyKind};
 use serde_json::json;
@@ -138,15 +138,31 @@ impl Run {
         }
         let done = self.measured("compress", |run| {
             let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
-            let work = CompressInputs {
-                decoder: &owner.model.decoder,
-                outline: &owner.outline,
-                plan: &plan,
-                seed: seed_for(run.config.seed, "compress"),
-            };
+            let work = run.compress_inputs(&owner, &plan);
             compress::compress(&mut compressor, &work, (run.dir.stage("compress")?, &inputs), progress)
         })?;
         Ok(Some(done))
+    }
+
+    /// Compresses the kept layers again and writes nothing: the work that `bench compress` times.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress); a config without a `[compress]` section.
+    pub fn each_compressed_layer(
+        &mut self,
+        progress: &mut dyn Progress,
+        keep: &mut dyn FnMut(usize, CompressedLayer) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        let owner = self.model()?;
+        let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
+        let plan = replace::read(&planned)?.plan;
+        let mut compressor = CompressorHandle(self.required_strategy(StrategyKind::Compress)?);
+        compress::each_layer(&mut compressor, &self.compress_inputs(&owner, &plan), progress, keep)
+    }
+
+    fn compress_inputs<'a>(&self, owner: &'a OwnerModel, plan: &'a LayerPlan) -> CompressInputs<'a> {
+        let seed = seed_for(self.config.seed, "compress");
+        CompressInputs { decoder: &owner.model.decoder, outline: &owner.outline, plan, seed }
     }
 
     /// Cuts the emulator and writes the bundle, and the owner's ledger of it.

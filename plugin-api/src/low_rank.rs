@@ -1,0 +1,110 @@
+//! Truncated singular value decompositions: `W_r = U_r diag(S_r) V_r^T`, the matrix of rank `r` that is nearest to `W`.
+//!
+//! Asked for several matrices at once, so that the host can give each core one of its own. `W: [rows, cols]`,
+//! `||W - W_r||_F^2 = sum_{k>r} S_k^2` (Eckart and Young, 1936).
+
+use crate::compress::WeightForm;
+use crate::error::PluginError;
+use crate::host::Host;
+use crate::services::HostServices;
+use crate::tensor::{Handle, Tensor};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// The service's name.
+pub const TRUNCATED_SVDS: &str = "truncated_svds";
+
+/// One matrix and the rank that is kept of it. `T` is a [`Tensor`] for an author and a bare handle on the wire.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankCut<T> {
+    /// What errors call the matrix, for example `attention.q of layer 3`.
+    pub name: String,
+    /// `[rows, cols]`.
+    pub weight: T,
+    /// `r`, from 1 to `min(rows, cols)`.
+    pub rank: usize,
+    /// Two factors instead of their product.
+    pub factored: bool,
+}
+
+/// What is left of one matrix.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TruncatedSvd<T = Tensor> {
+    /// `W_r`, in the element type of `W`. Of two factors, the one at the matrix's shorter side is orthonormal, the other holds `S_r`.
+    pub form: WeightForm<T>,
+    /// All of `S`, `[min(rows, cols)]`, fp32, descending. Values far below the largest are rounding: `S_k` is known to about
+    /// `1e-7 S_1^2 / S_k`, so sums of squares are exact to about `1e-7` of the whole.
+    pub singular_values: T,
+}
+
+impl Host<'_> {
+    /// The nearest matrix of each rank, in the order of the question.
+    ///
+    /// ```
+    /// use plugin_api::{PluginError, RankCut, WeightForm, conformance::FakeHost};
+    /// let mut fake = FakeHost::toy(2, 4);
+    /// let mut host = fake.host();
+    /// let weight = host.from_f32(&[3.0, 0.0, 0.0, 2.0], &[2, 2])?;
+    /// let cut = RankCut { name: "example".into(), weight: &weight, rank: 1, factored: false };
+    /// let nearest = host.truncated_svds(&[cut])?.remove(0);
+    /// let WeightForm::Dense { weight } = nearest.form else { unreachable!("two factors were not asked for") };
+    /// assert_eq!(host.to_f32(&weight)?, [3.0, 0.0, 0.0, 0.0]);
+    /// assert_eq!(host.to_f32(&nearest.singular_values)?, [3.0, 2.0]);
+    /// # Ok::<(), PluginError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Host` for what is no matrix or a rank that it cannot have, `Numeric` for a value that is not finite or a decomposition
+    /// that does not converge, each with the matrix's name; `Unsupported` from a host that is older than this service.
+    pub fn truncated_svds(&mut self, cuts: &[RankCut<&Tensor>]) -> Result<Vec<TruncatedSvd>, PluginError> {
+        if cuts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let question: Vec<RankCut<Handle>> = cuts.iter().map(RankCut::on_the_wire).collect();
+        let answer = self.services.request(TRUNCATED_SVDS, &serde_json::to_vec(&question)?)?;
+        let answer: Vec<TruncatedSvd<Handle>> = serde_json::from_slice(&answer)?;
+        let made: Vec<_> = answer.into_iter().map(|svd| svd.adopt(self.services)).collect();
+        if made.len() != cuts.len() {
+            let (found, expected) = (made.len(), cuts.len());
+            return Err(PluginError::host(format!("{found} decompositions came back, expected {expected}")));
+        }
+        Ok(made)
+    }
+}
+
+impl RankCut<&Tensor> {
+    fn on_the_wire(&self) -> RankCut<Handle> {
+        let Self { name, weight, rank, factored } = self;
+        RankCut { name: name.clone(), weight: weight.handle(), rank: *rank, factored: *factored }
+    }
+}
+
+impl<T> RankCut<T> {
+    /// Refuses a shape that is no matrix, and a rank that the matrix cannot have. For hosts.
+    ///
+    /// # Errors
+    /// `Host`, with the name, what was found and what was expected.
+    pub fn check(&self, shape: &[usize]) -> Result<(), PluginError> {
+        let Self { name, rank, .. } = self;
+        let &[rows, cols] = shape else {
+            return Err(PluginError::host(format!("{name} has the shape {shape:?}, expected a matrix")));
+        };
+        if (1..=rows.min(cols)).contains(rank) {
+            return Ok(());
+        }
+        let full = rows.min(cols);
+        Err(PluginError::host(format!("{name} is {shape:?} and cannot keep the rank {rank}, expected 1 to {full}")))
+    }
+}
+
+impl TruncatedSvd<Handle> {
+    fn adopt(self, services: &mut dyn HostServices) -> TruncatedSvd {
+        let owner = services.releaser();
+        let adopt = |handle| Tensor::adopt(handle, Rc::clone(&owner));
+        let form = match self.form {
+            WeightForm::Dense { weight } => WeightForm::Dense { weight: adopt(weight) },
+            WeightForm::Factored { left, right } => WeightForm::Factored { left: adopt(left), right: adopt(right) },
+        };
+        TruncatedSvd { form, singular_values: adopt(self.singular_values) }
+    }
+}
