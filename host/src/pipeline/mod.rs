@@ -5,6 +5,7 @@ pub mod progress;
 pub mod tensor_file;
 
 pub mod load;
+pub mod objective;
 pub mod importance;
 pub mod replace;
 pub mod compress;

@@ -6,10 +6,11 @@
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
+use crate::pipeline::objective::{self, Sides};
 use crate::pipeline::replace::in_slots;
 use crate::pipeline::tune::{AdamW, AdamWOptions};
 use crate::tensor::Tensor;
-use plugin_api::{LayerMask, LayerStatistic, Module, StepReport, Substitute, TrainStep};
+use plugin_api::{LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm, StepReport, Substitute, TrainStep};
 
 /// The model, its substitutes, and the text.
 pub struct Mixture {
@@ -19,6 +20,8 @@ pub struct Mixture {
     parameters: Vec<Tensor>,
     layer_of: Vec<usize>,
     optimiser: AdamW,
+    /// What a training step minimises unless it says otherwise.
+    objective: Objective,
     train: TextWindows,
     held_out: TextWindows,
     trained: u64,
@@ -56,7 +59,16 @@ impl Mixture {
         }
         decoder.substitutes = running;
         let optimiser = AdamW::new(AdamWOptions::default(), &parameters)?;
-        Ok(Self { decoder, substitutes: own, parameters, layer_of, optimiser, train, held_out, trained: 0, judged: 0 })
+        let objective = Objective::new(1.0, ObjectiveTerm::NextToken);
+        let (substitutes, trained, judged) = (own, 0, 0);
+        Ok(Self { decoder, substitutes, parameters, layer_of, optimiser, objective, train, held_out, trained, judged })
+    }
+
+    /// The same, training towards the replacer's objective if it has one.
+    #[must_use]
+    pub fn towards(mut self, objective: Option<Objective>) -> Self {
+        self.objective = objective.unwrap_or(self.objective);
+        self
     }
 
     /// The substitutes as they are now.
@@ -72,14 +84,14 @@ impl Mixture {
         losses.into_iter().map(|loss| self.finite(self.judged, "a held-out loss", f64::from(loss))).collect()
     }
 
-    /// One step on the trainable substitutes that the mask lets run.
-    pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, StageError> {
+    /// One step on the trainable substitutes that the mask lets run, towards `objective` or else the replacer's.
+    pub fn train_step(&mut self, step: &TrainStep, objective: Option<&Objective>) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);
         for parameter in &self.parameters {
             parameter.zero_grad()?;
         }
-        let loss = self.decoder.loss(&batch.batch, &batch.targets, Some(&step.mask))?;
-        let value = self.finite(self.trained, "the training loss", loss.to_f64()?)?;
+        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
+        let (loss, value) = objective::loss(sides, &batch, objective.unwrap_or(&self.objective), self.trained)?;
         loss.backward()?;
         let replaced = |layer: usize| step.mask.original.get(layer) == Some(&false);
         let layer_of = &self.layer_of;

@@ -67,7 +67,7 @@ pub fn estimate(
         let mut questions = OwnerQuestions { outline, seed, progress, mixture: None };
         return Ok((estimator.estimate(outline.n_layers(), &mut questions)?, substitutes));
     };
-    let mut mixture = Mixture::new(decoder.clone(), substitutes, text)?;
+    let mut mixture = Mixture::new(decoder.clone(), substitutes, text)?.towards(replacer.objective()?);
     let mut questions = OwnerQuestions { outline, seed, progress, mixture: Some(&mut mixture) };
     let scores = estimator.estimate(outline.n_layers(), &mut questions)?;
     Ok((scores, mixture.into_substitutes()))

@@ -6,7 +6,9 @@ use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
 use crate::plugins::Questions;
 use crate::store::Digest;
-use plugin_api::{ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, PluginError, TrainStep, unknown_service};
+use plugin_api::{
+    ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, unknown_service,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -53,7 +55,11 @@ impl Questions for OwnerQuestions<'_> {
             }
             "train_step" => {
                 let step: TrainStep = read(question)?;
-                json(&self.mixture()?.train_step(&step).map_err(told)?)
+                json(&self.mixture()?.train_step(&step, None).map_err(told)?)
+            }
+            "train_step_towards" => {
+                let (step, objective): (TrainStep, Objective) = read(question)?;
+                json(&self.mixture()?.train_step(&step, Some(&objective)).map_err(told)?)
             }
             "layer_statistics" => {
                 let statistic: LayerStatistic = read(question)?;
