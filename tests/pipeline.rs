@@ -179,6 +179,19 @@ fn evaluation_of_a_folder_by_itself_agrees_with_the_run() {
 }
 
 #[test]
+fn windows_of_text_have_the_length_that_the_config_says() {
+    let folder = scratch();
+    let more = ["evaluate.columns=[\"zero_shot\"]", "evaluate.limit=3", "evaluate.block_length=64"];
+    verb("evaluate", folder.path(), &more).expect(0);
+    let text = std::fs::read(folder.path().join("evaluate-zero-shot/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&text).unwrap();
+    // The first token of a window is context only.
+    assert_eq!(manifest["body"]["text"]["tokens"], 3 * 63);
+    // Longer than the model's context is as long as the context.
+    verb("evaluate", folder.path(), &[&more[..2], &["evaluate.block_length=4096"]].concat()).expect(0);
+}
+
+#[test]
 fn an_exported_model_scores_as_the_plugged_in_one() {
     let folder = scratch();
     let run = folder.path().join("run");

@@ -237,6 +237,9 @@ pub struct EvaluateSection {
     pub tasks: Vec<String>,
     /// Plain text files for perplexity.
     pub text: Vec<PathBuf>,
+    /// Tokens of one window of text; at most the model's context counts.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub block_length: u32,
     pub split: Split,
     /// Use at most this many samples of each task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
