@@ -40,7 +40,7 @@ fn a_run_prints_a_figure_for_each_of_the_five_columns() {
 #[test]
 fn each_verb_by_itself_gives_what_a_run_gives() {
     let folder = scratch();
-    for name in ["importance", "replace", "compress", "bundle", "tune", "plug-in", "evaluate", "report"] {
+    for name in ["importance", "replace", "train", "compress", "bundle", "tune", "plug-in", "evaluate", "report"] {
         verb(name, folder.path(), &["--quiet"]).expect(0);
     }
     let (alone, together) = (identity_of_stages(folder.path()), identity_of_stages(finished_run()));

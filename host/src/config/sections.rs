@@ -33,6 +33,7 @@ pub struct RunConfig {
     pub data: DataSection,
     pub importance: ImportanceSection,
     pub replace: ReplaceSection,
+    pub train: TrainSection,
     /// Left out, kept layers stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
@@ -136,6 +137,34 @@ pub struct ReplaceSection {
     pub options: toml::Table,
 }
 
+/// The owner's training of the chosen emulator on public text, with AdamW.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Optimiser steps; 0 trains nothing.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub steps: u64,
+    pub learning_rate: Positive,
+    /// Windows of `data.block_length` tokens of one forward pass.
+    pub batch_size: NonZeroU32,
+    /// Forward passes of one optimiser step.
+    pub accumulation: NonZeroU32,
+    pub weight_decay: NonNegative,
+    /// AdamW's two decays.
+    pub betas: [Momentum; 2],
+    /// AdamW's divisor floor.
+    pub epsilon: Positive,
+    pub schedule: Schedule,
+    /// Steps in which the learning rate rises from 0.
+    pub warmup_steps: u32,
+    /// The gradient's greatest norm; 0 leaves it whole.
+    pub clip_norm: NonNegative,
+    /// Optimiser steps between validations on held-out text; 0 validates after each pass over the text.
+    pub evaluate_every: u32,
+    /// Optimiser steps between checkpoints.
+    pub checkpoint_every: NonZeroU32,
+}
+
 /// How the kept layers' weights are made smaller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +244,28 @@ impl TrainingSection {
             (Some(steps), _) => TrainingLength::Steps(steps),
             (None, epochs) => TrainingLength::Epochs(epochs.unwrap_or(NonZeroU32::MIN)),
         }
+    }
+}
+
+impl TrainSection {
+    /// The training that the section describes; `None` where it has no steps.
+    pub fn training(&self) -> Option<TrainingSection> {
+        Some(TrainingSection {
+            learning_rate: self.learning_rate,
+            epochs: None,
+            steps: Some(NonZeroU64::new(self.steps)?),
+            batch_size: self.batch_size,
+            accumulation: self.accumulation,
+            weight_decay: self.weight_decay,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            schedule: self.schedule,
+            warmup_steps: self.warmup_steps,
+            clip_norm: self.clip_norm,
+            evaluate_every: self.evaluate_every,
+            checkpoint_every: self.checkpoint_every,
+            seed: None,
+        })
     }
 }
 

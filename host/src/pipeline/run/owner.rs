@@ -1,4 +1,4 @@
-//! The model owner's stages: importance, replace, compress, bundle, plug-in, and full fine-tuning as the upper bound.
+//! The model owner's stages: importance, replace, compress, bundle, plug-in. Training of the emulator is in `train`.
 
 use super::{OwnerModel, Run, identity, shown, skipped};
 use crate::data::{TextOptions, TextWindows};
@@ -11,6 +11,7 @@ use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::plug_in;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replace::{self, adapter_layers};
+use crate::pipeline::train;
 use crate::plugins::{AdapterHandle, CompressorHandle, EstimatorHandle, ReplacerHandle};
 use crate::store::{ManifestHead, VerifiedFolder};
 use plugin_api::{AdapterModule, ImportanceScores, LayerPlan, LayerRole, ReplaceRequest, StrategyKind};
@@ -44,7 +45,7 @@ impl Run {
             let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             progress.begin("importance", owner.outline.n_layers() as u64);
-            let text = run.public_text(&owner)?;
+            let text = run.public_text(&owner, (1, seed_for(run.config.seed, "public text")))?;
             let work = ImportanceInputs {
                 decoder: &owner.model.decoder,
                 outline: &owner.outline,
@@ -57,18 +58,19 @@ impl Run {
         })
     }
 
-    /// Nineteen windows of twenty train, the rest judges.
-    fn public_text(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
+    /// Nineteen windows of twenty train, the rest judges; the same split for every batch size and seed.
+    pub(super) fn public_text(
+        &self,
+        owner: &OwnerModel,
+        (batch_size, seed): (usize, u64),
+    ) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
         let files = &self.config.data.public_text;
         if files.is_empty() {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let options = TextOptions {
-            sequence_length: self.config.data.block_length as usize,
-            batch_size: 1,
-            seed: seed_for(self.config.seed, "public text"),
-        };
+        let sequence_length = self.config.data.block_length as usize;
+        let options = TextOptions { sequence_length, batch_size, seed };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
 
@@ -90,14 +92,6 @@ impl Run {
         self.measured("replace", |run| {
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
-            if let Some(objective) = replacer.objective()? {
-                return Err(StageError::Artefact {
-                    path: replacer.0.name().to_string(),
-                    what: "training of the chosen emulator".into(),
-                    found: format!("an objective of {} terms", objective.terms.len()),
-                    expected: "no objective: this version trains substitutes during importance only".into(),
-                });
-            }
             progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
             replace::write(run.dir.stage("replace")?, &inputs, &plan)
         })
@@ -121,10 +115,12 @@ impl Run {
         let owner = self.model()?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
         let plan = replace::read(&planned)?.plan;
+        let trained = self.trained_layers()?;
         let parts = json!([
             owner.fingerprint.to_string(),
             plan.layers_with(LayerRole::Keep),
-            self.strategy_inputs(StrategyKind::Compress)?
+            self.strategy_inputs(StrategyKind::Compress)?,
+            trained.as_ref().map(identity),
         ]);
         let inputs = self.inputs("compress", parts);
         if let Some(done) = self.up_to_date("compress", compress::HEAD, &inputs)? {
@@ -134,7 +130,7 @@ impl Run {
         let done = self.measured("compress", |run| {
             let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
             let work = CompressInputs {
-                decoder: &owner.model.decoder,
+                decoder: &run.emulator_source(&owner, trained.as_ref())?,
                 outline: &owner.outline,
                 plan: &plan,
                 seed: seed_for(run.config.seed, "compress"),
@@ -152,10 +148,11 @@ impl Run {
         let owner = self.model()?;
         let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
-        let compressed = self.compressed()?;
+        let (trained, compressed) = (self.trained()?, self.compressed()?);
         let plan = replace::read(&planned)?.plan;
         let adapters = self.adapter_modules(&owner, &plan)?;
-        let upstream = [Some(&scored), Some(&planned), compressed.as_ref()].map(|folder| folder.map(identity));
+        let upstream = [Some(&scored), Some(&planned), trained.as_ref(), compressed.as_ref()];
+        let upstream = upstream.map(|folder| folder.map(identity));
         let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
         if self.up_to_date("ledger", bundle::LEDGER, &inputs)?.is_some()
             && let Some(done) = self.dir.completed("bundle", bundle::HEAD)?
@@ -164,8 +161,11 @@ impl Run {
             return Ok(done);
         }
         self.measured("bundle", |run| {
-            let (_, substitutes) = importance::read(&scored)?;
-            let mut decoder = owner.model.decoder.clone();
+            let (_, mut substitutes) = importance::read(&scored)?;
+            if let Some(folder) = &trained {
+                train::install_substitutes(folder, &mut substitutes)?;
+            }
+            let mut decoder = run.emulator_source(&owner, trained.as_ref())?;
             if let Some(folder) = &compressed {
                 compress::install(folder, &mut decoder)?;
             }
