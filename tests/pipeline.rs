@@ -40,7 +40,7 @@ fn a_run_prints_a_figure_for_each_of_the_five_columns() {
 #[test]
 fn each_verb_by_itself_gives_what_a_run_gives() {
     let folder = scratch();
-    for name in ["importance", "replace", "compress", "bundle", "tune", "plug-in", "evaluate", "report"] {
+    for name in ["importance", "replace", "train", "compress", "bundle", "tune", "plug-in", "evaluate", "report"] {
         verb(name, folder.path(), &["--quiet"]).expect(0);
     }
     let (alone, together) = (identity_of_stages(folder.path()), identity_of_stages(finished_run()));
@@ -176,6 +176,19 @@ fn evaluation_of_a_folder_by_itself_agrees_with_the_run() {
         }
         assert_eq!((alone["questions"].as_u64(), alone["loglikelihoods"].as_array().map(Vec::len)), (Some(4), Some(3)));
     }
+}
+
+#[test]
+fn windows_of_text_have_the_length_that_the_config_says() {
+    let folder = scratch();
+    let more = ["evaluate.columns=[\"zero_shot\"]", "evaluate.limit=3", "evaluate.block_length=64"];
+    verb("evaluate", folder.path(), &more).expect(0);
+    let text = std::fs::read(folder.path().join("evaluate-zero-shot/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&text).unwrap();
+    // The first token of a window is context only.
+    assert_eq!(manifest["body"]["text"]["tokens"], 3 * 63);
+    // Longer than the model's context is as long as the context.
+    verb("evaluate", folder.path(), &[&more[..2], &["evaluate.block_length=4096"]].concat()).expect(0);
 }
 
 #[test]

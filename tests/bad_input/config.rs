@@ -15,6 +15,7 @@ fn a_config_is_refused_by_file_line_and_key() {
     let steps = "steps = 20";
     let cases: &[(&str, &str, &str)] = &[
         ("1 unknown key", "replace_count = 2", "replace_cuont = 2"),
+        ("1 unknown key of the owner's training", "[adapter]\n", "[train]\nstep = 20\n\n[adapter]\n"),
         ("2 key twice", steps, "steps = 20\nsteps = 30"),
         ("3 not a number", "learning_rate = 1e-3", "learning_rate = nan"),
         ("4 below the range", "replace_count = 2", "replace_ratio = -0.1"),
@@ -25,6 +26,8 @@ fn a_config_is_refused_by_file_line_and_key() {
         ("7 a string for a number", "learning_rate = 1e-3", "learning_rate = \"1e-4\""),
         ("8 batch of none", "batch_size = 2", "batch_size = 0"),
         ("8 steps beyond 63 bits", steps, "steps = 9223372036854775808"),
+        ("8 training steps below 0", "[adapter]\n", "[train]\nsteps = -1\n\n[adapter]\n"),
+        ("8 windows of one token", "[evaluate]\n", "[evaluate]\nblock_length = 1\n"),
         ("9 negative seed", "version = 1", "version = 1\nseed = -1"),
         ("10 no such plugin", "use = \"offsite-tuning/uniform\"", "use = \"no-such/uniform\""),
         ("10 wrong kind", "use = \"offsite-tuning/uniform\"", "use = \"scaleot/selective-rank\""),

@@ -14,19 +14,29 @@ pub fn repository() -> &'static Path {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // This test is target/<profile>/deps/<name>.
-        let this = std::env::current_exe().expect("the test program");
-        let folder = this.parent().and_then(Path::parent).expect("the target folder").to_path_buf();
-        let mut cargo = Command::new(env!("CARGO"));
         // The whole workspace, as `make test` built it: a part of it would be built anew with other features.
-        cargo.args(["build", "--offline", "--quiet", "--workspace"]);
-        cargo.current_dir(repository());
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().expect("cargo").success(), "the program does not build");
-        folder.join("scaleot")
+        build(&[]).join("scaleot")
     })
+}
+
+/// The plugin of `tests/plugin`, built once a test program.
+pub fn test_plugin() -> &'static Path {
+    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+    PLUGIN.get_or_init(|| build(&["--example", "test_objectives"]).join("examples/libtest_objectives.so"))
+}
+
+/// Builds the workspace, or what `only` names of it; gives the folder of the profile that this test was built in.
+fn build(only: &[&str]) -> PathBuf {
+    // This test is target/<profile>/deps/<name>.
+    let this = std::env::current_exe().expect("the test program");
+    let folder = this.parent().and_then(Path::parent).expect("the target folder").to_path_buf();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--offline", "--quiet", "--workspace"]).args(only).current_dir(repository());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo").success(), "the workspace does not build");
+    folder
 }
 
 /// A plugin's library, as built.

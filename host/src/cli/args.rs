@@ -45,6 +45,8 @@ pub enum Verb {
     Importance(ConfigArgs),
     /// Model owner: choose the layers to replace
     Replace(ConfigArgs),
+    /// Model owner: train the chosen emulator on public text
+    Train(ConfigArgs),
     /// Model owner: make the kept layers' weights smaller
     Compress(ConfigArgs),
     /// Model owner: write the emulator bundle

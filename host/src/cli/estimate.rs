@@ -4,6 +4,7 @@
 //! activations `4·n·(k·a + 2h)` with `a = 16h + 2q + 4kv + 6m` for `n` tokens through `k` layers (what a layer saves of a
 //! token, and half as much again for what the allocator does not give back); logits `3·4·n·V`; a pass without gradients
 //! `4·n·(2a + V/2)`. `h` hidden, `q`/`kv` widths of queries and keys, `m` feed-forward, `V` vocabulary.
+//! The owner's training counts activations of all tokens beside a pass of the full model; what trains there only plugins know.
 //! Held against measured peaks of SmolLM2-135M and the tests' model: within a fifth.
 
 use host::config::{LayerBudget, Precision, RunConfig, TrainingSection};
@@ -110,6 +111,14 @@ pub fn memory(
         let compress =
             vec![weights, ("compressed layers", parameters.kept * element), ("one factorisation", 6 * largest)];
         stages.insert(1, stage("compress", compress));
+    }
+    if let Some(section) = config.train.training() {
+        // What trains is the replacer's matter; its own values, gradients and moments come on top.
+        let tokens =
+            u64::from(section.batch_size.get()) * u64::from(config.data.block_length).min(model.context as u64);
+        let activations = 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64);
+        let train = vec![weights, ("one pass", one_pass(model, tokens)), ("activations", activations)];
+        stages.insert(1, stage("train", train));
     }
     if config.evaluate.columns.contains(&host::config::Column::FullTuning) {
         let trained = (parameters.per_layer * u64::from(budget.layers), u64::from(budget.layers));

@@ -122,13 +122,18 @@ fn lines(path: &Path) -> Result<u64, DataError> {
 /// The cheapest ways to need less, for the stage that needs most.
 fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
-    let section = if worst.stage == "full-tuning" { "full_tuning" } else { "tune" };
+    let (tune, full, train) = (&config.tune, &config.full_tuning, &config.train);
+    let (section, batch_size, accumulation) = match worst.stage {
+        "full-tuning" => ("full_tuning", full.batch_size, full.accumulation),
+        "train" => ("train", train.batch_size, train.accumulation),
+        _ => ("tune", tune.batch_size, tune.accumulation),
+    };
     let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
     let mut advice = Vec::new();
     match largest {
         "activations" | "logits" => {
-            advice.push(format!("{section}.batch_size={}", (config.tune.batch_size.get() / 2).max(1)));
-            advice.push(format!("{section}.accumulation={}", config.tune.accumulation.get() * 2));
+            advice.push(format!("{section}.batch_size={}", (batch_size.get() / 2).max(1)));
+            advice.push(format!("{section}.accumulation={}", accumulation.get() * 2));
         }
         "parameter, gradient, moments, best" => {
             advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));

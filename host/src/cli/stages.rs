@@ -23,6 +23,7 @@ const RUN: Needs = needs(&[PathNeed::Model, PathNeed::Data, PathNeed::PublicText
 const IMPORTANCE: Needs =
     needs(&[PathNeed::Model, PathNeed::PublicText], &[StrategyKind::Importance, StrategyKind::Replace]);
 const REPLACE: Needs = needs(&[PathNeed::Model], &[StrategyKind::Replace]);
+const TRAIN: Needs = needs(&[PathNeed::Model, PathNeed::PublicText], &[StrategyKind::Replace]);
 const COMPRESS: Needs = needs(&[PathNeed::Model], &[StrategyKind::Compress]);
 const BUNDLE: Needs = needs(&[PathNeed::Model], &[StrategyKind::Adapter]);
 const TUNE: Needs = needs(&[PathNeed::Data], &[StrategyKind::Adapter]);
@@ -44,7 +45,14 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             one(open(&args, IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
         }
         Verb::Replace(args) => one(open(&args, REPLACE)?, output, |session| session.run.replace(&mut session.bars)),
-        Verb::Compress(args) => compress(open(&args, COMPRESS)?, output),
+        Verb::Train(args) => {
+            let nothing = "train.steps is 0: nothing to do";
+            optional(open(&args, TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
+        }
+        Verb::Compress(args) => {
+            let nothing = "the config has no [compress]: nothing to do";
+            compress(open(&args, COMPRESS)?, output)
+        }
         Verb::Bundle(args) => one(open(&args, BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
         Verb::Tune(args) => tune(args, global, output),
         Verb::PlugIn(args) => plug_in(open(&args.run, PLUG_IN)?, args, output),
@@ -108,6 +116,19 @@ fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
             output.result(&described(&done), || format!("{}\n{}", headline(&done), by_role(&artefact.layers)))
         }
         None => output.result(&json!({ "format": null }), || "the config has no [compress]: nothing to do".to_owned()),
+    }
+}
+
+/// A stage that a config may leave out; `nothing` says so.
+fn optional(
+    mut session: Session,
+    output: Output,
+    nothing: &str,
+    work: impl FnOnce(&mut Session) -> Result<Option<VerifiedFolder>, StageError>,
+) -> anyhow::Result<()> {
+    match session.work(work)? {
+        Some(done) => artefact(&done, output),
+        None => output.result(&json!({ "format": null }), || nothing.to_owned()),
     }
 }
 

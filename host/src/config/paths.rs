@@ -35,6 +35,9 @@ impl RunConfig {
             }
             PathNeed::Data if self.data.task.is_some() => self.folder("data.folder", &self.data.folder),
             PathNeed::Data => self.files("data.text", &self.data.text),
+            PathNeed::PublicText if self.train.steps > 0 && self.data.public_text.is_empty() => {
+                Err(self.no_public_text())
+            }
             PathNeed::PublicText => self.files("data.public_text", &self.data.public_text),
             PathNeed::Evaluate => {
                 if !self.evaluate.tasks.is_empty() {
@@ -43,6 +46,13 @@ impl RunConfig {
                 self.files("evaluate.text", &self.evaluate.text)
             }
         }
+    }
+
+    /// What is said where the owner's training has nothing to train on.
+    pub fn no_public_text(&self) -> ConfigError {
+        let key = KeyPath::of("data").key("public_text");
+        let expected = format!("one or more UTF-8 files, because train.steps is {}", self.train.steps);
+        ConfigError::Value { place: self.places.of(&key), key, found: "no file".to_owned(), expected }
     }
 
     fn folder(&self, key: &str, path: &Path) -> Result<(), ConfigError> {

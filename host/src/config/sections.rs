@@ -33,6 +33,7 @@ pub struct RunConfig {
     pub data: DataSection,
     pub importance: ImportanceSection,
     pub replace: ReplaceSection,
+    pub train: TrainSection,
     /// Left out, kept layers stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
@@ -140,6 +141,34 @@ pub struct ReplaceSection {
     pub options: toml::Table,
 }
 
+/// The owner's training of the chosen emulator on public text, with AdamW.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Optimiser steps; 0 trains nothing.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    pub steps: u64,
+    pub learning_rate: Positive,
+    /// Windows of `data.block_length` tokens of one forward pass.
+    pub batch_size: NonZeroU32,
+    /// Forward passes of one optimiser step.
+    pub accumulation: NonZeroU32,
+    pub weight_decay: NonNegative,
+    /// AdamW's two decays.
+    pub betas: [Momentum; 2],
+    /// AdamW's divisor floor.
+    pub epsilon: Positive,
+    pub schedule: Schedule,
+    /// Steps in which the learning rate rises from 0.
+    pub warmup_steps: u32,
+    /// The gradient's greatest norm; 0 leaves it whole.
+    pub clip_norm: NonNegative,
+    /// Optimiser steps between validations on held-out text; 0 validates after each pass over the text.
+    pub evaluate_every: u32,
+    /// Optimiser steps between checkpoints.
+    pub checkpoint_every: NonZeroU32,
+}
+
 /// How the kept layers' weights are made smaller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -222,6 +251,28 @@ impl TrainingSection {
     }
 }
 
+impl TrainSection {
+    /// The training that the section describes; `None` where it has no steps.
+    pub fn training(&self) -> Option<TrainingSection> {
+        Some(TrainingSection {
+            learning_rate: self.learning_rate,
+            epochs: None,
+            steps: Some(NonZeroU64::new(self.steps)?),
+            batch_size: self.batch_size,
+            accumulation: self.accumulation,
+            weight_decay: self.weight_decay,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            schedule: self.schedule,
+            warmup_steps: self.warmup_steps,
+            clip_norm: self.clip_norm,
+            evaluate_every: self.evaluate_every,
+            checkpoint_every: self.checkpoint_every,
+            seed: None,
+        })
+    }
+}
+
 /// What the model owner does with a return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +292,9 @@ pub struct EvaluateSection {
     pub tasks: Vec<String>,
     /// Plain text files for perplexity.
     pub text: Vec<PathBuf>,
+    /// Tokens of one window of text; at most the model's context counts.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub block_length: u32,
     pub split: Split,
     /// Use at most this many samples of each task.
     #[serde(default, skip_serializing_if = "Option::is_none")]

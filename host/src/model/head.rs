@@ -9,7 +9,7 @@ use super::error::Result;
 use crate::tensor::{Dtype, Tensor, grad_enabled, no_grad};
 
 /// Rows whose logits are held at once.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// The targets of a chunk: places in its flattened logits, and where each stands among all targets.
 struct Chunk {
@@ -38,7 +38,9 @@ impl Decoder {
     }
 
     /// The mean negative log-likelihood, differentiable with respect to `hidden` and an unfrozen head.
-    pub(super) fn loss_of_hidden(&self, hidden: &Tensor, rows: &[usize], targets: &[(usize, i64)]) -> Result<Tensor> {
+    /// `hidden` `[rows, hidden]` belongs to `rows`, sorted and distinct, which hold every row of the targets.
+    pub fn loss_of_hidden(&self, hidden: &Tensor, rows: &[usize], targets: &[(usize, i64)]) -> Result<Tensor> {
+        self.check_targets(targets)?;
         if grad_enabled() && self.head_weight().requires_grad() {
             return self.loss_with_whole_graph(hidden, rows, targets);
         }
@@ -57,14 +59,7 @@ impl Decoder {
         }
         let sum: f64 = log_probs.iter().map(|&v| f64::from(v)).sum();
         let n = targets.len() as f64;
-        let loss = Tensor::full(&[], -sum / n, Dtype::F32, self.device())?;
-        if !recorded {
-            return Ok(loss);
-        }
-        // `t − detached t` is zero in value, and carries the gradient that we have computed.
-        let gradient = Tensor::cat(&gradients, 0)?.mul_scalar(1.0 / n)?.to_dtype(hidden.dtype())?;
-        let carrier = hidden.mul(&gradient)?.to_dtype(Dtype::F32)?.sum_all()?;
-        Ok(carrier.sub(&carrier.detach()?)?.add(&loss)?)
+        carried(-sum / n, hidden, &gradients, 1.0 / n)
     }
 
     /// A head that trains needs its logits in the graph.
@@ -133,6 +128,18 @@ impl Decoder {
         let weight = self.head_weight().detach()?.transpose(0, 1)?;
         Ok(log_probs.to_dtype(weight.dtype())?.linear(&weight, None)?)
     }
+}
+
+/// `value` as a scalar whose gradient with respect to `hidden` is `scale · gradients` (the chunks, in order; none: none).
+pub(super) fn carried(value: f64, hidden: &Tensor, gradients: &[Tensor], scale: f64) -> Result<Tensor> {
+    let value = Tensor::full(&[], value, Dtype::F32, hidden.device())?;
+    if gradients.is_empty() {
+        return Ok(value);
+    }
+    // `t − detached t` is zero in value, and carries the gradient that we have computed.
+    let gradient = Tensor::cat(gradients, 0)?.mul_scalar(scale)?.to_dtype(hidden.dtype())?;
+    let carrier = hidden.mul(&gradient)?.to_dtype(Dtype::F32)?.sum_all()?;
+    Ok(carrier.sub(&carrier.detach()?)?.add(&value)?)
 }
 
 fn place(rows: &[usize], row: usize) -> usize {

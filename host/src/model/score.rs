@@ -51,7 +51,7 @@ impl Decoder {
         Ok(losses)
     }
 
-    fn check_targets(&self, targets: &[(usize, i64)]) -> Result<()> {
+    pub(super) fn check_targets(&self, targets: &[(usize, i64)]) -> Result<()> {
         let vocabulary = self.config.vocabulary as i64;
         let wrong = |found: String, expected: String| ModelError::Batch { what: "target".to_owned(), found, expected };
         if targets.is_empty() {
@@ -64,7 +64,8 @@ impl Decoder {
     }
 }
 
-fn target_rows(targets: &[(usize, i64)]) -> Vec<usize> {
+/// The rows that have a target: sorted, each once.
+pub fn target_rows(targets: &[(usize, i64)]) -> Vec<usize> {
     distinct(&targets.iter().map(|t| t.0).collect::<Vec<_>>())
 }
 

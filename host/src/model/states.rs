@@ -46,27 +46,43 @@ impl Decoder {
         let whole = ask.boundaries.last() == Some(&self.slots.len());
         let rows = if whole { &all } else { &wanted };
         let plan = self.plan(batch, rows)?;
-        let mut boundaries = Vec::with_capacity(ask.boundaries.len());
-        let mut x = self.embed(&plan)?;
-        for slot in 0..self.slots.len() {
-            if ask.boundaries.contains(&slot) {
-                boundaries.push(x.clone());
-            }
-            let substituted = ask.mask.is_some_and(|m| m.original.get(slot) == Some(&false));
-            x = self.run_slot(slot, &x, &plan, substituted)?;
-        }
-        if whole {
-            boundaries.push(x.clone());
-        }
+        let (x, boundaries) = self.run_slots(&plan, ask, self.slots.len())?;
         let hidden = pick_rows(&self.final_norm.forward(&x)?, rows, ask.rows)?;
         Ok(States { hidden, boundaries })
+    }
+
+    /// The boundaries asked for, of all tokens; nothing above the last of them runs, and `rows` has no say.
+    pub fn boundary_states(&self, batch: &PackedBatch, ask: Ask<'_>) -> Result<Vec<Tensor>> {
+        self.check_mask(ask.mask)?;
+        self.check_boundaries(ask.boundaries)?;
+        let all: Vec<usize> = (0..batch.tokens()).collect();
+        let plan = self.plan(batch, &all)?;
+        let end = ask.boundaries.last().copied().unwrap_or(0);
+        Ok(self.run_slots(&plan, ask, end)?.1)
     }
 
     /// All boundaries, of all tokens; records nothing for gradients.
     pub fn layer_states(&self, batch: &PackedBatch) -> Result<Vec<Tensor>> {
         let _guard = no_grad();
         let boundaries: Vec<usize> = (0..=self.slots.len()).collect();
-        Ok(self.states(batch, Ask { rows: &[0], mask: None, boundaries: &boundaries })?.boundaries)
+        self.boundary_states(batch, Ask { rows: &[], mask: None, boundaries: &boundaries })
+    }
+
+    /// Runs slots `0..end`: what leaves the last of them, and the boundaries asked for.
+    fn run_slots(&self, plan: &Plan, ask: Ask<'_>, end: usize) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut boundaries = Vec::with_capacity(ask.boundaries.len());
+        let mut x = self.embed(plan)?;
+        for slot in 0..end {
+            if ask.boundaries.contains(&slot) {
+                boundaries.push(x.clone());
+            }
+            let substituted = ask.mask.is_some_and(|m| m.original.get(slot) == Some(&false));
+            x = self.run_slot(slot, &x, plan, substituted)?;
+        }
+        if ask.boundaries.last() == Some(&end) {
+            boundaries.push(x.clone());
+        }
+        Ok((x, boundaries))
     }
 
     fn check_boundaries(&self, boundaries: &[usize]) -> Result<()> {

@@ -5,8 +5,10 @@ pub mod progress;
 pub mod tensor_file;
 
 pub mod load;
+pub mod objective;
 pub mod importance;
 pub mod replace;
+pub mod train;
 pub mod compress;
 pub mod bundle;
 pub mod tune;
@@ -29,6 +31,7 @@ use run::Run;
 pub fn run_all(run: &mut Run, progress: &mut dyn Progress) -> Result<Report, StageError> {
     run.importance(progress)?;
     run.replace(progress)?;
+    run.train(progress)?;
     run.compress(progress)?;
     run.bundle(progress)?;
     run.tune(None, progress)?;

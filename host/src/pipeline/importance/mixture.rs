@@ -7,11 +7,14 @@ use super::local_fit::LocalTargets;
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
+use crate::pipeline::objective::{self, Sides};
 use crate::pipeline::replace::in_slots;
 use crate::pipeline::tensor_file::TensorFile;
 use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
 use crate::tensor::{Tensor, no_grad};
-use plugin_api::{FitReport, FitStep, LayerMask, LayerStatistic, Module, StepReport, Substitute, TrainStep};
+use plugin_api::{
+    FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm, StepReport, Substitute, TrainStep,
+};
 use serde::{Deserialize, Serialize};
 
 /// The model, its substitutes, and the text.
@@ -24,6 +27,8 @@ pub struct Mixture {
     optimiser: AdamW,
     /// Of local fitting, whose gradients are of another size; gone with the first training step.
     fit: Option<AdamW>,
+    /// What a training step minimises unless it says otherwise.
+    objective: Objective,
     train: TextWindows,
     held_out: TextWindows,
     trained: u64,
@@ -73,18 +78,27 @@ impl Mixture {
         }
         decoder.substitutes = running;
         let optimiser = AdamW::new(AdamWOptions::default(), &parameters)?;
+        let objective = Objective::new(1.0, ObjectiveTerm::NextToken);
         Ok(Self {
             decoder,
             substitutes: own,
             parameters,
             layer_of,
             optimiser,
+            objective,
             fit: None,
             train,
             held_out,
             trained: 0,
             judged: 0,
         })
+    }
+
+    /// The same, training towards the replacer's objective if it has one.
+    #[must_use]
+    pub fn towards(mut self, objective: Option<Objective>) -> Self {
+        self.objective = objective.unwrap_or(self.objective);
+        self
     }
 
     /// The substitutes as they are now.
@@ -194,13 +208,13 @@ impl Mixture {
         (0..self.substitutes.len()).map(|layer| self.layer_of.contains(&layer)).collect()
     }
 
-    /// One step on the trainable substitutes that the mask lets run.
-    pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, StageError> {
+    /// One step on the trainable substitutes that the mask lets run, towards `objective` or else the replacer's.
+    pub fn train_step(&mut self, step: &TrainStep, objective: Option<&Objective>) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);
         self.fit = None;
         self.parameters.iter().try_for_each(Tensor::zero_grad)?;
-        let loss = self.decoder.loss(&batch.batch, &batch.targets, Some(&step.mask))?;
-        let value = self.finite(self.trained, "the training loss", loss.to_f64()?)?;
+        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
+        let (loss, value) = objective::loss(sides, &batch, objective.unwrap_or(&self.objective), self.trained)?;
         loss.backward()?;
         let replaced = |layer: usize| step.mask.original.get(layer) == Some(&false);
         let layer_of = &self.layer_of;

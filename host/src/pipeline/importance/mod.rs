@@ -87,7 +87,9 @@ pub fn estimate(
         _ => substitutes(replacer, (decoder, outline, seed), text.as_ref().map(|(train, _)| train), progress)?,
     };
     let kept = substitutes.clone();
-    let mut mixture = text.map(|text| Mixture::new(decoder.clone(), substitutes, text)).transpose()?;
+    let objective = replacer.objective()?;
+    let make = |text| Mixture::new(decoder.clone(), substitutes, text);
+    let mut mixture = text.map(make).transpose()?.map(|mixture| mixture.towards(objective));
     if let (Some(mixture), Some((state, file))) = (&mut mixture, restored.as_ref().and_then(|r| r.mixture.as_ref())) {
         mixture.restore(state, file)?;
     }

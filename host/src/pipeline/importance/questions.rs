@@ -9,7 +9,9 @@ use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
 use crate::plugins::{Give, Questions};
 use crate::store::Digest;
-use plugin_api::{ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, PluginError, unknown_service};
+use plugin_api::{
+    ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, unknown_service,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -99,7 +101,11 @@ impl Questions for OwnerQuestions<'_, '_> {
                 let masks: Vec<LayerMask> = read(question)?;
                 json(&self.mixture()?.losses(&masks).map_err(told)?)
             }
-            "train_step" => json(&self.mixture()?.train_step(&read(question)?).map_err(told)?),
+            "train_step" => json(&self.mixture()?.train_step(&read(question)?, None).map_err(told)?),
+            "train_step_towards" => {
+                let (step, objective): (TrainStep, Objective) = read(question)?;
+                json(&self.mixture()?.train_step(&step, Some(&objective)).map_err(told)?)
+            }
             "trainable_layers" => json(&self.mixture()?.trainable_layers()),
             "fit_step" => json(&self.mixture()?.fit_step(&read(question)?).map_err(told)?),
             "layer_statistics" => {

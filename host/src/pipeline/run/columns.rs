@@ -20,8 +20,6 @@ use std::collections::BTreeMap;
 
 /// The artefact of one column.
 pub const COLUMN: ManifestHead = ManifestHead { format: "scaleot-evaluation", version: 1 };
-/// Tokens of a window for perplexity.
-const WINDOW: usize = 1024;
 
 /// A figure of a task: mean, standard error (none for one sample), samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -189,7 +187,7 @@ impl Run {
         if config.text.is_empty() {
             return Ok(None);
         }
-        let sequence_length = WINDOW.min(decoder.config.context);
+        let sequence_length = (config.block_length as usize).min(decoder.config.context);
         let options = TextOptions { sequence_length, batch_size: 1, seed: 0 };
         let windows = TextWindows::read(&config.text, tokenizer, options)?;
         let limit = config.limit.map(|count| count.get() as usize);

@@ -13,12 +13,13 @@ use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::tensor_file::{TensorFile, write_tensors};
 use crate::pipeline::tune::{
-    self, CHECKPOINT, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, tensor_mut, write_return,
+    self, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, put_back,
+    write_return,
 };
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use crate::tensor::Tensor;
-use plugin_api::{AdapterModule, AdapterPart, StrategyKind, WeightRole};
+use plugin_api::{AdapterModule, AdapterPart, StrategyKind};
 use serde_json::json;
 use std::path::Path;
 
@@ -118,16 +119,8 @@ impl Run {
         let folder = self.require("full_tuning", FULL_TUNING, ("fully tuned model", "full-tuning"))?;
         let file = TensorFile::open(&folder.file("layers.safetensors")?)?;
         let mut decoder = owner.model.decoder.clone();
-        let (device, dtype) = self.place;
-        for index in 0..decoder.slots.len() {
-            let layer = decoder.layer_mut(index)?;
-            for (role, part) in WeightRole::ALL.iter().flat_map(|role| [(role, "weight"), (role, "bias")]) {
-                if let Some(tensor) = tensor_mut(layer, *role, part) {
-                    let tuned = file.get(&format!("slots.{index}.{role}.{part}"), &tensor.shape())?;
-                    *tensor = tuned.to_dtype(dtype)?.to_device(device)?;
-                }
-            }
-        }
+        let layers: Vec<usize> = (0..decoder.slots.len()).collect();
+        put_back(&file, &mut decoder, &layers)?;
         Ok(decoder)
     }
 
@@ -194,7 +187,8 @@ fn tune_inputs<'a>(
     settings: TrainSettings,
 ) -> TuneInputs<'a> {
     let parameters = parameters.iter().map(|parameter| parameter.tensor.clone()).collect();
-    TuneInputs { decoder, parameters, train: pairs.train.as_ref(), validation: pairs.validation.as_ref(), settings }
+    let (train, validation) = (pairs.train.as_ref(), pairs.validation.as_ref());
+    TuneInputs { decoder, parameters, train, validation, settings, loss: None, state: FinalState::Best }
 }
 
 /// Leaves in place of every tensor of every layer.

@@ -9,6 +9,7 @@ mod costs;
 mod data_owner;
 mod owner;
 mod settings;
+mod train;
 
 pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
 pub use costs::{Cost, Costs, Meter};

@@ -1,4 +1,4 @@
-//! The model owner's stages: importance, replace, compress, bundle, plug-in, and full fine-tuning as the upper bound.
+//! The model owner's stages: importance, replace, compress, bundle, plug-in. Training of the emulator is in `train`.
 
 use super::{OwnerModel, Run, identity, shown, skipped};
 use crate::data::{TextOptions, TextWindows};
@@ -11,6 +11,7 @@ use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::plug_in;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::replace::{self, adapter_layers};
+use crate::pipeline::train;
 use crate::plugins::{AdapterHandle, CompressedLayer, CompressorHandle, EstimatorHandle, ReplacerHandle};
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use plugin_api::{AdapterModule, ImportanceScores, LayerPlan, LayerRole, ReplaceRequest, StrategyKind};
@@ -32,7 +33,7 @@ impl Run {
             owner.fingerprint.to_string(),
             self.strategy_inputs(StrategyKind::Importance)?,
             self.strategy_inputs(StrategyKind::Replace)?,
-            self.config.data.public_text.iter().map(|path| shown(path)).collect::<Vec<_>>(),
+            self.public_text_digests()?,
             self.config.data.block_length,
             self.config.importance.batch_size,
         ]);
@@ -45,7 +46,8 @@ impl Run {
             let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             progress.begin("importance", owner.outline.n_layers() as u64);
-            let text = run.public_text(&owner)?;
+            let seed = seed_for(run.config.seed, "public text");
+            let text = run.public_text(&owner, (run.config.importance.batch_size.get() as usize, seed))?;
             let work = ImportanceInputs {
                 decoder: &owner.model.decoder,
                 outline: &owner.outline,
@@ -62,18 +64,19 @@ impl Run {
         })
     }
 
-    /// Nineteen windows of twenty train, the rest judges.
-    fn public_text(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
+    /// Nineteen windows of twenty train, the rest judges; the same split for every batch size and seed.
+    pub(super) fn public_text(
+        &self,
+        owner: &OwnerModel,
+        (batch_size, seed): (usize, u64),
+    ) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
         let files = &self.config.data.public_text;
         if files.is_empty() {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let options = TextOptions {
-            sequence_length: self.config.data.block_length as usize,
-            batch_size: self.config.importance.batch_size.get() as usize,
-            seed: seed_for(self.config.seed, "public text"),
-        };
+        let sequence_length = self.config.data.block_length as usize;
+        let options = TextOptions { sequence_length, batch_size, seed };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
 
@@ -95,14 +98,6 @@ impl Run {
         self.measured("replace", |run| {
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
-            if let Some(objective) = replacer.objective()? {
-                return Err(StageError::Artefact {
-                    path: replacer.0.name().to_string(),
-                    what: "training of the chosen emulator".into(),
-                    found: format!("an objective of {} terms", objective.terms.len()),
-                    expected: "no objective: this version trains substitutes during importance only".into(),
-                });
-            }
             progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
             replace::write(run.dir.stage("replace")?, &inputs, &plan)
         })
@@ -126,10 +121,12 @@ impl Run {
         let owner = self.model()?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
         let plan = replace::read(&planned)?.plan;
+        let trained = self.trained_layers()?;
         let parts = json!([
             owner.fingerprint.to_string(),
             plan.layers_with(LayerRole::Keep),
-            self.strategy_inputs(StrategyKind::Compress)?
+            self.strategy_inputs(StrategyKind::Compress)?,
+            trained.as_ref().map(identity),
         ]);
         let inputs = self.inputs("compress", parts);
         if let Some(done) = self.up_to_date("compress", compress::HEAD, &inputs)? {
@@ -138,7 +135,8 @@ impl Run {
         }
         let done = self.measured("compress", |run| {
             let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
-            let work = run.compress_inputs(&owner, &plan);
+            let decoder = run.emulator_source(&owner, trained.as_ref())?;
+            let work = run.compress_inputs((&decoder, &owner), &plan);
             compress::compress(&mut compressor, &work, (run.dir.stage("compress")?, &inputs), progress)
         })?;
         Ok(Some(done))
@@ -157,12 +155,17 @@ impl Run {
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
         let plan = replace::read(&planned)?.plan;
         let mut compressor = CompressorHandle(self.required_strategy(StrategyKind::Compress)?);
-        compress::each_layer(&mut compressor, &self.compress_inputs(&owner, &plan), progress, keep)
+        let work = self.compress_inputs((&owner.model.decoder, &owner), &plan);
+        compress::each_layer(&mut compressor, &work, progress, keep)
     }
 
-    fn compress_inputs<'a>(&self, owner: &'a OwnerModel, plan: &'a LayerPlan) -> CompressInputs<'a> {
+    fn compress_inputs<'a>(
+        &self,
+        (decoder, owner): (&'a Decoder, &'a OwnerModel),
+        plan: &'a LayerPlan,
+    ) -> CompressInputs<'a> {
         let seed = seed_for(self.config.seed, "compress");
-        CompressInputs { decoder: &owner.model.decoder, outline: &owner.outline, plan, seed }
+        CompressInputs { decoder, outline: &owner.outline, plan, seed }
     }
 
     /// Cuts the emulator and writes the bundle, and the owner's ledger of it.
@@ -173,10 +176,11 @@ impl Run {
         let owner = self.model()?;
         let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
-        let compressed = self.compressed()?;
+        let (trained, compressed) = (self.trained()?, self.compressed()?);
         let plan = replace::read(&planned)?.plan;
         let adapters = self.adapter_modules(&owner, &plan)?;
-        let upstream = [Some(&scored), Some(&planned), compressed.as_ref()].map(|folder| folder.map(identity));
+        let upstream = [Some(&scored), Some(&planned), trained.as_ref(), compressed.as_ref()];
+        let upstream = upstream.map(|folder| folder.map(identity));
         let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
         if self.up_to_date("ledger", bundle::LEDGER, &inputs)?.is_some()
             && let Some(done) = self.dir.completed("bundle", bundle::HEAD)?
@@ -185,8 +189,11 @@ impl Run {
             return Ok(done);
         }
         self.measured("bundle", |run| {
-            let (_, substitutes) = importance::read(&scored)?;
-            let mut decoder = owner.model.decoder.clone();
+            let (_, mut substitutes) = importance::read(&scored)?;
+            if let Some(folder) = &trained {
+                train::install_substitutes(folder, &mut substitutes)?;
+            }
+            let mut decoder = run.emulator_source(&owner, trained.as_ref())?;
             if let Some(folder) = &compressed {
                 compress::install(folder, &mut decoder)?;
             }

@@ -6,6 +6,7 @@
 use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, WeightForm};
 use crate::pipeline::error::StageError;
 use crate::pipeline::importance::seed_for;
+use crate::pipeline::tensor_file::TensorFile;
 use crate::tensor::{NormalStream, Tensor};
 use plugin_api::{AdapterModule, AdapterPart, WeightRole};
 
@@ -71,6 +72,24 @@ pub fn tensor_mut<'a>(layer: &'a mut DecoderLayer, role: WeightRole, part: &str)
         ("bias", _) => projection.bias.as_mut(),
         _ => None,
     }
+}
+
+/// Puts the whole layers of a file, named as [`Parameter`]s are, into the slots of a decoder.
+///
+/// # Errors
+/// A tensor that the file lacks or has in another shape.
+pub fn put_back(file: &TensorFile, decoder: &mut Decoder, slots: &[usize]) -> Result<(), StageError> {
+    let (device, dtype) = (decoder.device(), decoder.dtype());
+    for &slot in slots {
+        let layer = decoder.layer_mut(slot)?;
+        for (role, part) in WeightRole::ALL.iter().flat_map(|role| [(role, "weight"), (role, "bias")]) {
+            if let Some(tensor) = tensor_mut(layer, *role, part) {
+                let trained = file.get(&format!("slots.{slot}.{role}.{part}"), &tensor.shape())?;
+                *tensor = trained.to_dtype(dtype)?.to_device(device)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn leaves(

@@ -1,6 +1,6 @@
 //! Side: data owner. Takes: an emulator and (context, answer) pairs. Gives: the return with the adapter delta. Plugin kind: adapter.
 //!
-//! Full fine-tuning, the upper bound that only the model owner can run, uses the same trainer.
+//! Full fine-tuning, the upper bound that only the model owner can run, and the owner's training of the emulator use the same trainer.
 
 mod adamw;
 mod attach;
@@ -9,10 +9,10 @@ mod schedule;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWOptions, Moments};
-pub use attach::{Parameter, attach, tensor_mut};
+pub use attach::{Parameter, attach, put_back, tensor_mut};
 pub use parcel::{ADAPTER, RETURN, ReturnArtefact, write_return};
 pub use schedule::Schedule;
-pub use trainer::{TrainSettings, Trainer, TrainingLog, Validation, validation_loss};
+pub use trainer::{BatchLoss, TrainSettings, Trainer, TrainingLog, Validation, validation_loss};
 
 use super::error::{StageError, told_to_plugin};
 use super::progress::Progress;
@@ -40,9 +40,22 @@ pub struct TuneInputs<'a> {
     pub validation: &'a dyn Batches,
     /// How training goes.
     pub settings: TrainSettings,
+    /// What is minimised; `None`: the loss of the next token.
+    pub loss: Option<Box<BatchLoss<'a>>>,
+    /// Which state the decoder has in the end.
+    pub state: FinalState,
 }
 
-/// Trains from the last checkpoint or from the start; leaves the best state in the decoder.
+/// Which state a training leaves in the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalState {
+    /// That of the lowest validation loss.
+    Best,
+    /// That of the last step.
+    Last,
+}
+
+/// Trains from the last checkpoint or from the start; leaves the final state in the decoder.
 ///
 /// # Errors
 /// What a step returned, or `Interrupted` (a checkpoint is kept then).
@@ -52,8 +65,11 @@ pub fn train(
     (checkpoints, digest): (&Checkpoints<'_>, &str),
     (stage, progress): (&'static str, &mut dyn Progress),
 ) -> Result<TrainingLog, StageError> {
-    let TuneInputs { decoder, parameters, train, validation, settings } = inputs;
+    let TuneInputs { decoder, parameters, train, validation, settings, loss, state } = inputs;
     let mut trainer = Trainer::new(decoder, parameters, settings)?;
+    if let Some(loss) = loss {
+        trainer = trainer.minimising(loss);
+    }
     // A step and a checkpoint both call the adapter, one after the other.
     let adapter = RefCell::new(adapter);
     resume(&mut trainer, adapter.borrow_mut().as_deref_mut(), (checkpoints, digest), progress)?;
@@ -87,8 +103,10 @@ pub fn train(
         }
     };
     trainer.run(validation, &mut take_step, &mut keep, (stage, progress))?;
-    let log = trainer.take_best()?;
-    Ok(log)
+    match state {
+        FinalState::Best => trainer.take_best(),
+        FinalState::Last => Ok(trainer.log().clone()),
+    }
 }
 
 /// What a checkpoint keeps for the adapter's plugin, as the plugin gave it.

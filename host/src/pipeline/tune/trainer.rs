@@ -1,11 +1,11 @@
-//! The training loop: mean loss on the targets, AdamW, schedule, clipping, accumulation, and the best state by validation loss.
+//! The training loop: a loss (that of the next token unless another is given), AdamW, schedule, clipping, accumulation, and the best state by validation loss.
 //!
 //! One optimiser step is `accumulation` batches; the loss of each is divided by their number. The gradient norm is taken over
 //! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`. Recipe: Offsite-Tuning, section 4.4.
 
 use super::adamw::{AdamW, AdamWOptions, Moments};
 use super::schedule::Schedule;
-use crate::data::Batches;
+use crate::data::{Batches, TrainingBatch};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
 use crate::pipeline::progress::{Progress, stop_requested};
@@ -41,9 +41,9 @@ pub struct TrainSettings {
 pub struct Validation {
     /// After this many steps.
     pub step: u64,
-    /// Mean training loss since the last validation, nats per answer token.
+    /// Mean training loss since the last validation; that of the next token is in nats per target.
     pub train_loss: f64,
-    /// Mean loss on the validation pairs, nats per answer token.
+    /// Mean next-token loss on the validation set, in nats per target.
     pub validation_loss: f64,
 }
 
@@ -62,9 +62,13 @@ pub struct TrainingLog {
 /// Finds a tensor of a checkpoint by name and shape.
 pub type FindTensor<'a> = dyn Fn(&str, &[i64]) -> Result<Tensor, StageError> + 'a;
 
+/// The loss of a training batch in a step, as a scalar to run backwards from.
+pub type BatchLoss<'a> = dyn Fn(&TrainingBatch, u64) -> Result<Tensor, StageError> + 'a;
+
 /// A decoder in training.
 pub struct Trainer<'a> {
     decoder: &'a Decoder,
+    loss: Box<BatchLoss<'a>>,
     parameters: Vec<Tensor>,
     optimiser: AdamW,
     settings: TrainSettings,
@@ -74,7 +78,7 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Training of these leaves of the decoder.
+    /// Training of these leaves of the decoder, towards the next token.
     ///
     /// # Errors
     /// Memory that cannot be had.
@@ -82,7 +86,15 @@ impl<'a> Trainer<'a> {
         let optimiser = AdamW::new(settings.adamw, &parameters)?;
         let best = copies(&parameters)?;
         let log = TrainingLog::default();
-        Ok(Self { decoder, parameters, optimiser, settings, log, best, running: (0.0, 0) })
+        let loss = Box::new(move |batch: &TrainingBatch, _| Ok(decoder.loss(&batch.batch, &batch.targets, None)?));
+        Ok(Self { decoder, loss, parameters, optimiser, settings, log, best, running: (0.0, 0) })
+    }
+
+    /// The same with another loss. Validation stays that of the next token.
+    #[must_use]
+    pub fn minimising(mut self, loss: Box<BatchLoss<'a>>) -> Self {
+        self.loss = loss;
+        self
     }
 
     /// What happened so far.
@@ -102,7 +114,7 @@ impl<'a> Trainer<'a> {
         let mut total = 0.0;
         for part in 0..parts {
             let batch = batches.batch(step * parts + part);
-            let loss = self.decoder.loss(&batch.batch, &batch.targets, None)?;
+            let loss = (self.loss)(&batch, step)?;
             total += finite(step, "the training loss", loss.to_f64()?)? / parts as f64;
             let scaled = if parts == 1 { loss } else { loss.mul_scalar(1.0 / parts as f64)? };
             scaled.backward()?;
@@ -225,7 +237,7 @@ impl<'a> Trainer<'a> {
             if self.is_due() {
                 let at = self.validate(validation)?;
                 progress.log(&format!(
-                    "{stage}: step {}: training loss {:.4}, validation loss {:.4} nats per answer token",
+                    "{stage}: step {}: training loss {:.4}, validation loss {:.4} nats per target",
                     at.step, at.train_loss, at.validation_loss
                 ));
                 keep(self)?;

@@ -1,0 +1,166 @@
+//! The owner's training of the chosen emulator as a stage of a run: only where `train.steps` is above 0.
+
+use super::settings::train_settings;
+use super::{OwnerModel, Run, identity, skipped};
+use crate::config::{ConfigError, KeyPath, TrainingSection};
+use crate::data::Batches;
+use crate::model::Decoder;
+use crate::pipeline::error::StageError;
+use crate::pipeline::importance::{self, seed_for};
+use crate::pipeline::progress::Progress;
+use crate::pipeline::replace;
+use crate::pipeline::train::{self, Student, TrainArtefact, TrainInputs};
+use crate::pipeline::tune::CHECKPOINT;
+use crate::plugins::ReplacerHandle;
+use crate::store::{Checkpoints, VerifiedFolder};
+use crate::tensor::Tensor;
+use plugin_api::{LayerPlan, Objective, ObjectiveTerm, StrategyKind, Substitute};
+use serde_json::json;
+
+/// What the stage takes.
+struct Upstream {
+    scored: VerifiedFolder,
+    planned: VerifiedFolder,
+}
+
+impl Run {
+    /// Trains the chosen emulator on public text; nothing where `train.steps` is 0.
+    ///
+    /// # Errors
+    /// A replacer with nothing to train, what a step returned, or a request to stop (a checkpoint is kept).
+    pub fn train(&mut self, progress: &mut dyn Progress) -> Result<Option<VerifiedFolder>, StageError> {
+        let Some(section) = self.config.train.training() else { return Ok(None) };
+        let owner = self.model()?;
+        let upstream = self.train_upstream()?;
+        let parts = json!([
+            owner.fingerprint.to_string(),
+            upstream.identities(),
+            self.strategy_inputs(StrategyKind::Replace)?,
+            self.public_text_digests()?,
+            self.config.data.block_length,
+            section,
+        ]);
+        let inputs = self.inputs("train", parts);
+        if let Some(done) = self.up_to_date("train", train::HEAD, &inputs)? {
+            skipped("train", progress);
+            return Ok(Some(done));
+        }
+        self.measured("train", |run| run.train_emulator((&owner, &section), &upstream, &inputs, progress)).map(Some)
+    }
+
+    fn train_emulator(
+        &mut self,
+        (owner, section): (&OwnerModel, &TrainingSection),
+        upstream: &Upstream,
+        inputs: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<VerifiedFolder, StageError> {
+        let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
+        let objective = replacer.objective()?.unwrap_or_else(|| Objective::new(1.0, ObjectiveTerm::NextToken));
+        let plan = replace::read(&upstream.planned)?.plan;
+        let (_, substitutes) = importance::read(&upstream.scored)?;
+        let student = self.student(&owner.model.decoder, &plan, &substitutes, &objective)?;
+        let batch_size = section.batch_size.get() as usize;
+        let seed = seed_for(self.config.seed_of(section), "order of public text");
+        let Some((text, held_out)) = self.public_text(owner, (batch_size, seed))? else {
+            return Err(self.config.no_public_text().into());
+        };
+        let checkpoints = Checkpoints::new(&self.dir, "train", CHECKPOINT);
+        let work = TrainInputs {
+            full: &owner.model.decoder,
+            student: &student,
+            objective: &objective,
+            text: (&text, &held_out),
+            settings: train_settings(section, text.batches_per_epoch()),
+        };
+        let trained = train::train(work, (&checkpoints, inputs), progress)?;
+        let artefact = TrainArtefact {
+            inputs: inputs.into(),
+            upstream: upstream.identities(),
+            objective,
+            trainable: student.leaves().iter().map(|leaf| leaf.numel() as u64).sum(),
+            validation_loss_before: trained.before,
+            step: trained.step,
+            log: trained.log,
+            substitutes: train::described_substitutes(&student),
+            kept_layers: student.kept_layers.clone(),
+        };
+        let done = train::write(self.dir.stage("train")?, &artefact, &student)?;
+        checkpoints.clear()?;
+        Ok(done)
+    }
+
+    /// The emulator in training; refused where nothing of it would learn.
+    fn student(
+        &self,
+        full: &Decoder,
+        plan: &LayerPlan,
+        substitutes: &[Substitute<Tensor>],
+        objective: &Objective,
+    ) -> Result<Student, StageError> {
+        let student = Student::new(full, plan, substitutes, objective.trains)?;
+        if !student.leaves().is_empty() {
+            return Ok(student);
+        }
+        let key = KeyPath::of("train").key("steps");
+        let expected = format!(
+            "0, because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
+             or whose objective trains kept layers",
+            self.config.replace.strategy
+        );
+        let (place, found) = (self.config.places().of(&key), self.config.train.steps.to_string());
+        Err(ConfigError::Value { place, key, found, expected }.into())
+    }
+
+    fn train_upstream(&self) -> Result<Upstream, StageError> {
+        Ok(Upstream {
+            scored: self.require("importance", importance::HEAD, ("importance scores", "importance"))?,
+            planned: self.require("replace", replace::HEAD, ("layer plan", "replace"))?,
+        })
+    }
+
+    pub(super) fn public_text_digests(&self) -> Result<Vec<String>, StageError> {
+        let files = self.config.data.public_text.iter();
+        files.map(|file| Ok(crate::store::digest_file(file)?.0.to_string())).collect()
+    }
+
+    /// The trained emulator of this run, made from its present scores and plan; `None` where the config trains nothing.
+    pub(super) fn trained(&self) -> Result<Option<VerifiedFolder>, StageError> {
+        if self.config.train.steps == 0 {
+            return Ok(None);
+        }
+        let what = ("trained emulator of this layer plan", "train");
+        let folder = self.require("train", train::HEAD, what)?;
+        let artefact: TrainArtefact = folder.body()?;
+        if artefact.upstream == self.train_upstream()?.identities() {
+            return Ok(Some(folder));
+        }
+        Err(StageError::Missing { run: self.dir.path().display().to_string(), artefact: what.0, verb: what.1 })
+    }
+
+    /// As [`trained`](Self::trained), where kept layers were trained: what compression depends on.
+    pub(super) fn trained_layers(&self) -> Result<Option<VerifiedFolder>, StageError> {
+        let Some(folder) = self.trained()? else { return Ok(None) };
+        let artefact: TrainArtefact = folder.body()?;
+        Ok(Some(folder).filter(|_| !artefact.kept_layers.is_empty()))
+    }
+
+    /// The full model as it goes into the emulator: a copy, with the kept layers that were trained.
+    pub(super) fn emulator_source(
+        &self,
+        owner: &OwnerModel,
+        trained: Option<&VerifiedFolder>,
+    ) -> Result<Decoder, StageError> {
+        let mut decoder = owner.model.decoder.clone();
+        if let Some(folder) = trained {
+            train::install_layers(folder, &mut decoder)?;
+        }
+        Ok(decoder)
+    }
+}
+
+impl Upstream {
+    fn identities(&self) -> [String; 2] {
+        [identity(&self.scored), identity(&self.planned)]
+    }
+}

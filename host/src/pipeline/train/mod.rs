@@ -1,0 +1,81 @@
+//! Side: model owner. Takes: the layer plan, substitutes, public text. Gives: trained substitutes, trained kept layers.
+//! Plugin kind: replace (its objective; without one, its trainable substitutes learn the next token).
+//!
+//! The emulator trains beside the full model, which stays as it is: what trains are copies, and plug-in never reads them.
+
+mod artefact;
+mod student;
+
+pub use artefact::{HEAD, TrainArtefact, described_substitutes, install_layers, install_substitutes, write};
+pub use student::Student;
+
+use super::error::StageError;
+use super::objective::{self, Sides};
+use super::progress::Progress;
+use super::tune::{self, BatchLoss, FinalState, TrainSettings, TrainingLog, TuneInputs, validation_loss};
+use crate::data::{TextWindows, TrainingBatch};
+use crate::model::Decoder;
+use crate::store::Checkpoints;
+use plugin_api::{Objective, ObjectiveTerm};
+
+/// What the stage works on.
+pub struct TrainInputs<'a> {
+    /// The full model.
+    pub full: &'a Decoder,
+    /// The emulator, with a slot for every layer of the full model.
+    pub student: &'a Student,
+    /// What is minimised.
+    pub objective: &'a Objective,
+    /// Public text to train on and to be judged on.
+    pub text: (&'a TextWindows, &'a TextWindows),
+    /// How training goes.
+    pub settings: TrainSettings,
+}
+
+/// How a training went; its result is in the student.
+pub struct Trained {
+    /// Mean next-token loss on held-out text before the first step, in nats per target.
+    pub before: f64,
+    /// The step whose state the student has.
+    pub step: u64,
+    /// What happened since.
+    pub log: TrainingLog,
+}
+
+/// Trains the emulator.
+///
+/// # Errors
+/// What a step returned, or `Interrupted` (a checkpoint is kept then).
+pub fn train(
+    inputs: TrainInputs<'_>,
+    checkpoints: (&Checkpoints<'_>, &str),
+    progress: &mut dyn Progress,
+) -> Result<Trained, StageError> {
+    let TrainInputs { full, student, objective, text: (train, held_out), settings } = inputs;
+    let decoder = &student.decoder;
+    let before = validation_loss(decoder, held_out)?;
+    progress.log(&format!("train: before the first step, validation loss {before:.4} nats per target"));
+    let towards = move |batch: &TrainingBatch, step: u64| {
+        let sides = Sides { full, mixture: decoder, mask: None };
+        Ok(objective::loss(sides, batch, objective, step)?.0)
+    };
+    let loss: Box<BatchLoss<'_>> = Box::new(towards);
+    let work = TuneInputs {
+        decoder,
+        parameters: student.leaves(),
+        train,
+        validation: held_out,
+        settings,
+        loss: Some(loss),
+        state: final_state(objective),
+    };
+    let log = tune::train(work, None, checkpoints, ("train", progress))?;
+    let step = if final_state(objective) == FinalState::Best { log.best_step } else { log.steps };
+    Ok(Trained { before, step, log })
+}
+
+/// An objective that holds the emulator at a distance would be undone by the choice of the lowest loss.
+fn final_state(objective: &Objective) -> FinalState {
+    let keeps_distance = objective.terms.iter().any(|(_, term)| matches!(term, ObjectiveTerm::LossMargin { .. }));
+    if keeps_distance { FinalState::Last } else { FinalState::Best }
+}
