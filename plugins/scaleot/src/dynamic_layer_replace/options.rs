@@ -8,10 +8,10 @@ use super::policy::Grouping;
 use super::reward::Reward;
 use plugin_api::PluginError;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the substitutes' learning rate changes after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Not at all.
@@ -28,7 +28,7 @@ pub enum Schedule {
 pub struct DynamicLayerReplaceOptions {
     /// Rounds, each a gradient step on substitutes and a reinforcement step on scores. Paper: unknown; for a 1.3B model a few
     /// thousand are likely. In a noisy synthetic model of 24 layers scores and true costs have a rank correlation of 0.75 after
-    /// 200 steps, 0.84 after 500 and 0.92 after 2000, whatever the reward and its rate.
+    /// 200 steps, 0.84 after 500 and 0.92 after 2000, for every reward and rate tried.
     #[schemars(range(min = 1))]
     pub steps: u32,
     /// Layers of one group (N_g); in each, half are kept. Paper: 4 (third party; "size" is their reading of it).
@@ -42,7 +42,7 @@ pub struct DynamicLayerReplaceOptions {
     /// Mixtures that are compared on one held-out batch (N_c). Paper: 3 (third party).
     #[schemars(range(min = 2))]
     pub candidates: u32,
-    /// Gradient steps for one reinforcement step. Paper: both in every round (author), hence 1.
+    /// Gradient steps for one reinforcement step. Paper: the two alternate (author), hence 1.
     #[schemars(range(min = 1))]
     pub reinforce_every: u32,
     /// What a candidate earns. Paper: "raw", `exp(-loss)` minus the mean (third party); at a score_rate of 1 that moves scores by
