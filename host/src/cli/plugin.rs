@@ -80,7 +80,8 @@ fn options(strategy: &StrategyRecord) -> String {
             escape(name),
             escape(&takes(schema, &strategy.options)),
             escape(&default),
-            escape_to(meaning, 400),
+            // A doc comment's lines are one paragraph.
+            escape_to(&meaning.replace('\n', " "), 400),
         ]);
     }
     format!("\n{table}")

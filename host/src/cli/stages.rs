@@ -49,10 +49,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             let nothing = "train.steps is 0: nothing to do";
             optional(open(&args, TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
         }
-        Verb::Compress(args) => {
-            let nothing = "the config has no [compress]: nothing to do";
-            compress(open(&args, COMPRESS)?, output)
-        }
+        Verb::Compress(args) => compress(open(&args, COMPRESS)?, output),
         Verb::Bundle(args) => one(open(&args, BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
         Verb::Tune(args) => tune(args, global, output),
         Verb::PlugIn(args) => plug_in(open(&args.run, PLUG_IN)?, args, output),

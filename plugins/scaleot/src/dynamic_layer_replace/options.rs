@@ -8,10 +8,10 @@ use super::policy::Grouping;
 use super::reward::Reward;
 use plugin_api::PluginError;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the substitutes' learning rate changes after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Not at all.
@@ -27,7 +27,8 @@ pub enum Schedule {
 #[serde(deny_unknown_fields, default)]
 pub struct DynamicLayerReplaceOptions {
     /// Rounds, each a gradient step on substitutes and a reinforcement step on scores. Paper: unknown; for a 1.3B model a few
-    /// thousand are likely. At 500 the default score_rate ranks the layers of the synthetic test.
+    /// thousand are likely. In a noisy synthetic model of 24 layers scores and true costs have a rank correlation of 0.75 after
+    /// 200 steps, 0.84 after 500 and 0.92 after 2000, for every reward and rate tried.
     #[schemars(range(min = 1))]
     pub steps: u32,
     /// Layers of one group (N_g); in each, half are kept. Paper: 4 (third party; "size" is their reading of it).
@@ -41,14 +42,16 @@ pub struct DynamicLayerReplaceOptions {
     /// Mixtures that are compared on one held-out batch (N_c). Paper: 3 (third party).
     #[schemars(range(min = 2))]
     pub candidates: u32,
-    /// Gradient steps for one reinforcement step. Paper: both in every round (author), hence 1.
+    /// Gradient steps for one reinforcement step. Paper: the two alternate (author), hence 1.
     #[schemars(range(min = 1))]
     pub reinforce_every: u32,
-    /// What a candidate earns. Paper: "raw", `exp(-loss)` minus the mean (third party); that moves scores by about 1e-4 a step,
-    /// so scores separate only after thousands. "standardised" divides by the deviation too and needs hundreds.
+    /// What a candidate earns. Paper: "raw", `exp(-loss)` minus the mean (third party); at a score_rate of 1 that moves scores by
+    /// about 1e-4 a step, so they rank layers, but steer the mixtures only after thousands of steps. "standardised" divides by
+    /// the deviation too, hence works at any loss, and steers after hundreds.
     pub reward: Reward,
     /// How far a reinforcement step moves scores (eta). Paper: unknown; its formula has none, one re-implementation 0.1, both
-    /// with raw rewards. For standardised rewards 0.02 in runs of thousands of steps, 0.05 in short ones, 0.1 is noisy.
+    /// with raw rewards. For standardised rewards 0.02 in runs of thousands of steps, 0.05 in short ones; greater rates end
+    /// noisier.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub score_rate: f64,
     /// Scores stay within plus and minus this, because at greater ones the update vanishes. Paper: unknown.

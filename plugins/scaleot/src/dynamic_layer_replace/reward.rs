@@ -7,13 +7,13 @@
 use super::policy::sigmoid;
 use plugin_api::LayerMask;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Keeps the division of equal rewards defined; far below the deviation of rewards of real losses.
 const EPSILON: f64 = 1e-8;
 
 /// What a candidate earns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reward {
     /// `R_j - mean R`.
