@@ -160,6 +160,18 @@ fn a_distance_that_is_asked_for_is_kept() {
 }
 
 #[test]
+fn a_training_that_does_harm_is_told() {
+    let folder = scratch();
+    let steps = ["train.steps=3", "train.learning_rate=1.0", "train.batch_size=1"];
+    up_to("replace", folder.path(), &steps);
+    let said = verb("train", folder.path(), &steps).expect(0).stderr;
+    assert!(said.contains("worse than before the first step; lower train.learning_rate"), "{said}");
+    let curve = curve(folder.path());
+    let worst = loss_of(&curve["log"]["validations"][0]);
+    assert!(worst > curve["validation_loss_before"].as_f64().unwrap(), "{curve}");
+}
+
+#[test]
 fn a_training_without_anything_to_train_says_what_to_do() {
     let folder = scratch();
     let nothing = ["replace.options.rank=0", "train.steps=5"];

@@ -70,7 +70,14 @@ pub fn train(
         state: final_state(objective),
     };
     let log = tune::train(work, None, checkpoints, ("train", progress))?;
-    let step = if final_state(objective) == FinalState::Best { log.best_step } else { log.steps };
+    let kept_best = final_state(objective) == FinalState::Best;
+    if kept_best && log.validations.iter().all(|validation| validation.validation_loss > before) {
+        progress.log(
+            "train: on held-out text the emulator is worse than before the first step; \
+             lower train.learning_rate, set train.warmup_steps, or take more steps",
+        );
+    }
+    let step = if kept_best { log.best_step } else { log.steps };
     Ok(Trained { before, step, log })
 }
 
