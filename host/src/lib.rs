@@ -7,4 +7,5 @@ pub mod model;
 pub mod pipeline;
 pub mod plugins;
 pub mod store;
+pub mod suite;
 pub mod tensor;

@@ -34,6 +34,9 @@ pub struct Global {
     /// A folder or file to look for plugins in, before the config's; may be given again
     #[arg(long, global = true, value_name = "PATH")]
     pub plugin_path: Vec<PathBuf>,
+    /// A folder of finished stages: what another run left there is not computed again
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub stage_pool: Option<PathBuf>,
 }
 
 /// The verbs: owner's, data owner's, then anyone's.
@@ -61,6 +64,12 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     /// The table of a run, from what is finished
     Report(ConfigArgs),
+    /// A suite of runs: methods x tasks x seeds in one table, with standard errors and paired tests
+    Compare(SuiteArgs),
+    /// A suite over a grid: as compare, with the frontier of privacy and utility
+    Sweep(SuiteArgs),
+    /// The best point of a suite within bounds, from what is finished, and why not the others
+    Choose(ChooseArgs),
     /// Model owner: the adapted model, or the emulator, as a Hugging Face folder
     Export(ExportArgs),
     /// What a run would need: parameters, bundle size, memory, steps; reads headers only
@@ -90,6 +99,53 @@ pub struct ConfigArgs {
     /// Keys to set over the file's, such as tune.learning_rate=1e-4
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SuiteArgs {
+    /// The suite, TOML
+    pub suite: PathBuf,
+    /// Keys to set in every cell, such as evaluate.limit=100; output, tasks and seeds are the suite's
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Cells side by side, as far as memory has room
+    #[arg(long, short, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ChooseArgs {
+    /// The suite, TOML
+    pub suite: PathBuf,
+    /// Keys as they were set for the suite
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Greatest accuracy of the tuned emulator, over all tasks
+    #[arg(long, value_name = "ACC", value_parser = share)]
+    pub max_emulator: Option<f64>,
+    /// Least accuracy of the plugged-in model, over all tasks
+    #[arg(long, value_name = "ACC", value_parser = share)]
+    pub min_plug_in: Option<f64>,
+    /// Greatest size of the bundle, such as 200MB or 190MiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub max_bundle: Option<u64>,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// A number of bytes with an optional unit.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let unit = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = unit.unwrap_or((text.strip_suffix('B').unwrap_or(text), 1_u64));
+    let number = number.trim().parse::<f64>().ok().filter(|number| (0.0..1e15).contains(number));
+    let expected = "expected a size such as 200MB, 190MiB or 4096";
+    number.map(|number| (number * unit as f64) as u64).ok_or_else(|| expected.to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

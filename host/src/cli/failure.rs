@@ -5,6 +5,7 @@ use host::config::ConfigError;
 use host::fault::{ExitCode, Fault, escape_to};
 use host::pipeline::error::StageError;
 use host::store::StoreError;
+use host::suite::SuiteError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -85,6 +86,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
             .or_else(|| cause.downcast_ref::<ProgramError>().map(|fault| fault as &dyn Fault))
             .or_else(|| cause.downcast_ref::<StageError>().map(|fault| fault as &dyn Fault))
             .or_else(|| cause.downcast_ref::<ConfigError>().map(|fault| fault as &dyn Fault))
+            .or_else(|| cause.downcast_ref::<SuiteError>().map(|fault| fault as &dyn Fault))
             .or_else(|| cause.downcast_ref::<StoreError>().map(|fault| fault as &dyn Fault))
             .map(Fault::exit_code)
     });

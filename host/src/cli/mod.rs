@@ -20,12 +20,14 @@ mod session;
 mod signals;
 mod stages;
 mod strategies;
+mod suite;
 mod verify;
 
 pub use args::Args;
 
 use args::{EvaluateArgs, Verb};
 use clap::CommandFactory as _;
+use host::suite::table::View;
 use host::tensor::{TensorError, check_libtorch_version};
 use output::Output;
 
@@ -46,6 +48,9 @@ pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Resul
         Verb::Export(args) => export::export(&args, &global, output),
         Verb::Verify(args) => verify::verify(&args, output),
         Verb::Plugin(verb) => plugin::plugin(&verb, &global, output),
+        Verb::Compare(args) => suite::suite(&args, View::Compare, &global, output),
+        Verb::Sweep(args) => suite::suite(&args, View::Sweep, &global, output),
+        Verb::Choose(args) => suite::choose(&args, &global, output),
         Verb::Bench(verb) => bench::bench(&verb, &global, output),
         Verb::Evaluate(EvaluateArgs { config: None, bare, .. }) => evaluate::evaluate(&bare, &global, output),
         verb => stages::stage(verb, &global, output),

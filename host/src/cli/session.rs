@@ -9,11 +9,9 @@ use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::Progress as _;
-use host::pipeline::run::Run;
+use host::pipeline::run::{RECORD, Run};
+use host::store::StagePool;
 use host::tensor::Device;
-
-/// The effective config of the last verb, at the top of the run folder.
-const RECORD: &str = "config.toml";
 
 /// An open run and where its progress goes.
 pub struct Session {
@@ -52,6 +50,9 @@ impl Session {
         check_tasks(&config)?;
         let mut run = Run::open(config, &global.plugin_path)?;
         check_strategies(&run.config, &mut run.registry, needs.strategies)?;
+        if let Some(pool) = &global.stage_pool {
+            run.share(StagePool::open(pool)?);
+        }
         signals::install()?;
         let mut session = Self { run, bars: Bars::new(global.quiet) };
         session.tell_changes()?;

@@ -73,6 +73,30 @@ pub enum ConfigError {
     Types { path: PathBuf, problem: String },
 }
 
+impl ConfigError {
+    /// The override that is at fault, if one is.
+    pub fn blamed_override(&self) -> Option<&str> {
+        match self {
+            Self::Override { text, .. } => Some(text),
+            Self::Option { problem, .. } => problem.blamed_override(),
+            Self::UnknownKey { place, .. }
+            | Self::MissingKey { place, .. }
+            | Self::Value { place, .. }
+            | Self::NewerVersion { place, .. }
+            | Self::Both { place, .. }
+            | Self::Neither { place, .. }
+            | Self::Path { place, .. }
+            | Self::OutputInModel { place, .. }
+            | Self::UnknownStrategy { place, .. }
+            | Self::WrongKind { place, .. } => match place {
+                Place::Override { text } => Some(text),
+                Place::Line { .. } | Place::File { .. } => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl Fault for ConfigError {
     fn exit_code(&self) -> ExitCode {
         match self {

@@ -48,7 +48,7 @@ fn overlay_section(base: &mut Table, over: Table, section: &str) {
 }
 
 /// Lays one `key.path=value` of the command line on `base`.
-pub(super) fn apply(base: &mut Table, text: &str, places: &mut Places) -> Result<(), ConfigError> {
+pub(crate) fn apply(base: &mut Table, text: &str, places: &mut Places) -> Result<(), ConfigError> {
     let refused = |problem: &str| ConfigError::Override { text: escape_to(text, 120), problem: problem.to_owned() };
     let (path, value) = text.split_once('=').ok_or_else(|| refused("found no `=`"))?;
     let keys: Vec<_> = path.trim().split('.').collect();

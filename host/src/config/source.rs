@@ -20,7 +20,7 @@ use crate::store::kind_name;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a config file as text.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
@@ -49,7 +49,7 @@ pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError>
 }
 
 /// Parses a config's text.
-pub(super) fn parse(path: &Path, text: &str) -> Result<(Table, Places), ConfigError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<(Table, Places), ConfigError> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let lines = Lines { path, text };
     if let Some(error) = errors.first() {

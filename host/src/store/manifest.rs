@@ -90,6 +90,15 @@ impl Manifest {
 
     /// Reads and checks the manifest alone; the files that it lists are not opened.
     pub fn read(folder: &Path, head: ManifestHead) -> Result<Self, StoreError> {
+        Self::read_as(folder, Some(head))
+    }
+
+    /// The manifest of a folder of any format of ours.
+    pub fn of(folder: &Path) -> Result<Self, StoreError> {
+        Self::read_as(folder, None)
+    }
+
+    fn read_as(folder: &Path, head: Option<ManifestHead>) -> Result<Self, StoreError> {
         let path = folder.join(MANIFEST_NAME);
         let bytes = read_bytes(&path)?;
         let value = strict_json::parse(&bytes).map_err(|JsonProblem { offset, problem }| StoreError::Json {
@@ -97,7 +106,9 @@ impl Manifest {
             offset,
             problem,
         })?;
-        check_head(&path, &value, head)?;
+        if let Some(head) = head {
+            check_head(&path, &value, head)?;
+        }
         let manifest: Self = serde_json::from_value(value)
             .map_err(|error| StoreError::ManifestShape { path: path.clone(), problem: escape(&error.to_string()) })?;
         manifest.check(&path, &bytes)?;

@@ -35,11 +35,7 @@ pub struct StageDir {
 impl StageDir {
     pub(super) fn begin(root: &Path, name: &str) -> Result<Self, StoreError> {
         let target = root.join(name);
-        let make = || {
-            Step::MakeTemp.pass()?;
-            tempfile::Builder::new().prefix(&format!("{TEMP_PREFIX}{name}-")).tempdir_in(root)
-        };
-        let temp = make().map_err(|source| StoreError::commit(&target, Step::MakeTemp, source, 0))?;
+        let temp = begin_folder(&target)?;
         Ok(Self { temp, target, files: BTreeMap::new() })
     }
 
@@ -111,7 +107,17 @@ impl StageDir {
     }
 }
 
-fn make_visible(temp: TempDir, target: &Path) -> Result<(), StoreError> {
+/// The hidden folder that will be `target`.
+pub(super) fn begin_folder(target: &Path) -> Result<TempDir, StoreError> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let make = || {
+        Step::MakeTemp.pass()?;
+        tempfile::Builder::new().prefix(&format!("{TEMP_PREFIX}{name}-")).tempdir_in(folder_of(target))
+    };
+    make().map_err(|source| StoreError::commit(target, Step::MakeTemp, source, 0))
+}
+
+pub(super) fn make_visible(temp: TempDir, target: &Path) -> Result<(), StoreError> {
     let fault = |step, source| StoreError::commit(target, step, source, 0);
     let root = folder_of(target);
     let name = target.file_name().unwrap_or_default().to_string_lossy();

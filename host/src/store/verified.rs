@@ -70,6 +70,11 @@ impl VerifiedFolder {
         Ok(file)
     }
 
+    /// The same folder under a new name: a rename changes no file.
+    pub(super) fn moved_to(self, folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), ..self }
+    }
+
     /// The path of a listed file, for readers that open it themselves; refused like [`Self::open`].
     pub fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
         self.open(name)?;

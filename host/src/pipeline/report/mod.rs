@@ -7,7 +7,7 @@ mod chart;
 mod gather;
 mod table;
 
-pub use gather::{Report, Row, gather};
+pub use gather::{Report, Row, gather, higher_is_better};
 pub use table::{markdown, size, terminal};
 
 use super::error::StageError;

@@ -1,6 +1,6 @@
 //! The columns of the result table: zero-shot, emulator, emulator-tuned, plug-in, full tuning; each is an artefact of its own.
 
-use super::{Run, identity, skipped};
+use super::{Run, identity};
 use crate::config::{Column, Split as ConfigSplit};
 use crate::data::{Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer};
 use crate::model::Decoder;
@@ -88,9 +88,8 @@ impl Run {
     pub fn column(&mut self, column: Column, progress: &mut dyn Progress) -> Result<ColumnResult, StageError> {
         let name = format!("evaluate-{}", column.key().replace('_', "-"));
         let subject = self.subject_inputs(column)?;
-        let inputs = self.inputs(&name, json!([subject, self.config.evaluate, self.config.data.folder]));
-        if let Some(done) = self.up_to_date(&name, COLUMN, &inputs)? {
-            skipped(&name, progress);
+        let inputs = self.inputs(&name, json!([subject, self.evaluation_inputs()?]));
+        if let Some(done) = self.up_to_date((&name, COLUMN), &inputs, progress)? {
             return Ok(done.body()?);
         }
         self.measured(&name, |run| {
@@ -109,7 +108,11 @@ impl Run {
             Column::ZeroShot => json!(self.owner_model()?.fingerprint.to_string()),
             Column::Emulator => json!(identity(&bundle(self)?)),
             Column::EmulatorTuned => json!([identity(&bundle(self)?), identity(&returned(self)?)]),
-            Column::PlugIn => json!([self.owner_model()?.fingerprint.to_string(), identity(&returned(self)?)]),
+            Column::PlugIn => {
+                let (ledger, limit) = (self.ledger()?, self.config.plug_in.max_delta_ratio);
+                let fingerprint = self.owner_model()?.fingerprint.to_string();
+                json!([fingerprint, ledger.layer_of_slot, identity(&returned(self)?), limit])
+            }
             Column::FullTuning => json!(identity(&self.require(
                 "full_tuning",
                 super::data_owner::FULL_TUNING,
@@ -154,11 +157,10 @@ impl Run {
     ) -> Result<Vec<ChoiceScores>, StageError> {
         let known = TaskSet::built_in()?;
         let config = &self.config.evaluate;
-        let names = if config.tasks.is_empty() { self.config.data.task.as_slice() } else { &config.tasks };
         let limits = Limits { max_tokens: decoder.config.context, batch_tokens: config.batch_tokens.get() as usize };
         let which = config.limit.map_or(Subset::All, |count| Subset::First(count.get() as usize));
         let mut scored = Vec::new();
-        for name in names {
+        for name in self.evaluated_tasks() {
             let task = known.get(name)?;
             let source = Source { tasks: &self.config.data.folder, split: split(config.split), subset: which };
             let set = ChoiceSet::read(task, source, tokenizer, limits)?;
@@ -236,7 +238,8 @@ fn task_result(scores: &ChoiceScores) -> TaskResult {
     TaskResult { task: scores.task.name.clone(), figures: figures.collect() }
 }
 
-fn split(split: ConfigSplit) -> Split {
+/// The split of a config as the data reader knows it.
+pub(super) fn split(split: ConfigSplit) -> Split {
     match split {
         ConfigSplit::Train => Split::Train,
         ConfigSplit::Validation => Split::Validation,

@@ -4,7 +4,7 @@
 //! Resident peak: `VmHWM`, reset at the start of a stage. Anonymous peak: `RssAnon`, sampled every 2 ms, above its start.
 
 use crate::pipeline::error::StageError;
-use crate::store::RunDir;
+use crate::store::{RunDir, StagePool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +25,19 @@ pub struct Cost {
     pub peak_bytes: u64,
     /// Largest anonymous size above what it was at the start.
     pub anonymous_bytes: u64,
+}
+
+impl Cost {
+    /// What a stage of a pool cost whoever made it.
+    pub fn noted(pool: &StagePool, stage: &str, inputs: &str) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(pool.note(stage, inputs)).ok()?).ok()
+    }
+
+    pub(super) fn note(&self, pool: &StagePool, stage: &str, inputs: &str) -> Result<(), StageError> {
+        let mut file = crate::store::AtomicFile::create(&pool.note(stage, inputs))?;
+        file.put(&serde_json::to_vec(self).unwrap_or_default())?;
+        Ok(file.commit().map(drop)?)
+    }
 }
 
 /// Costs by stage.

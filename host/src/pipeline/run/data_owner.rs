@@ -2,7 +2,7 @@
 //! Full fine-tuning shares the trainer; only the model owner can run it.
 
 use super::settings::train_settings;
-use super::{Run, shown, skipped};
+use super::{Run, shown};
 use crate::config::TrainingSection;
 use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
 use crate::model::Decoder;
@@ -43,11 +43,10 @@ impl Run {
             self.require("bundle", bundle::HEAD, ("bundle", "bundle"))?;
         }
         let emulator = bundle::open(bundle.unwrap_or(&own), self.place.0, self.place.1)?;
-        let data = self.data_inputs(&self.config.tune.clone())?;
+        let data = self.training_inputs(&self.config.tune)?;
         let parts = json!([emulator.bundle.to_string(), data, self.strategy_inputs(StrategyKind::Adapter)?]);
         let inputs = self.inputs("tune", parts);
-        if let Some(done) = self.up_to_date("return", RETURN, &inputs)? {
-            skipped("tune", progress);
+        if let Some(done) = self.up_to_date(("return", RETURN), &inputs, progress)? {
             return Ok(done);
         }
         self.measured("tune", |run| run.tune_emulator(emulator, &inputs, progress))
@@ -88,10 +87,9 @@ impl Run {
     pub fn full_tuning(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
         let owner = self.model()?;
         let section = self.config.full_tuning.clone();
-        let parts = json!([owner.fingerprint.to_string(), self.data_inputs(&section)?]);
+        let parts = json!([owner.fingerprint.to_string(), self.training_inputs(&section)?]);
         let inputs = self.inputs("full_tuning", parts);
-        if let Some(done) = self.up_to_date("full_tuning", FULL_TUNING, &inputs)? {
-            skipped("full_tuning", progress);
+        if let Some(done) = self.up_to_date(("full_tuning", FULL_TUNING), &inputs, progress)? {
             return Ok(done);
         }
         self.measured("full_tuning", |run| {
@@ -122,23 +120,6 @@ impl Run {
         let layers: Vec<usize> = (0..decoder.slots.len()).collect();
         put_back(&file, &mut decoder, &layers)?;
         Ok(decoder)
-    }
-
-    /// Everything about data and training that the result depends on.
-    fn data_inputs(&self, section: &TrainingSection) -> Result<serde_json::Value, StageError> {
-        let data = &self.config.data;
-        let mut files: Vec<std::path::PathBuf> = data.text.clone();
-        if let Some(task) = &data.task {
-            let tasks = TaskSet::built_in()?;
-            let task = tasks.get(task)?;
-            files.push(task.file(&data.folder, Split::Train)?);
-            files.push(task.file(&data.folder, Split::Validation)?);
-        }
-        let digests: Vec<String> = files
-            .iter()
-            .map(|file| crate::store::digest_file(file).map(|(digest, _)| digest.to_string()))
-            .collect::<Result<_, _>>()?;
-        Ok(json!([data.task, digests, data.train_limit, data.validation_limit, data.block_length, section]))
     }
 
     fn pairs(&self, section: &TrainingSection, tokenizer: &Tokenizer, context: usize) -> Result<Pairs, StageError> {

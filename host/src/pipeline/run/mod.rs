@@ -1,14 +1,16 @@
 //! One run: config, run folder, plugins, and the model when a stage needs it. Each stage is a method; `pipeline::run_all` orders them.
 //!
-//! A finished stage is not run again while the digest of its inputs (config section, seed, upstream artefacts, plugin bytes)
-//! stays the same. Owner's stages are in `owner`, the data owner's in `data_owner`; nothing of the former is read by the latter
+//! A finished stage is not run again while the digest of its inputs (`inputs`) stays the same, and is taken from another run
+//! of the same stage pool (`sharing`). Owner's stages are in `owner`, the data owner's in `data_owner`; nothing of the former is read by the latter
 //! but the bundle.
 
 mod columns;
 mod costs;
 mod data_owner;
+mod inputs;
 mod owner;
 mod settings;
+mod sharing;
 mod train;
 
 pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
@@ -16,19 +18,21 @@ pub use costs::{Cost, Costs, Meter};
 pub use data_owner::FULL_TUNING;
 pub use owner::PLUGGED;
 pub use settings::train_settings;
+pub use sharing::stage_of;
 
 use super::error::StageError;
 use super::load::{fingerprint, load_model, outline};
-use super::progress::Progress;
 use crate::config::RunConfig;
 use crate::model::Model;
-use crate::plugins::{PluginSource, Registry, SearchPath, StrategyUse};
-use crate::store::{Digest, ManifestHead, RunDir, VerifiedFolder};
+use crate::plugins::{Registry, SearchPath, StrategyUse};
+use crate::store::{Claim, Digest, ManifestHead, RunDir, StagePool, VerifiedFolder};
 use crate::tensor::{Device, Dtype, set_threads};
 use plugin_api::{ModelOutline, StrategyKind};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+/// The effective config of the last verb, at the top of the run folder.
+pub const RECORD: &str = "config.toml";
 
 /// The owner's model with what is derived from it.
 pub struct OwnerModel {
@@ -51,6 +55,9 @@ pub struct Run {
     place: (Device, Dtype),
     model: Option<Rc<OwnerModel>>,
     costs: Costs,
+    pool: Option<StagePool>,
+    /// The stage that this run is making for the others of the pool.
+    claim: Option<Claim>,
 }
 
 impl Run {
@@ -65,7 +72,7 @@ impl Run {
         let registry = registry(&config, plugin_paths)?;
         let dir = RunDir::open(&config.output, Some(&config.model.path))?;
         let costs = Costs::read(dir.path());
-        Ok(Self { config, dir, registry, place, model: None, costs })
+        Ok(Self { config, dir, registry, place, model: None, costs, pool: None, claim: None })
     }
 
     /// Where and in what type the run computes.
@@ -102,8 +109,10 @@ impl Run {
     ) -> Result<T, StageError> {
         let meter = Meter::start();
         let result = work(self)?;
-        self.costs.set(stage, meter.stop());
+        let cost = meter.stop();
+        self.costs.set(stage, cost);
         self.costs.write(&self.dir)?;
+        self.conclude(cost)?;
         Ok(result)
     }
 
@@ -119,12 +128,6 @@ impl Run {
             artefact,
             verb,
         })
-    }
-
-    /// The artefact of a stage if it was made from the same inputs.
-    fn up_to_date(&self, name: &str, head: ManifestHead, inputs: &str) -> Result<Option<VerifiedFolder>, StageError> {
-        let done = self.dir.completed(name, head)?;
-        Ok(done.filter(|folder| folder.manifest().body.get("inputs").and_then(Value::as_str) == Some(inputs)))
     }
 
     /// A strategy of the config, its options checked first against its own schema.
@@ -146,23 +149,6 @@ impl Run {
         })
     }
 
-    /// Everything about a strategy that its result depends on.
-    fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
-        let Some((name, _)) = self.config.strategy(kind) else { return Ok(Value::Null) };
-        let (name, plugin) = (name.to_string(), name.plugin().to_owned());
-        let code = match &self.registry.plugin(&plugin)?.source {
-            PluginSource::BuiltIn => env!("CARGO_PKG_VERSION").to_owned(),
-            PluginSource::Library { sha256, .. } => sha256.clone(),
-        };
-        Ok(json!({ "use": name, "options": self.config.options_json(kind), "code": code }))
-    }
-
-    /// The digest of a stage's inputs.
-    fn inputs(&self, stage: &str, parts: Value) -> String {
-        let runtime = json!([self.config.seed, format!("{:?}", self.place.1)]);
-        Digest::of(json!([stage, runtime, parts]).to_string().as_bytes()).to_string()
-    }
-
     /// The folder of a finished stage, whether it is complete or not.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -176,11 +162,6 @@ impl Run {
 pub fn registry(config: &RunConfig, plugin_paths: &[PathBuf]) -> Result<Registry, StageError> {
     let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
     Ok(Registry::new(SearchPath::new(paths))?.with_pins(config.plugins.pins.clone()))
-}
-
-/// Says that a stage is left as it is.
-fn skipped(stage: &str, progress: &mut dyn Progress) {
-    progress.log(&format!("{stage}: up to date"));
 }
 
 /// The identity of an artefact, for the inputs of the next stage.

@@ -1,6 +1,6 @@
 //! The model owner's stages: importance, replace, compress, bundle, plug-in. Training of the emulator is in `train`.
 
-use super::{OwnerModel, Run, identity, shown, skipped};
+use super::{OwnerModel, Run, identity, shown};
 use crate::data::{TextOptions, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, BundleInputs, Ledger};
@@ -33,13 +33,12 @@ impl Run {
             owner.fingerprint.to_string(),
             self.strategy_inputs(StrategyKind::Importance)?,
             self.strategy_inputs(StrategyKind::Replace)?,
-            self.public_text_digests()?,
-            self.config.data.block_length,
+            self.public_text_inputs()?,
+            self.config.seed,
             self.config.importance.batch_size,
         ]);
         let inputs = self.inputs("importance", parts);
-        if let Some(done) = self.up_to_date("importance", importance::HEAD, &inputs)? {
-            skipped("importance", progress);
+        if let Some(done) = self.up_to_date(("importance", importance::HEAD), &inputs, progress)? {
             return Ok(done);
         }
         self.measured("importance", |run| {
@@ -91,8 +90,7 @@ impl Run {
         let ask = self.replace_request(&owner, &artefact.scores)?;
         let parts = json!([identity(&scored), self.strategy_inputs(StrategyKind::Replace)?, ask]);
         let inputs = self.inputs("replace", parts);
-        if let Some(done) = self.up_to_date("replace", replace::HEAD, &inputs)? {
-            skipped("replace", progress);
+        if let Some(done) = self.up_to_date(("replace", replace::HEAD), &inputs, progress)? {
             return Ok(done);
         }
         self.measured("replace", |run| {
@@ -127,10 +125,10 @@ impl Run {
             plan.layers_with(LayerRole::Keep),
             self.strategy_inputs(StrategyKind::Compress)?,
             trained.as_ref().map(identity),
+            self.config.seed,
         ]);
         let inputs = self.inputs("compress", parts);
-        if let Some(done) = self.up_to_date("compress", compress::HEAD, &inputs)? {
-            skipped("compress", progress);
+        if let Some(done) = self.up_to_date(("compress", compress::HEAD), &inputs, progress)? {
             return Ok(Some(done));
         }
         let done = self.measured("compress", |run| {
@@ -182,10 +180,9 @@ impl Run {
         let upstream = [Some(&scored), Some(&planned), trained.as_ref(), compressed.as_ref()];
         let upstream = upstream.map(|folder| folder.map(identity));
         let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
-        if self.up_to_date("ledger", bundle::LEDGER, &inputs)?.is_some()
-            && let Some(done) = self.dir.completed("bundle", bundle::HEAD)?
+        if let Some(ledger) = self.up_to_date(("ledger", bundle::LEDGER), &inputs, progress)?
+            && let Some(done) = self.bundle_of(&Ledger::read(&ledger)?, progress)?
         {
-            skipped("bundle", progress);
             return Ok(done);
         }
         self.measured("bundle", |run| {
@@ -208,9 +205,23 @@ impl Run {
             let (done, layer_of_slot) = bundle::write(run.dir.stage("bundle")?, &work)?;
             progress.log(&format!("bundle: {} of {} layers have a slot", layer_of_slot.len(), plan.layers.len()));
             let (bundle, model) = (identity(&done), owner.fingerprint.to_string());
+            run.give("bundle", &inputs)?;
             Ledger { inputs, bundle, model, plan, layer_of_slot }.write(run.dir.stage("ledger")?)?;
             Ok(done)
         })
+    }
+
+    /// The bundle that a ledger speaks of: a bundle says nothing of the owner's inputs itself.
+    fn bundle_of(&self, ledger: &Ledger, progress: &mut dyn Progress) -> Result<Option<VerifiedFolder>, StageError> {
+        let fits = |folder: &VerifiedFolder| identity(folder) == ledger.bundle;
+        let done = match self.dir.completed("bundle", bundle::HEAD)?.filter(fits) {
+            Some(done) => Some(done),
+            None => self.take(("bundle", bundle::HEAD), &ledger.inputs, progress)?.filter(fits),
+        };
+        if done.is_some() {
+            self.give("bundle", &ledger.inputs)?;
+        }
+        Ok(done)
     }
 
     fn compressed(&self) -> Result<Option<VerifiedFolder>, StageError> {
@@ -264,10 +275,13 @@ impl Run {
     pub fn plug_in(&mut self, returned: &Path, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
         let identity = crate::store::Manifest::verify(returned, crate::pipeline::tune::RETURN)?.manifest().identity();
         let ledger = self.ledger()?;
-        let parts = json!([identity.to_string(), ledger.bundle, self.config.plug_in]);
+        let fingerprint = self.model()?.fingerprint.to_string();
+        // One bundle may be cut from two models that differ in what it left out, or at other layers.
+        let parts =
+            json!([identity.to_string(), fingerprint, ledger.bundle, ledger.layer_of_slot, self.config.plug_in]);
         let inputs = self.inputs("plug_in", parts);
-        if let Some(done) = self.up_to_date("plug_in", PLUGGED, &inputs)? {
-            skipped("plug_in", progress);
+        if let Some(done) = self.up_to_date(("plug_in", PLUGGED), &inputs, progress)? {
+            self.adopt(returned)?;
             return Ok(done);
         }
         self.measured("plug_in", |run| {

@@ -1,7 +1,7 @@
 //! The owner's training of the chosen emulator as a stage of a run: only where `train.steps` is above 0.
 
 use super::settings::train_settings;
-use super::{OwnerModel, Run, identity, skipped};
+use super::{OwnerModel, Run, identity};
 use crate::config::{ConfigError, KeyPath, TrainingSection};
 use crate::data::Batches;
 use crate::model::Decoder;
@@ -36,13 +36,11 @@ impl Run {
             owner.fingerprint.to_string(),
             upstream.identities(),
             self.strategy_inputs(StrategyKind::Replace)?,
-            self.public_text_digests()?,
-            self.config.data.block_length,
-            section,
+            self.public_text_inputs()?,
+            self.recipe(&section),
         ]);
         let inputs = self.inputs("train", parts);
-        if let Some(done) = self.up_to_date("train", train::HEAD, &inputs)? {
-            skipped("train", progress);
+        if let Some(done) = self.up_to_date(("train", train::HEAD), &inputs, progress)? {
             return Ok(Some(done));
         }
         self.measured("train", |run| run.train_emulator((&owner, &section), &upstream, &inputs, progress)).map(Some)
@@ -117,11 +115,6 @@ impl Run {
             scored: self.require("importance", importance::HEAD, ("importance scores", "importance"))?,
             planned: self.require("replace", replace::HEAD, ("layer plan", "replace"))?,
         })
-    }
-
-    pub(super) fn public_text_digests(&self) -> Result<Vec<String>, StageError> {
-        let files = self.config.data.public_text.iter();
-        files.map(|file| Ok(crate::store::digest_file(file)?.0.to_string())).collect()
     }
 
     /// The trained emulator of this run, made from its present scores and plan; `None` where the config trains nothing.

@@ -1,0 +1,196 @@
+//! `compare`, `sweep` and `choose`: many runs, one table.
+
+use super::args::{ChooseArgs, Global, SuiteArgs};
+use super::estimate;
+use super::failure::ProgramError;
+use super::machine;
+use super::output::{Output, say};
+use super::progress::Bars;
+use super::signals;
+use super::strategies::{ALL, check_strategies, check_tasks};
+use anyhow::Context as _;
+use host::config::{KeyPath, PathNeed};
+use host::fault::ExitCode;
+use host::model::ModelConfig;
+use host::pipeline::error::StageError;
+use host::pipeline::progress::{Progress as _, stop_requested};
+use host::pipeline::report::size;
+use host::pipeline::run::registry;
+use host::store::RunDir;
+use host::suite::table::{View, markdown, terminal};
+use host::suite::{Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv, gather};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Runs every cell of a suite that is not finished, then prints and writes the table.
+pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> anyhow::Result<()> {
+    let suite = load(&args.suite, &args.overrides, global)?;
+    let cells = suite.cells()?;
+    check(&suite, &cells, global)?;
+    // Nobody else may work here meanwhile.
+    let dir = RunDir::open(&suite.output, None)?;
+    signals::install()?;
+    let jobs = jobs(args.jobs, &cells)?;
+    let mut bars = Bars::new(global.quiet);
+    let engine = engine(&suite, jobs, global)?;
+    let outcomes = run(&engine, &cells, &mut bars)?;
+    drop(bars);
+    let unfinished = cells
+        .iter()
+        .filter(|cell| !matches!(outcomes.get(&cell.name), Some(Outcome::Finished | Outcome::Failed { .. })));
+    let unfinished = unfinished.count();
+    if unfinished > 0 || stop_requested() {
+        let message =
+            format!("interrupted with {unfinished} of {} cells left; the same command continues", cells.len());
+        return Err(ProgramError::Found(message, ExitCode::Interrupted).into());
+    }
+    let failed: BTreeMap<String, String> = (outcomes.iter())
+        .filter_map(|(cell, outcome)| match outcome {
+            Outcome::Failed { reason, .. } => Some((cell.clone(), reason.clone())),
+            _ => None,
+        })
+        .collect();
+    let result = gather(&suite, &title(&args.suite), &cells, &failed);
+    write(&dir, &result, view)?;
+    output.result(&result, || terminal(&result, view))?;
+    conclude(&result, &outcomes)
+}
+
+/// Picks a point from what is finished; runs nothing.
+pub fn choose(args: &ChooseArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let suite = load(&args.suite, &args.overrides, global)?;
+    let cells = suite.cells()?;
+    let result = gather(&suite, &title(&args.suite), &cells, &BTreeMap::new());
+    let bounds = Bounds { max_emulator: args.max_emulator, min_plug_in: args.min_plug_in, max_bundle: args.max_bundle };
+    let choice = choose_point(&result, bounds);
+    output.result(&choice, || choice.page())?;
+    match choice.chosen {
+        Some(_) => Ok(()),
+        None => Err(ProgramError::Said(ExitCode::Usage).into()),
+    }
+}
+
+fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Suite> {
+    let mut overrides = overrides.to_vec();
+    overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
+    overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
+    Ok(Suite::load(path, &overrides)?)
+}
+
+fn title(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What no cell could do without is refused before the first one runs.
+fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for cell in cells.iter().filter(|cell| seen.insert((&cell.point, &cell.task))) {
+        let index = suite.method.iter().position(|method| method.name == cell.point.method).unwrap_or(0);
+        let at = KeyPath::of("method").index(index).key("config");
+        let place = format!("{}: method `{}`", suite.places.of(&at), cell.point.label());
+        let check = || -> anyhow::Result<()> {
+            for need in [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate] {
+                cell.config.require(need)?;
+            }
+            check_tasks(&cell.config)?;
+            check_strategies(&cell.config, &mut registry(&cell.config, &global.plugin_path)?, ALL)
+        };
+        check().with_context(|| place)?;
+    }
+    Ok(())
+}
+
+fn engine(suite: &Suite, jobs: usize, global: &Global) -> anyhow::Result<Engine> {
+    let mut arguments = Vec::new();
+    for path in &global.plugin_path {
+        arguments.extend(["--plugin-path".to_owned(), path.display().to_string()]);
+    }
+    let program = std::env::current_exe().context("this program's own path")?;
+    let threads = (machine::processors() / jobs).max(1);
+    Ok(Engine { program, arguments, jobs, threads, layout: suite.layout() })
+}
+
+/// As many cells side by side as were asked for, and as memory has room for.
+fn jobs(asked: usize, cells: &[Cell]) -> anyhow::Result<usize> {
+    let asked = asked.clamp(1, cells.len().max(1));
+    let (Some(available), true) = (machine::available_memory(), asked > 1) else { return Ok(asked) };
+    let mut peak = 0;
+    let mut seen = BTreeSet::new();
+    for cell in cells.iter().filter(|cell| seen.insert(&cell.point)) {
+        let model = ModelConfig::read(&cell.config.model.path).map_err(StageError::from)?;
+        // A config that does not fit its model fails when its cell runs, with its own words.
+        let Ok(budget) = cell.config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX)) else {
+            continue;
+        };
+        let parameters = estimate::parameters(&model, &budget);
+        let stages = estimate::memory(&cell.config, &model, &parameters, &budget);
+        peak = stages.iter().map(|stage| stage.bytes).max().unwrap_or(0).max(peak);
+    }
+    let fit = usize::try_from(available / peak.max(1)).unwrap_or(usize::MAX).max(1);
+    if fit < asked {
+        let (peak, available) = (size(peak), size(available));
+        say(&format!("{fit} jobs instead of {asked}: a cell needs up to {peak}, and {available} is available"));
+    }
+    Ok(fit.min(asked))
+}
+
+fn run(engine: &Engine, cells: &[Cell], bars: &mut Bars) -> anyhow::Result<BTreeMap<String, Outcome>> {
+    bars.begin("cells", cells.len() as u64);
+    let mut done = 0;
+    let outcomes = engine.run(cells, &mut |event| match event {
+        Event::Begun { cell } => bars.log(&format!("[{cell}] begins")),
+        Event::Said { cell, line } => bars.log(&format!("[{cell}] {line}")),
+        Event::Ended { cell, outcome } => {
+            done += 1;
+            bars.log(&format!(
+                "[{cell}] {}",
+                match outcome {
+                    Outcome::Finished => "finished",
+                    Outcome::Failed { .. } => "failed",
+                    Outcome::Interrupted => "interrupted",
+                }
+            ));
+            bars.at(done, cell);
+        }
+    })?;
+    bars.end("");
+    Ok(outcomes)
+}
+
+fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
+    let name = match view {
+        View::Compare => "compare",
+        View::Sweep => "sweep",
+    };
+    let files = [
+        ("json", serde_json::to_vec_pretty(result)?),
+        ("md", markdown(result, view).into_bytes()),
+        ("csv", csv::figures(result)?),
+    ];
+    for (extension, bytes) in files {
+        let mut file = dir.file(&format!("{name}.{extension}"))?;
+        file.put(&bytes)?;
+        file.commit()?;
+    }
+    Ok(())
+}
+
+/// Missing cells are an error, told after the table.
+fn conclude(result: &SuiteResult, outcomes: &BTreeMap<String, Outcome>) -> anyhow::Result<()> {
+    let Some(first) = result.missing.first() else { return Ok(()) };
+    let code = match outcomes.get(&first.cell) {
+        Some(Outcome::Failed { code, .. }) => exit_code(*code),
+        _ => ExitCode::Refused,
+    };
+    let all = result.missing.len() + result.cells.len();
+    say(&format!("error: {} of {all} cells are missing:", result.missing.len()));
+    result.missing.iter().for_each(|missing| say(&format!("  {}: {}", missing.cell, missing.reason)));
+    Err(ProgramError::Said(code).into())
+}
+
+/// The code of a cell becomes the suite's; one that was killed wanted something that the machine does not have.
+fn exit_code(code: Option<i32>) -> ExitCode {
+    use ExitCode::{Bug, Numeric, Plugin, Refused, Resources, Usage};
+    let known = [Usage, Refused, Plugin, Resources, Numeric, Bug];
+    known.into_iter().find(|known| code == Some(i32::from(*known as u8))).unwrap_or(Resources)
+}

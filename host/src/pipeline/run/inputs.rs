@@ -1,0 +1,100 @@
+//! What a stage's result depends on, as a digest: two runs whose digests are equal may share the stage.
+//!
+//! Rule: contents, not paths; effective seeds, not where they were written; and no key that the result does not feel
+//! (`checkpoint_every`, the order of `evaluate.columns`, `block_length` where there is no text).
+
+use super::Run;
+use crate::config::TrainingSection;
+use crate::data::{DataError, Split, TaskSet};
+use crate::pipeline::error::StageError;
+use crate::plugins::PluginSource;
+use crate::store::{Digest, digest_file};
+use plugin_api::StrategyKind;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+impl Run {
+    /// The digest of a stage's inputs.
+    pub(super) fn inputs(&self, stage: &str, parts: Value) -> String {
+        let dtype = format!("{:?}", self.place.1);
+        Digest::of(json!([stage, dtype, parts]).to_string().as_bytes()).to_string()
+    }
+
+    /// Everything about a strategy that its result depends on.
+    pub(super) fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
+        let Some((name, _)) = self.config.strategy(kind) else { return Ok(Value::Null) };
+        let (name, plugin) = (name.to_string(), name.plugin().to_owned());
+        let code = match &self.registry.plugin(&plugin)?.source {
+            PluginSource::BuiltIn => env!("CARGO_PKG_VERSION").to_owned(),
+            PluginSource::Library { sha256, .. } => sha256.clone(),
+        };
+        Ok(json!({ "use": name, "options": self.config.options_json(kind), "code": code }))
+    }
+
+    /// The owner's public text and how it is cut; nothing where there is none.
+    pub(super) fn public_text_inputs(&self) -> Result<Value, StageError> {
+        let data = &self.config.data;
+        if data.public_text.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(json!([digests(&data.public_text)?, data.block_length]))
+    }
+
+    /// The data owner's pairs or text, and the training on them.
+    pub(super) fn training_inputs(&self, section: &TrainingSection) -> Result<Value, StageError> {
+        let data = &self.config.data;
+        let on = match &data.task {
+            Some(name) => {
+                let sets = [Split::Train, Split::Validation].map(|split| task_inputs(name, &data.folder, split));
+                let [train, validation] = sets;
+                json!([train?, validation?, data.train_limit, data.validation_limit])
+            }
+            None => json!([digests(&data.text)?, data.block_length]),
+        };
+        Ok(json!([on, self.recipe(section)]))
+    }
+
+    /// How a training goes, as far as its result feels it.
+    pub(super) fn recipe(&self, section: &TrainingSection) -> Value {
+        let mut training = json!(section);
+        if let Some(keys) = training.as_object_mut() {
+            // A resumed training gives the same bytes wherever its checkpoints stood.
+            keys.remove("checkpoint_every");
+            keys.insert("seed".to_owned(), json!(self.config.seed_of(section)));
+        }
+        training
+    }
+
+    /// The questions and texts of the table, and how many of them in one pass.
+    pub(super) fn evaluation_inputs(&self) -> Result<Value, StageError> {
+        let config = &self.config.evaluate;
+        let split = super::columns::split(config.split);
+        let tasks = self.evaluated_tasks().iter().map(|name| task_inputs(name, &self.config.data.folder, split));
+        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+        Ok(json!([tasks, digests(&config.text)?, config.block_length, config.limit, config.batch_tokens]))
+    }
+
+    /// The tasks of `evaluate`, or else that of `data`.
+    pub(super) fn evaluated_tasks(&self) -> &[String] {
+        let config = &self.config;
+        if config.evaluate.tasks.is_empty() { config.data.task.as_slice() } else { &config.evaluate.tasks }
+    }
+}
+
+/// A task's definition and the questions of one split.
+fn task_inputs(name: &str, folder: &Path, split: Split) -> Result<Value, StageError> {
+    let tasks = TaskSet::built_in()?;
+    let task = tasks.get(name)?;
+    let file = task.file(folder, split)?;
+    // Said as the reader of the questions says it.
+    std::fs::metadata(&file).map_err(|source| DataError::Read { file: file.clone(), source })?;
+    Ok(json!([task, digest(&file)?]))
+}
+
+fn digests(files: &[PathBuf]) -> Result<Vec<String>, StageError> {
+    files.iter().map(|file| digest(file)).collect()
+}
+
+fn digest(file: &Path) -> Result<String, StageError> {
+    Ok(digest_file(file).map(|(digest, _)| digest.to_string())?)
+}
