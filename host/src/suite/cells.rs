@@ -237,3 +237,40 @@ fn folder_name(point: &PointKey, task: &str, seed: u64) -> String {
     let digest = Digest::of(format!("{point:?} {task} {seed}").as_bytes()).short();
     format!("{}.{digest}", plain.chars().take(NAME_LIMIT - 13).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_shipped_suite_has_cells_that_fit_the_model() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+        let mut sizes = Vec::new();
+        for suite in ["compare/rank.toml", "sweep/rank-ratio.toml"] {
+            let cells = Suite::load(&configs.join(suite), &[]).unwrap().cells().unwrap();
+            assert!(cells.iter().all(|cell| cell.config.validate_against(30).unwrap().kept > 0));
+            sizes.push(cells.len());
+        }
+        assert_eq!(sizes, [12, 9]);
+    }
+
+    #[test]
+    fn names_are_readable_and_one_of_a_kind() {
+        let point = |settings: &[(&str, &str)]| PointKey {
+            method: "uniform".into(),
+            settings: settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        };
+        let name = |settings: &[(&str, &str)]| folder_name(&point(settings), "arc_easy", 3);
+        assert_eq!(name(&[("replace.replace_ratio", "0.25")]), "uniform.replace_ratio-0.25.arc_easy.seed-3");
+        // What a folder's name cannot hold, and what is too long, is told apart by a digest.
+        let (list, long) = (name(&[("tune.betas", "[0.9, 0.99]")]), "x".repeat(200));
+        assert!(crate::store::is_name_part(&list), "{list}");
+        assert_ne!(list, name(&[("tune.betas", "[0.9,-0.99]")]));
+        let (one, other) = (format!("{long}1"), format!("{long}2"));
+        assert_ne!(name(&[("a.b", &one)]), name(&[("a.b", &other)]));
+        assert!(crate::store::is_name_part(&name(&[("a.b", &one)])));
+        let two = point(&[("tune.learning_rate", "1e-3"), ("full_tuning.learning_rate", "1e-4")]);
+        assert_eq!(two.label(), "uniform tune.learning_rate=1e-3 full_tuning.learning_rate=1e-4");
+    }
+}

@@ -6,6 +6,7 @@ mod keeper;
 mod local_fit;
 mod mixture;
 mod moments;
+mod plot;
 mod questions;
 
 pub use curves::{Curve, Curves};
@@ -145,6 +146,7 @@ pub fn write(
     }
     let body = ImportanceArtefact { inputs: inputs.into(), scores: estimated.scores.clone(), substitutes: described };
     stage.write_json("importance.json", &ImportanceRecord { scores: &estimated.scores.scores, curves })?;
+    stage.write_bytes("importance.svg", plot::svg(&estimated.scores.scores, curves)?.as_bytes())?;
     Ok(stage.commit(HEAD, &body)?)
 }
 
@@ -159,3 +161,6 @@ pub fn read(folder: &VerifiedFolder) -> Result<(ImportanceArtefact, Vec<Substitu
     let substitutes = substitutes.collect::<Result<Vec<_>, _>>()?;
     Ok((artefact, substitutes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,22 @@ impl Run {
         Ok(json!({ "use": name, "options": self.config.options_json(kind), "code": code }))
     }
 
+    /// As [`strategy_inputs`](Self::strategy_inputs) of the replacer, without options that only its choice of layers reads:
+    /// one importance stage serves every choice. The options' schema marks them with `"x-read-by": "select"`.
+    pub(super) fn substitute_inputs(&mut self) -> Result<Value, StageError> {
+        let mut inputs = self.strategy_inputs(StrategyKind::Replace)?;
+        let Some(name) = inputs.get("use").and_then(Value::as_str).map(str::to_owned) else { return Ok(inputs) };
+        let schema = self.registry.strategy(&name, StrategyKind::Replace)?.options;
+        let read_by_select = |option: &str| {
+            let property = schema.get("properties").and_then(|properties| properties.get(option));
+            property.and_then(|property| property.get("x-read-by")).and_then(Value::as_str) == Some("select")
+        };
+        if let Some(options) = inputs.get_mut("options").and_then(Value::as_object_mut) {
+            options.retain(|option, _| !read_by_select(option));
+        }
+        Ok(inputs)
+    }
+
     /// The owner's public text and how it is cut; nothing where there is none.
     pub(super) fn public_text_inputs(&self) -> Result<Value, StageError> {
         let data = &self.config.data;

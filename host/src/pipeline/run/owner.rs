@@ -32,7 +32,7 @@ impl Run {
         let parts = json!([
             owner.fingerprint.to_string(),
             self.strategy_inputs(StrategyKind::Importance)?,
-            self.strategy_inputs(StrategyKind::Replace)?,
+            self.substitute_inputs()?,
             self.public_text_inputs()?,
             self.config.seed,
             self.config.importance.batch_size,

@@ -73,6 +73,7 @@ impl LayerReplacer for Harmonizer {
         match self.options.selection {
             Selection::Global => LayerPlan::least_important(scores, ask),
             Selection::Even => LayerPlan::evenly_spaced(ask),
+            Selection::Random => selection::random(ask, self.options.random_choice),
             Selection::PerGroup => selection::per_group(scores, ask, self.options.group_size),
         }
     }

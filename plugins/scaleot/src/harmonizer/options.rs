@@ -34,6 +34,8 @@ pub enum Selection {
     PerGroup,
     /// Evenly spaced layers stay, whatever the scores say: the control.
     Even,
+    /// Any layers: the other control.
+    Random,
 }
 
 /// Options of `scaleot/harmonizer`.
@@ -78,10 +80,14 @@ pub struct HarmonizerOptions {
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub fit_learning_rate: f64,
     /// Which layers give way.
+    #[schemars(extend("x-read-by" = "select"))]
     pub selection: Selection,
     /// Neighbours in one group (N_g = 4: found, second hand), for `selection = "per_group"`.
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000), extend("x-read-by" = "select"))]
     pub group_size: usize,
+    /// Which of the random choices, for `selection = "random"`.
+    #[schemars(extend("x-read-by" = "select"))]
+    pub random_choice: u64,
 }
 
 impl Default for HarmonizerOptions {
@@ -103,6 +109,7 @@ impl Default for HarmonizerOptions {
             fit_learning_rate: 2e-3,
             selection: Selection::Global,
             group_size: 4,
+            random_choice: 0,
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Which layers give way: globally, or group by group (P1 of section 3.2).
+//! Which layers give way: group by group (P1 of section 3.2), or any, as a control.
 //!
 //! Per group: every contiguous group of `N_g` layers gives its least important one, then its second, and so on; in the last
 //! round, which may be partial, the least important candidates of all groups go. With `K = round(N_g alpha)` per group this is
 //! the rule of the public copy, and no long run of layers vanishes.
 
 use plugin_api::{ImportanceScores, LayerPlan, PluginError, ReplaceRequest};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// The plan that replaces group by group.
 ///
@@ -36,6 +38,16 @@ pub fn per_group(scores: &ImportanceScores, ask: &ReplaceRequest, group_size: us
     LayerPlan::from_replaced(ask, &replaced)
 }
 
+/// Any `K` layers that are no adapters, every choice as likely: the first `K` of a shuffle by ChaCha8 from `choice`.
+///
+/// # Errors
+/// `Failed` when more layers are asked for than there are.
+pub fn random(ask: &ReplaceRequest, choice: u64) -> Result<LayerPlan, PluginError> {
+    let mut stream = ChaCha8Rng::seed_from_u64(choice);
+    let scores = (0..ask.n_layers).map(|_| (stream.next_u32() >> 8) as f32).collect();
+    LayerPlan::least_important(&ImportanceScores { scores }, ask)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +63,14 @@ mod tests {
         assert_eq!(replaced(4), Ok(vec![3, 4, 5, 9]), "the second round starts with the least important candidate");
         assert_eq!(replaced(10), Ok((1..=10).collect()));
         assert!(replaced(11).is_err());
+    }
+
+    #[test]
+    fn random_choices_differ_and_repeat() {
+        let ask = ReplaceRequest { n_layers: 12, adapter_layers: vec![0, 11], replace_count: 4 };
+        let replaced = |choice| random(&ask, choice).unwrap().layers_with(LayerRole::Replace);
+        let choices: std::collections::BTreeSet<_> = (0..20).map(replaced).collect();
+        assert!(choices.len() > 15 && choices.iter().flatten().all(|layer| (1..=10).contains(layer)));
+        assert_eq!(replaced(3), replaced(3));
     }
 }
