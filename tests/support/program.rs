@@ -1,6 +1,6 @@
 //! The program under test: built once a test program, run as a person would.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -84,9 +84,14 @@ pub fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Child {
     command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
-/// The program with these arguments.
+/// The program with these arguments. Plugins that a test names by `--plugin-path` are trusted, unless it says otherwise.
 pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program());
+    let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    if has("--plugin-path") && !has("--unpinned") {
+        command.args(["--unpinned", "allow"]);
+    }
     command.args(arguments).current_dir(repository()).stdin(Stdio::null());
     command.env_remove("SCALEOT_PLUGIN_PATH").env("OMP_NUM_THREADS", "1");
     command

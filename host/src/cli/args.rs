@@ -1,6 +1,7 @@
 //! What may stand on the command line. The doc comments are the help.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use host::config::Unpinned;
 use std::path::PathBuf;
 
 /// Offsite-tuning of language models: tune somebody's model on your data, without either of you handing over what is yours.
@@ -34,6 +35,9 @@ pub struct Global {
     /// A folder or file to look for plugins in, before the config's; may be given again
     #[arg(long, global = true, value_name = "PATH")]
     pub plugin_path: Vec<PathBuf>,
+    /// Plugins that neither the config nor scaleot.lock pins: refuse or allow (as plugins.unpinned=…)
+    #[arg(long, global = true, value_enum, value_name = "WHAT")]
+    pub unpinned: Option<UnpinnedArg>,
     /// A folder of finished stages: what another run left there is not computed again
     #[arg(long, global = true, value_name = "FOLDER")]
     pub stage_pool: Option<PathBuf>,
@@ -257,12 +261,108 @@ pub struct VerifyArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PluginVerb {
-    /// Every plugin in reach; a refused one with its reason
+    /// Every plugin in reach, where it comes from and how it stands; loads only what has no manifest
     List,
-    /// A plugin's strategies and their options
+    /// A plugin's strategies and their options, from its manifest if it has one
     Info { name: String },
-    /// Load a plugin and make each of its strategies
+    /// Load a plugin and try every promise of the contract
     Check { name: String },
+    /// Write a crate for a new plugin, which builds and passes its tests at once
+    New(NewArgs),
+    /// Describe a library in a scaleot-plugin.toml beside it, to hand over
+    Pack(PackArgs),
+    /// Copy a packed plugin into the project's folder, or the user's; loads nothing
+    Add(AddArgs),
+    /// Remove a plugin that was added
+    Remove(RemoveArgs),
+    /// Write the plugin files that a config may load into scaleot.lock beside it
+    Lock(LockArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct NewArgs {
+    /// Lower-case letters, digits and dashes
+    pub name: String,
+    /// What its strategy is for
+    #[arg(long, value_enum)]
+    pub kind: KindArg,
+    /// The folder to write, by default ./NAME; it may not exist yet
+    #[arg(long, value_name = "FOLDER")]
+    pub path: Option<PathBuf>,
+    /// Where plugin-api is: a checkout of ScaleOT, or a git URL with an optional #REVISION
+    #[arg(long, value_name = "PATH|URL")]
+    pub api: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum KindArg {
+    Importance,
+    Replace,
+    Compress,
+    Adapter,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct PackArgs {
+    /// The built library
+    pub library: PathBuf,
+    /// Who stands for it
+    #[arg(long, value_name = "NAME")]
+    pub publisher: String,
+    /// As in Cargo's license, such as Apache-2.0
+    #[arg(long, value_name = "SPDX")]
+    pub licence: String,
+    /// What the method was published in
+    #[arg(long, value_name = "REFERENCE")]
+    pub paper: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct AddArgs {
+    /// A packed library, or the folder that it and its manifest are in
+    pub plugin: PathBuf,
+    /// For all of this user's projects
+    #[arg(long)]
+    pub user: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RemoveArgs {
+    pub name: String,
+    /// From the user's folder
+    #[arg(long)]
+    pub user: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LockArgs {
+    #[command(flatten)]
+    pub run: ConfigArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum UnpinnedArg {
+    Allow,
+    Refuse,
+}
+
+impl UnpinnedArg {
+    /// The word of the config.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl From<UnpinnedArg> for Unpinned {
+    fn from(asked: UnpinnedArg) -> Self {
+        match asked {
+            UnpinnedArg::Allow => Self::Allow,
+            UnpinnedArg::Refuse => Self::Refuse,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,10 +6,11 @@ use super::machine;
 use super::output::Output;
 use host::fault::ExitCode;
 use host::pipeline::report::size;
-use host::plugins::{Registry, SearchPath};
+use host::plugins::{PluginFault, Registry, SearchPath, Standing, Surveyed};
 use host::store::error::free_bytes;
 use host::tensor::{Device, TensorError, check_libtorch_version, libtorch_version};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Below this nothing but the smallest models runs.
@@ -96,8 +97,18 @@ fn plugins(global: &Global) -> Vec<Line> {
         Ok(registry) => registry,
         Err(error) => return vec![Line::failed("plugins", error.to_string(), "rebuild the program")],
     };
-    let refused = registry.load_all();
-    let names: Vec<&str> = registry.plugins().map(|plugin| plugin.record.name.as_str()).collect();
+    let mut names = BTreeSet::new();
+    let mut refused = Vec::new();
+    for Surveyed { standing, .. } in registry.survey() {
+        match standing {
+            Standing::Described(manifest, _) => drop(names.insert(manifest.name)),
+            // What nothing pins is no fault of the machine.
+            Standing::Loaded(_) | Standing::Hidden(_) | Standing::Refused(PluginFault::Unpinned { .. }) => {}
+            Standing::Refused(fault) => refused.push(fault),
+        }
+    }
+    names.extend(registry.plugins().map(|plugin| plugin.record.name.clone()));
+    let names = Vec::from_iter(names);
     let found = format!("{} (searched: {path})", names.join(", "));
     let fix = "build the workspace with cargo build --release --workspace, or give --plugin-path";
     let mut lines =

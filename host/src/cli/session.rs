@@ -31,6 +31,7 @@ pub fn load(args: &ConfigArgs, global: &Global) -> anyhow::Result<RunConfig> {
     let mut overrides = args.overrides.clone();
     overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
     overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
+    overrides.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
     Ok(RunConfig::load(&args.config, &overrides)?)
 }
 
@@ -55,6 +56,7 @@ impl Session {
         }
         signals::install()?;
         let mut session = Self { run, bars: Bars::new(global.quiet) };
+        session.tell_notices();
         session.tell_changes()?;
         Ok(session)
     }
@@ -67,6 +69,13 @@ impl Session {
             self.record()?;
         }
         outcome
+    }
+
+    /// Says what a person should know of the plugins' search path.
+    fn tell_notices(&mut self) {
+        for notice in self.run.registry.take_notices() {
+            self.bars.log(&format!("notice: {notice}"));
+        }
     }
 
     /// Lists the keys that differ from the last verb's config: what depends on them is done again.
@@ -83,6 +92,7 @@ impl Session {
     }
 
     fn record(&self) -> anyhow::Result<()> {
+        self.run.record_plugins()?;
         let text = self.run.config.to_toml()?;
         let path = self.run.dir.path().join(RECORD);
         if std::fs::read_to_string(path).is_ok_and(|old| old == text) {

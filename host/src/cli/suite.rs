@@ -74,6 +74,7 @@ fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Su
     let mut overrides = overrides.to_vec();
     overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
     overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
+    overrides.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
     Ok(Suite::load(path, &overrides)?)
 }
 

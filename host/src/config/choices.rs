@@ -36,6 +36,16 @@ pub enum Schedule {
     Constant,
 }
 
+/// What is done with a plugin library that nothing pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpinned {
+    /// It is loaded.
+    Allow,
+    /// It is loaded only if it lies beside the program.
+    Refuse,
+}
+
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyName};
+use super::choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyName, Unpinned};
 use super::numbers::{Momentum, NonNegative, Positive, Ratio};
 use super::place::Places;
 
@@ -69,7 +69,7 @@ pub struct RuntimeSection {
     pub threads: u32,
 }
 
-/// Where plugin libraries are looked for.
+/// Where plugin libraries are looked for, and which of them may be loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginsSection {
@@ -78,6 +78,8 @@ pub struct PluginsSection {
     /// The SHA-256 that a plugin's library must have, by plugin name.
     #[schemars(with = "BTreeMap<String, super::strategy::PinSchema>")]
     pub pins: BTreeMap<String, crate::store::Digest>,
+    /// What is done with a library that neither `pins` nor `scaleot.lock` names; those beside the program are always loaded.
+    pub unpinned: Unpinned,
 }
 
 /// What is tuned on, and the owner's public text.

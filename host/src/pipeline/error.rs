@@ -5,7 +5,7 @@ use crate::data::{DataError, TokenizerError};
 use crate::fault::{ExitCode, Fault};
 use crate::model::ModelError;
 use crate::pipeline::evaluate::EvaluateError;
-use crate::plugins::PluginFault;
+use crate::plugins::{PackFault, PluginFault};
 use crate::store::StoreError;
 use crate::tensor::TensorError;
 use plugin_api::{ErrorCode, PluginError};
@@ -83,11 +83,20 @@ fn tensor_exit_code(error: &TensorError) -> ExitCode {
 fn plugin_exit_code(fault: &PluginFault) -> ExitCode {
     match (fault, fault.code()) {
         (PluginFault::Name { .. } | PluginFault::NotFound { .. } | PluginFault::NoStrategy { .. }, _)
-        | (PluginFault::WrongKind { .. } | PluginFault::Options { .. }, _)
+        | (PluginFault::WrongKind { .. } | PluginFault::Options { .. } | PluginFault::LockFile { .. }, _)
         | (_, Some(ErrorCode::Options)) => ExitCode::Usage,
         (_, Some(ErrorCode::Numeric)) => ExitCode::Numeric,
         (_, Some(ErrorCode::Interrupted)) => ExitCode::Interrupted,
         _ => ExitCode::Plugin,
+    }
+}
+
+impl From<PackFault> for StageError {
+    fn from(fault: PackFault) -> Self {
+        match fault {
+            PackFault::Plugin(fault) => Self::Plugin(fault),
+            PackFault::Store(error) => Self::Store(error),
+        }
     }
 }
 

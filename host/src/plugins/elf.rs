@@ -56,6 +56,29 @@ fn check_program_headers(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// The compiler that wrote a library, in its own words: a string of the section `.comment`, which stripping leaves.
+pub fn rustc_version(bytes: &[u8]) -> Option<String> {
+    let comment = section(bytes, b".comment")?;
+    let mut strings = comment.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
+    strings.find_map(|text| text.strip_prefix("rustc version ")).map(str::to_owned)
+}
+
+/// The bytes of a section, by name.
+fn section<'b>(bytes: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    let (table, size) = (number(bytes, 40, 8)?, number(bytes, 58, 2)?);
+    let (count, names) = (number(bytes, 60, 2)?, number(bytes, 62, 2)?);
+    let header = |index: u64| {
+        let at = usize::try_from(table.checked_add(index.checked_mul(size)?)?).ok()?;
+        let field = |offset: usize, width| number(bytes, at.checked_add(offset)?, width);
+        let (start, length) = (usize::try_from(field(24, 8)?).ok()?, usize::try_from(field(32, 8)?).ok()?);
+        Some((usize::try_from(field(0, 4)?).ok()?, bytes.get(start..start.checked_add(length)?)))
+    };
+    let strings = header(names)?.1?;
+    let named = |at: usize| strings.get(at..)?.split(|byte| *byte == 0).next();
+    let mut headers = (0..count).filter_map(header);
+    headers.find(|(at, _)| named(*at) == Some(name)).and_then(|(_, content)| content)
+}
+
 fn inside(bytes: &[u8], what: &str, end: Option<u64>) -> Result<(), String> {
     match end {
         Some(end) if end <= bytes.len() as u64 => Ok(()),
@@ -89,6 +112,16 @@ mod tests {
         }
         assert!(check_elf(&bytes[..bytes.len() - 1]).is_err());
         assert_eq!(check_elf(&bytes[..40]).unwrap_err(), "the file ends after 40 bytes, inside the ELF header");
+    }
+
+    #[test]
+    fn the_compiler_is_read_from_the_library() {
+        let bytes = this_program();
+        let version = rustc_version(&bytes).unwrap();
+        assert!(version.starts_with("1."), "{version}");
+        for cut in [0, 40, 64, bytes.len() / 2] {
+            assert_eq!(rustc_version(&bytes[..cut]), None, "cut at {cut}");
+        }
     }
 
     #[test]

@@ -24,9 +24,33 @@ pub enum PluginFault {
     /// The file is no library of ours; nothing of it was loaded.
     #[error("plugin file {path} (sha256 {digest}) is refused before loading: {reason}")]
     Refused { path: PathBuf, digest: String, reason: String },
-    /// The file is not the one that the config pins; nothing of it was loaded, unless it goes by another plugin's file name.
-    #[error("plugin {plugin} in {path} is refused: found sha256 {found}, expected {expected} (plugins.pins)")]
+    /// The file is not the one that the config or its lock file pins (`expected` says which); nothing of it was loaded, unless it goes by another plugin's file name.
+    #[error("plugin {plugin} in {path} is refused: found sha256 {found}, expected {expected}")]
     Pinned { plugin: String, path: PathBuf, found: String, expected: String },
+    /// There is a lock file, and the plugin is not in it; nothing of it was loaded.
+    #[error(
+        "plugin {plugin} in {path} (sha256 {digest}) is refused: {lock} does not have it; \
+         if it is wanted, `scaleot plugin lock CONFIG` writes it down"
+    )]
+    NotLocked { plugin: String, path: PathBuf, digest: String, lock: PathBuf },
+    /// Nothing pins the plugin; nothing of it was loaded.
+    #[error(
+        "plugin {plugin} in {path} is refused: nothing pins it; if it is trusted, write its digest down with \
+         `scaleot plugin lock CONFIG` or plugins.pins = {{ {plugin} = \"{digest}\" }}, or give --unpinned allow"
+    )]
+    Unpinned { plugin: String, path: PathBuf, digest: String },
+    /// A lock file that cannot be used.
+    #[error("{path}: {problem}; `scaleot plugin lock CONFIG` writes a new one where it is removed")]
+    LockFile { path: PathBuf, problem: String },
+    /// A manifest that cannot be used.
+    #[error("{path}: {problem}; `scaleot plugin pack LIBRARY` writes it again")]
+    Manifest { path: PathBuf, problem: String },
+    /// No manifest where one is needed.
+    #[error("{path}: no {file} beside it; `scaleot plugin pack {path}` writes it")]
+    NoManifest { path: PathBuf, file: &'static str },
+    /// A plugin that is to be installed or removed, and cannot be.
+    #[error("{path}: {problem}")]
+    Install { path: PathBuf, problem: String },
     /// Two plugins with one name.
     #[error("two plugins are named {name:?}: {first} and {second}; remove one of them from the search path")]
     Duplicate { name: String, first: String, second: String },

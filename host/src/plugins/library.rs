@@ -2,6 +2,7 @@
 //!
 //! Libraries are never unloaded: tensors can hold deleters that live in them.
 
+use super::compatible::{check_api, other_major};
 use super::elf::check_elf;
 use super::error::PluginFault;
 use crate::store::Digest;
@@ -25,28 +26,18 @@ pub struct LoadedLibrary {
     pub digest: String,
 }
 
-/// Loads a plugin library; with a pin (plugin, digest), only if its bytes have that digest.
-pub fn load_library(path: &Path, pin: Option<(&str, Digest)>) -> Result<LoadedLibrary, PluginFault> {
-    let bytes = std::fs::read(path).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
-    let digest = Digest::of(&bytes).to_string();
-    if let Some((plugin, expected)) = pin.filter(|(_, pin)| pin.to_string() != digest) {
-        let (plugin, expected) = (plugin.to_owned(), expected.to_string());
-        return Err(PluginFault::Pinned { plugin, path: path.into(), found: digest, expected });
-    }
-    let refuse = |reason: String| PluginFault::Refused { path: path.into(), digest: digest.clone(), reason };
-    check_elf(&bytes).map_err(refuse)?;
-    if !contains_root_symbol(&bytes) {
-        return Err(refuse(
-            "it is a library, but exports no ScaleOT plugin; was it built with `export_plugin!`?".into(),
-        ));
-    }
+/// Loads a plugin library if `admit` takes the digest of its bytes.
+pub fn load_library(
+    path: &Path,
+    admit: impl FnOnce(Digest) -> Result<(), PluginFault>,
+) -> Result<LoadedLibrary, PluginFault> {
+    let bytes = read_library(path)?;
+    let digest = Digest::of(&bytes);
+    admit(digest)?;
+    check_library(path, &bytes, digest)?;
+    let digest = digest.to_string();
     let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
-    let incompatible = |reason: String| PluginFault::Incompatible {
-        path: path.into(),
-        digest: digest.clone(),
-        host: API_VERSION,
-        reason,
-    };
+    let incompatible = |reason: String| incompatible(path, &digest, reason);
     let in_memory = format!("/proc/self/fd/{}", sealed.as_raw_fd());
     let module = lib_header_from_path(Path::new(&in_memory))
         .and_then(|header| header.init_root_module::<PluginModule_Ref>())
@@ -56,7 +47,28 @@ pub fn load_library(path: &Path, pin: Option<(&str, Digest)>) -> Result<LoadedLi
     let record = (module.describe())();
     let record: PluginRecord = serde_json::from_str(record.as_str())
         .map_err(|error| incompatible(format!("its record cannot be read: {error}")))?;
+    check_api(&record.api_version).map_err(incompatible)?;
     Ok(LoadedLibrary { module, record, digest })
+}
+
+/// All of a library.
+pub fn read_library(path: &Path) -> Result<Vec<u8>, PluginFault> {
+    std::fs::read(path).map_err(|source| PluginFault::Unreadable { path: path.into(), source })
+}
+
+/// Whether these bytes can be a plugin of this machine; nothing of them is loaded.
+pub fn check_library(path: &Path, bytes: &[u8], digest: Digest) -> Result<(), PluginFault> {
+    let refuse = |reason: String| PluginFault::Refused { path: path.into(), digest: digest.to_string(), reason };
+    check_elf(bytes).map_err(refuse)?;
+    if contains_root_symbol(bytes) {
+        return Ok(());
+    }
+    Err(refuse("it is a library, but exports no ScaleOT plugin; was it built with `export_plugin!`?".into()))
+}
+
+/// A library that this host cannot run.
+pub(super) fn incompatible(path: &Path, digest: &str, reason: String) -> PluginFault {
+    PluginFault::Incompatible { path: path.into(), digest: digest.to_owned(), host: API_VERSION, reason }
 }
 
 /// Whether the bytes name the symbol that plugins export.
@@ -85,9 +97,7 @@ fn seal(bytes: &[u8]) -> std::io::Result<std::fs::File> {
 /// The useful end of abi_stable's report: a layout difference prints hundreds of lines with the cause at the end.
 fn shorten(error: &LibraryError) -> String {
     match error {
-        LibraryError::IncompatibleVersionNumber { expected_version, actual_version, .. } => format!(
-            "it was built for plugin API {actual_version}, this host offers {expected_version}; rebuild it with this host's plugin-api"
-        ),
+        LibraryError::IncompatibleVersionNumber { actual_version, .. } => other_major(&actual_version.to_string()),
         LibraryError::AbiInstability(_) => {
             "its layout differs although the version is the same; rebuild it with this host's plugin-api".to_owned()
         }

@@ -1,9 +1,12 @@
 //! The plugins of a run by name: those linked into the program, and libraries loaded when first used.
 
-use super::discover::SearchPath;
+use super::discover::{Found, SearchPath};
 use super::error::PluginFault;
 use super::library::load_library;
+use super::manifest::PluginManifest;
 use super::strategy::{StrategyName, StrategyUse};
+use super::trust::{Pinned, Trust};
+use crate::config::Unpinned;
 use crate::store::Digest;
 use plugin_api::conformance::{Conformance, Verdict};
 use plugin_api::export::{BuiltIn, PluginModule_Ref};
@@ -42,6 +45,11 @@ pub struct RegisteredPlugin {
 }
 
 impl RegisteredPlugin {
+    /// Whether its code comes from this file.
+    pub fn is_from(&self, file: &Path) -> bool {
+        matches!(&self.source, PluginSource::Library { path, .. } if path == file)
+    }
+
     /// Tries every promise of the contract on a fake host, each strategy with its default options.
     pub fn conformance(&self) -> Vec<Verdict> {
         Conformance::of(self.module).verdicts()
@@ -51,17 +59,23 @@ impl RegisteredPlugin {
 /// The plugins of a run.
 pub struct Registry {
     plugins: BTreeMap<String, RegisteredPlugin>,
-    search: SearchPath,
-    pins: BTreeMap<String, Digest>,
+    pub(super) search: SearchPath,
+    trust: Trust,
+    /// Why each of them may be loaded.
+    pinned: BTreeMap<String, Pinned>,
+    notices: Vec<String>,
 }
 
 impl Registry {
-    /// Built-in plugins now, libraries on this path when they are asked for.
+    /// Built-in plugins now, libraries on this path when they are asked for. Those beside the program may be loaded, and
+    /// others as [`trusting`](Self::trusting) says.
     ///
     /// # Errors
     /// `Duplicate` when two built-in plugins share a name.
     pub fn new(search: SearchPath) -> Result<Self, PluginFault> {
-        let mut registry = Self { plugins: BTreeMap::new(), search, pins: BTreeMap::new() };
+        let trust = Trust::unpinned(Unpinned::Refuse);
+        let (plugins, pinned, notices) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut registry = Self { plugins, search, trust, pinned, notices };
         // inventory gives no order; the map sorts by name.
         for built_in in inventory::iter::<BuiltIn> {
             let module = (built_in.module)();
@@ -71,25 +85,19 @@ impl Registry {
                 digest: String::new(),
                 reason: format!("its record cannot be read: {error}"),
             })?;
-            registry.insert(RegisteredPlugin { record, source: PluginSource::BuiltIn, module })?;
+            registry.insert(RegisteredPlugin { record, source: PluginSource::BuiltIn, module }, Pinned::BuiltIn)?;
         }
         Ok(registry)
     }
 
-    /// Plugins of these names load from a library of this digest and from no other.
+    /// Only libraries that `trust` admits are loaded.
     #[must_use]
-    pub fn with_pins(mut self, pins: BTreeMap<String, Digest>) -> Self {
-        self.pins = pins;
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.trust = trust;
         self
     }
 
-    /// The pin that a library falls under, by its file name; a library of another name cannot stand in for a pinned plugin.
-    fn pin(&self, path: &Path) -> Option<(&str, Digest)> {
-        let named = |plugin: &String| path.file_name().is_some_and(|file| *file == *SearchPath::file_name(plugin));
-        self.pins.iter().find(|(plugin, _)| named(plugin)).map(|(plugin, pin)| (plugin.as_str(), *pin))
-    }
-
-    fn insert(&mut self, plugin: RegisteredPlugin) -> Result<(), PluginFault> {
+    fn insert(&mut self, plugin: RegisteredPlugin, pinned: Pinned) -> Result<(), PluginFault> {
         let name = plugin.record.name.clone();
         if let Some(first) = self.plugins.get(&name) {
             return Err(PluginFault::Duplicate {
@@ -98,34 +106,33 @@ impl Registry {
                 second: plugin.source.to_string(),
             });
         }
+        self.pinned.insert(name.clone(), pinned);
         self.plugins.insert(name, plugin);
         Ok(())
     }
 
-    /// Loads every library on the search path; what was refused comes back with its reason.
-    pub fn load_all(&mut self) -> Vec<PluginFault> {
-        let loaded: Vec<PathBuf> = self
-            .plugins
-            .values()
-            .filter_map(|plugin| match &plugin.source {
-                PluginSource::Library { path, .. } => Some(path.clone()),
-                PluginSource::BuiltIn => None,
-            })
-            .collect();
-        let files: Vec<PathBuf> = self.search.all().into_iter().filter(|file| !loaded.contains(file)).collect();
-        files.iter().filter_map(|file| self.load_file(file).err()).collect()
-    }
-
-    fn load_file(&mut self, path: &Path) -> Result<(), PluginFault> {
-        let library = load_library(path, self.pin(path))?;
-        let source = PluginSource::Library { path: path.into(), sha256: library.digest };
-        if let PluginSource::Library { path, sha256 } = &source
-            && let Some(pin) = self.pins.get(&library.record.name).filter(|pin| pin.to_string() != *sha256)
-        {
-            let (path, found, expected) = (path.clone(), sha256.clone(), pin.to_string());
-            return Err(PluginFault::Pinned { plugin: library.record.name, path, found, expected });
+    /// Loads a library, if it is trusted under the name of its file and under the name that it gives itself.
+    pub(super) fn load(&mut self, found: &Found) -> Result<&RegisteredPlugin, PluginFault> {
+        let path = &found.path;
+        let manifest = PluginManifest::beside(path)?;
+        let by_file = SearchPath::plugin_name(path).unwrap_or_default();
+        let mut admitted = (Pinned::No, Digest::of(&[]));
+        let library = load_library(path, |digest| {
+            admitted = (self.trust.admit(&by_file, found, digest)?, digest);
+            manifest.as_ref().map_or(Ok(()), |manifest| manifest.check_library(path, digest))
+        })?;
+        let (mut pinned, digest) = admitted;
+        let name = library.record.name.clone();
+        if name != by_file {
+            pinned = self.trust.admit(&name, found, digest)?;
         }
-        self.insert(RegisteredPlugin { record: library.record, source, module: library.module })
+        if let Some(manifest) = &manifest {
+            let differs = |reason| super::library::incompatible(path, &library.digest, reason);
+            manifest.check_record(&library.record).map_err(differs)?;
+        }
+        let source = PluginSource::Library { path: path.clone(), sha256: library.digest };
+        self.insert(RegisteredPlugin { record: library.record, source, module: library.module }, pinned)?;
+        self.plugins.get(&name).ok_or_else(|| self.not_found(&name))
     }
 
     /// The plugin of this name, loaded if need be.
@@ -134,15 +141,50 @@ impl Registry {
     /// `NotFound` with what is known, or why its library was refused.
     pub fn plugin(&mut self, name: &str) -> Result<&RegisteredPlugin, PluginFault> {
         if !self.plugins.contains_key(name) {
-            let path = self.search.find(name).ok_or_else(|| self.not_found(name))?;
-            self.load_file(&path)?;
+            let first = self.locate(name)?;
+            self.load(&first)?;
         }
         self.plugins.get(name).ok_or_else(|| self.not_found(name))
     }
 
+    /// The library that counts as this plugin; others of its name are told of, unless they are the same to the byte.
+    ///
+    /// # Errors
+    /// `NotFound` with what is known.
+    pub fn locate(&mut self, name: &str) -> Result<Found, PluginFault> {
+        let mut found = self.search.find(name).into_iter();
+        let first = found.next().ok_or_else(|| self.not_found(name))?;
+        let digest = |found: &Found| std::fs::read(&found.path).ok().map(|bytes| Digest::of(&bytes));
+        for other in found.filter(|other| digest(other) != digest(&first)) {
+            self.notices.push(format!(
+                "two plugins are named {name}: {} ({}) is taken, {} ({}) is not",
+                first.path.display(),
+                first.origin,
+                other.path.display(),
+                other.origin
+            ));
+        }
+        Ok(first)
+    }
+
+    /// What a person should be told since the last time.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Why a plugin that is registered may be loaded.
+    pub fn pinned(&self, name: &str) -> Pinned {
+        self.pinned.get(name).copied().unwrap_or(Pinned::No)
+    }
+
+    /// The plugin of this name, if it is registered by now.
+    pub fn registered(&self, name: &str) -> Option<&RegisteredPlugin> {
+        self.plugins.get(name)
+    }
+
     fn not_found(&self, name: &str) -> PluginFault {
         let mut known: Vec<String> = self.plugins.keys().cloned().collect();
-        known.extend(self.search.all().iter().filter_map(|file| SearchPath::plugin_name(file)));
+        known.extend(self.search.all().iter().filter_map(|found| SearchPath::plugin_name(&found.path)));
         known.sort();
         known.dedup();
         PluginFault::NotFound {

@@ -100,6 +100,9 @@ pub enum StoreError {
     )]
     Foreign { path: PathBuf, found: String },
 
+    #[error("{}: exists already; nothing was written over it", path.display())]
+    Exists { path: PathBuf },
+
     #[error("{}: the run folder lies inside the model folder {}; choose an output outside it", path.display(), model.display())]
     InsideModel { path: PathBuf, model: PathBuf },
 }
@@ -108,6 +111,11 @@ impl StoreError {
     /// A file of someone's that could not be read.
     pub fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_path_buf(), source }
+    }
+
+    /// A folder that could not be made.
+    pub fn make(path: &Path, source: io::Error) -> Self {
+        Self::commit(path, Step::MakeTemp, source, 0)
     }
 
     /// A commit that stopped at `step`; a full disk gets its figures.
@@ -126,7 +134,7 @@ impl Fault for StoreError {
             | Self::NotAFolder { .. }
             | Self::Locked { .. }
             | Self::Foreign { .. } => ExitCode::Resources,
-            Self::InsideModel { .. } => ExitCode::Usage,
+            Self::InsideModel { .. } | Self::Exists { .. } => ExitCode::Usage,
             Self::NotFiniteToWrite { .. } => ExitCode::Numeric,
             Self::TensorLength { .. } | Self::TensorTwice { .. } | Self::TensorUnwritable { .. } => ExitCode::Bug,
             _ => ExitCode::Refused,

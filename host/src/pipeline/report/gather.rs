@@ -3,7 +3,7 @@
 use crate::config::{Column, StrategyKind};
 use crate::pipeline::bundle;
 use crate::pipeline::error::StageError;
-use crate::pipeline::run::{COLUMN, ColumnResult, Costs, Figure, Run};
+use crate::pipeline::run::{COLUMN, ColumnResult, Costs, Figure, PluginUsed, Run};
 use crate::pipeline::tune::{RETURN, ReturnArtefact};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ pub struct Report {
     pub model: String,
     /// Strategies by kind, as `plugin/strategy`.
     pub strategies: BTreeMap<String, String>,
+    /// The plugins behind them by kind, by digest; where they lay is in the run folder alone.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, PluginUsed>,
     /// SHA-256 of the effective config.
     pub config: String,
     /// Column keys, in order.
@@ -71,6 +74,9 @@ pub fn gather(run: &Run) -> Result<Report, StageError> {
     Ok(Report {
         model: folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         strategies: strategies(run),
+        plugins: (run.plugins_used().0.into_iter())
+            .map(|(kind, used)| (kind, PluginUsed { path: None, ..used }))
+            .collect(),
         config: run.config.digest()?.to_string(),
         columns: results.iter().map(|result| result.column.key().to_owned()).collect(),
         rows: rows(&results),

@@ -1,8 +1,10 @@
 //! The record of a run as a table: for a terminal, and as Markdown.
 
 use super::gather::{Report, Row};
-use crate::pipeline::run::Figure;
+use crate::fault::escape;
+use crate::pipeline::run::{Figure, PluginUsed};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use std::collections::BTreeSet;
 
 /// The table and the lines under it, as wide as the terminal allows.
 pub fn terminal(report: &Report) -> String {
@@ -55,6 +57,7 @@ fn figure(figure: &Figure) -> String {
 fn facts(report: &Report) -> Vec<String> {
     let strategies: Vec<String> = report.strategies.iter().map(|(kind, name)| format!("{kind} {name}")).collect();
     let mut facts = vec![format!("model {}; {}", report.model, strategies.join(", "))];
+    facts.extend(plugins(report));
     if let Some(bytes) = report.bundle_bytes {
         facts.push(format!("bundle {}", size(bytes)));
     }
@@ -68,6 +71,19 @@ fn facts(report: &Report) -> Vec<String> {
     facts.push(format!("peak memory {} (mapped weights included)", size(costs.peak_bytes())));
     facts.push("values are mean ± standard error; answer_loss in nats per answer token, lower is better; gap = plug-in over emulator-tuned, positive is better".to_owned());
     facts
+}
+
+/// `plugins offsite-tuning 0.1.0 (sha256 3f2a9c…, beside the program), scaleot 0.1.0 (built in)`.
+fn plugins(report: &Report) -> Option<String> {
+    let shown = |used: &PluginUsed| match &used.sha256 {
+        Some(sha256) => {
+            let sha256 = sha256.get(..12).unwrap_or(sha256);
+            format!("{} {} (sha256 {sha256}, {})", escape(&used.name), escape(&used.version), used.pinned)
+        }
+        None => format!("{} {} ({})", escape(&used.name), escape(&used.version), used.pinned),
+    };
+    let shown: BTreeSet<String> = report.plugins.values().map(shown).collect();
+    (!shown.is_empty()).then(|| format!("plugins {}", Vec::from_iter(shown).join(", ")))
 }
 
 /// Bytes for people.

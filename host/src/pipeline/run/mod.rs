@@ -9,6 +9,7 @@ mod costs;
 mod data_owner;
 mod inputs;
 mod owner;
+mod plugins_used;
 mod settings;
 mod sharing;
 mod train;
@@ -17,6 +18,7 @@ pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
 pub use costs::{Cost, Costs, Meter};
 pub use data_owner::FULL_TUNING;
 pub use owner::PLUGGED;
+pub use plugins_used::{PluginUsed, PluginsUsed};
 pub use settings::train_settings;
 pub use sharing::stage_of;
 
@@ -24,7 +26,7 @@ use super::error::StageError;
 use super::load::{fingerprint, load_model, outline};
 use crate::config::RunConfig;
 use crate::model::Model;
-use crate::plugins::{Registry, SearchPath, StrategyUse};
+use crate::plugins::{PluginLock, Registry, SearchPath, StrategyUse, Trust};
 use crate::store::{Claim, Digest, ManifestHead, RunDir, StagePool, VerifiedFolder};
 use crate::tensor::{Device, Dtype, set_threads};
 use plugin_api::{ModelOutline, StrategyKind};
@@ -155,13 +157,15 @@ impl Run {
     }
 }
 
-/// The plugins that a config can use: `plugin_paths` are searched first, pinned ones only load with their digest.
+/// The plugins that a config can use: `plugin_paths` are searched first; what is loaded, the config and its lock file decide.
 ///
 /// # Errors
-/// Two built-in plugins of one name.
+/// Two built-in plugins of one name, a lock file that cannot be read.
 pub fn registry(config: &RunConfig, plugin_paths: &[PathBuf]) -> Result<Registry, StageError> {
-    let paths = plugin_paths.iter().chain(&config.plugins.paths).cloned();
-    Ok(Registry::new(SearchPath::new(paths))?.with_pins(config.plugins.pins.clone()))
+    let search = SearchPath::with_config(plugin_paths.iter().cloned(), config.plugins.paths.iter().cloned());
+    let lock = PluginLock::of_config(config.places().path())?;
+    let trust = Trust { pins: config.plugins.pins.clone(), lock, unpinned: config.plugins.unpinned };
+    Ok(Registry::new(search)?.trusting(trust))
 }
 
 /// The identity of an artefact, for the inputs of the next stage.
