@@ -20,7 +20,7 @@ pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyKind, StrategyName};
+pub use choices::{Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyKind, StrategyName};
 pub use error::ConfigError;
 pub use layers::LayerBudget;
 pub use load::NEWEST_VERSION;

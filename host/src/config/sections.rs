@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyName};
+use super::choices::{Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyName};
 use super::numbers::{Momentum, NonNegative, Positive, Ratio};
 use super::place::Places;
 
@@ -78,6 +78,11 @@ pub struct PluginsSection {
     /// The SHA-256 that a plugin's library must have, by plugin name.
     #[schemars(with = "BTreeMap<String, super::strategy::PinSchema>")]
     pub pins: BTreeMap<String, crate::store::Digest>,
+    /// Where a command runs that uses plugin libraries: `process`, watched by the program, or `none`, in the program itself.
+    pub isolation: Isolation,
+    /// A plugin call that neither returns nor asks the host for anything for so many seconds is ended; 0 waits for ever.
+    #[schemars(range(max = 86_400))]
+    pub call_timeout_s: u32,
 }
 
 /// What is tuned on, and the owner's public text.

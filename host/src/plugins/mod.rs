@@ -11,6 +11,7 @@ mod elf;
 mod error;
 mod library;
 mod low_rank;
+mod module_check;
 mod registry;
 mod services;
 mod strategy;

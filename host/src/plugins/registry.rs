@@ -4,6 +4,8 @@ use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::library::load_library;
 use super::strategy::{StrategyName, StrategyUse};
+use crate::fault::escape;
+use crate::isolation::active_call;
 use crate::store::Digest;
 use plugin_api::conformance::{Conformance, Verdict};
 use plugin_api::export::{BuiltIn, PluginModule_Ref};
@@ -44,6 +46,7 @@ pub struct RegisteredPlugin {
 impl RegisteredPlugin {
     /// Tries every promise of the contract on a fake host, each strategy with its default options.
     pub fn conformance(&self) -> Vec<Verdict> {
+        let _turn = active_call::call(&self.record.name, &self.source, "the checks of the contract");
         Conformance::of(self.module).verdicts()
     }
 }
@@ -74,6 +77,11 @@ impl Registry {
             registry.insert(RegisteredPlugin { record, source: PluginSource::BuiltIn, module })?;
         }
         Ok(registry)
+    }
+
+    /// Whether the plugin of this name needs no library.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        self.plugins.get(name).is_some_and(|plugin| plugin.source == PluginSource::BuiltIn)
     }
 
     /// Plugins of these names load from a library of this digest and from no other.
@@ -113,17 +121,21 @@ impl Registry {
             })
             .collect();
         let files: Vec<PathBuf> = self.search.all().into_iter().filter(|file| !loaded.contains(file)).collect();
-        files.iter().filter_map(|file| self.load_file(file).err()).collect()
+        files.iter().filter_map(|file| self.load_file(file, None).err()).collect()
     }
 
-    fn load_file(&mut self, path: &Path) -> Result<(), PluginFault> {
+    fn load_file(&mut self, path: &Path, expected: Option<&str>) -> Result<(), PluginFault> {
         let library = load_library(path, self.pin(path))?;
-        let source = PluginSource::Library { path: path.into(), sha256: library.digest };
+        let source = PluginSource::Library { path: path.into(), sha256: library.digest.clone() };
         if let PluginSource::Library { path, sha256 } = &source
             && let Some(pin) = self.pins.get(&library.record.name).filter(|pin| pin.to_string() != *sha256)
         {
             let (path, found, expected) = (path.clone(), sha256.clone(), pin.to_string());
             return Err(PluginFault::Pinned { plugin: library.record.name, path, found, expected });
+        }
+        if let Some(expected) = expected.filter(|expected| *expected != library.record.name) {
+            let (found, expected) = (escape(&library.record.name), expected.to_owned());
+            return Err(PluginFault::Misnamed { path: path.into(), digest: library.digest, found, expected });
         }
         self.insert(RegisteredPlugin { record: library.record, source, module: library.module })
     }
@@ -135,7 +147,7 @@ impl Registry {
     pub fn plugin(&mut self, name: &str) -> Result<&RegisteredPlugin, PluginFault> {
         if !self.plugins.contains_key(name) {
             let path = self.search.find(name).ok_or_else(|| self.not_found(name))?;
-            self.load_file(&path)?;
+            self.load_file(&path, Some(name))?;
         }
         self.plugins.get(name).ok_or_else(|| self.not_found(name))
     }
