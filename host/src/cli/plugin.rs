@@ -61,6 +61,9 @@ fn info(plugin: &RegisteredPlugin) -> String {
         page +=
             &format!("\n\n{}/{} (for [{}])\n", escape(&record.name), escape(&strategy.name), strategy.kind.as_str());
         page += &escape_to(&strategy.about, 400);
+        for requirement in &strategy.requires {
+            page += &format!("\nneeds {}", escape(&requirement.to_string()));
+        }
         page += &options(strategy);
     }
     page
