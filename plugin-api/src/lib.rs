@@ -30,6 +30,7 @@ mod objective;
 mod outline;
 mod plan;
 mod replace;
+mod requirement;
 mod services;
 mod strategy;
 mod tensor;
@@ -46,6 +47,7 @@ pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
 pub use replace::LayerReplacer;
+pub use requirement::{Need, OptionValue, Requirement};
 pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
 pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,

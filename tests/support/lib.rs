@@ -5,7 +5,7 @@ pub mod model;
 pub mod program;
 pub mod tree;
 
-pub use program::{Outcome, library, program, repository, scaleot, start, test_plugin};
+pub use program::{Outcome, library, misbehaving_plugin, program, repository, scaleot, start, test_plugin};
 pub use tree::{identity, identity_of_stages, tree};
 
 use std::path::{Path, PathBuf};

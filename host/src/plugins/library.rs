@@ -5,6 +5,7 @@
 use super::compatible::{check_api, other_major};
 use super::elf::check_elf;
 use super::error::PluginFault;
+use crate::isolation::active_call;
 use crate::store::Digest;
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use plugin_api::PluginRecord;
@@ -38,13 +39,16 @@ pub fn load_library(
     let digest = digest.to_string();
     let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
     let incompatible = |reason: String| incompatible(path, &digest, reason);
+    let source = format!("sha256 {}", digest.get(..12).unwrap_or(&digest));
+    let turn = active_call::call(&path.display(), &source, "load");
     let in_memory = format!("/proc/self/fd/{}", sealed.as_raw_fd());
     let module = lib_header_from_path(Path::new(&in_memory))
         .and_then(|header| header.init_root_module::<PluginModule_Ref>())
-        .map_err(|error| incompatible(shorten(&error)))?;
+        .map_err(|error| incompatible(shorten(&error).replace(&format!("{in_memory} because: "), "")))?;
     // The loader has mapped it; the descriptor must stay, since dlopen knows libraries by inode.
     std::mem::forget(sealed);
     let record = (module.describe())();
+    drop(turn);
     let record: PluginRecord = serde_json::from_str(record.as_str())
         .map_err(|error| incompatible(format!("its record cannot be read: {error}")))?;
     check_api(&record.api_version).map_err(incompatible)?;

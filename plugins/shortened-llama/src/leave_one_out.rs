@@ -3,7 +3,7 @@
 //! The paper drops the layer; here its substitute runs, whatever the replacer installed, so the score is the cost of the
 //! replacement itself. Layers share their common prefix, so `n` masks cost about `n / 2` forward passes a batch.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy};
+use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,10 @@ impl Strategy for LeaveOneOut {
             return Err(PluginError::options(format!("batches is {}, expected 1 to 100000", options.batches)));
         }
         Ok(Self { options, so_far: SoFar::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -120,7 +120,7 @@ fn substitutes(
     for layer in &outline.layers {
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         questions.moments = moments.as_mut();
-        substitutes.push(replacer.substitute(layer, &mut questions)?);
+        substitutes.push(replacer.substitute((layer, outline.n_layers()), &mut questions)?);
     }
     Ok(substitutes)
 }

@@ -2,6 +2,7 @@
 
 use super::{OwnerModel, Run, identity, shown};
 use crate::data::{TextOptions, TextWindows};
+use crate::isolation::active_call;
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, BundleInputs, Ledger};
 use crate::pipeline::compress::{self, CompressInputs};
@@ -171,6 +172,8 @@ impl Run {
     /// # Errors
     /// A missing stage, or a full disk.
     pub fn bundle(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        // The adapter is asked before the stage knows whether it is up to date.
+        active_call::stage("bundle");
         let owner = self.model()?;
         let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
