@@ -33,6 +33,8 @@ pub enum Placement {
     Outer,
     /// At even distances.
     Spread,
+    /// At even distances among the layers that the replacer keeps.
+    SpreadKept,
     /// The layers of the highest importance score.
     TopScore,
 }

@@ -192,6 +192,15 @@ impl FakeHost {
         self.weight_values(&layer, scale).into_iter().map(|(role, array)| (role, self.put(array))).collect()
     }
 
+    fn some_weights(&mut self, (layer, roles): (usize, Vec<WeightRole>)) -> Result<Vec<u8>, PluginError> {
+        let n_layers = self.model.outline.n_layers();
+        let none = || PluginError::host(format!("the model has {n_layers} layers, none is number {layer}"));
+        let outline = self.model.outline.layers.get(layer).cloned().ok_or_else(none)?;
+        let values = self.weight_values(&outline, 1.0).into_iter().filter(|(role, _)| roles.contains(role));
+        let handles: Vec<(WeightRole, Handle)> = values.map(|(role, array)| (role, self.put(array))).collect();
+        Ok(serde_json::to_vec(&handles)?)
+    }
+
     fn put(&mut self, array: Array) -> Handle {
         let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
         self.arrays.insert(handle, array);
@@ -309,6 +318,7 @@ impl HostServices for FakeHost {
                 Ok(b"null".to_vec())
             }
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
+            "layer_weights" => self.some_weights(serde_json::from_slice(question)?),
             TRUNCATED_SVDS => self.truncated_svds(&serde_json::from_slice::<Vec<_>>(question)?),
             _ => self.model.answer(name, question),
         }

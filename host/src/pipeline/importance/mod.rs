@@ -3,17 +3,21 @@
 
 mod curves;
 mod keeper;
+mod later;
 mod local_fit;
 mod mixture;
 mod moments;
 mod plot;
 mod questions;
+mod similarity;
+mod statistics;
 
 pub use curves::{Curve, Curves};
 pub use keeper::{CHECKPOINT, Keeper, Phase};
+pub use later::{LaterMixture, ReadText};
 pub use mixture::Mixture;
 pub use moments::MomentSource;
-pub use questions::{OwnerQuestions, seed_for};
+pub use questions::{OwnerQuestions, layer_weights, seed_for};
 
 use super::error::StageError;
 use super::progress::Progress;
@@ -96,6 +100,7 @@ pub fn estimate(
     }
     let mut questions = OwnerQuestions::new(outline, seed, progress);
     questions.mixture = mixture.as_mut();
+    questions.decoder = Some(decoder);
     questions.keeper = Some(keeper);
     let state = |phase| restored.as_ref().filter(|r| r.phase == phase).map(|r| r.plugin_state.as_slice());
     if state(Phase::Estimate).is_none() {
