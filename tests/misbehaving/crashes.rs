@@ -33,13 +33,15 @@ fn a_panic_in_any_call_is_an_error_of_the_plugin() {
 
 #[test]
 fn what_no_fence_catches_ends_in_a_sentence() {
-    let limit = "plugins.call_timeout_s=1";
+    let limit = "plugins.call_timeout_s=2";
     let case = |name, fault: &str, more: &[&str]| {
         let options = of("importance", fault, "estimate");
         Case::new(name, 4, "importance", &[&[ESTIMATOR, &options], more].concat())
     };
     let in_call = |name, verb, used: &str, section: &str, fault: &str, at: &str| {
-        Case::new(name, 4, verb, &[used, &of(section, fault, at), limit])
+        // Only a loop needs the limit: `exit` runs destructors first, which take their time on a busy machine.
+        let more: &[&str] = if fault == "loop" { &[limit] } else { &[] };
+        Case::new(name, 4, verb, &[&[used, &of(section, fault, at)], more].concat())
     };
     let said = told(&[
         case("65 segfault", "segfault", &[]),

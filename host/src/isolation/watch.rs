@@ -122,10 +122,13 @@ fn end_with(watcher: u32) {
 fn watch(worker: libc::pid_t, page: &'static Page, heard: &libc::sigset_t, limit: Option<Duration>) -> Watched {
     // Fine enough that a limit is met within a tenth of it; without one there is nothing to look at but signals.
     let look_every = limit.map_or(Duration::from_secs(1), |limit| (limit / 10).min(Duration::from_millis(200)));
-    let (mut seen, mut since) = (page.turn(), Instant::now());
+    let (mut seen, mut silence) = (page.turn(), Duration::ZERO);
     let (mut asked, mut silent) = (false, None);
     loop {
+        let began = Instant::now();
         let signal = wait_for_signal(heard, look_every);
+        // No more than was waited for: while a terminal or a busy machine stops us, the worker stands still as well.
+        silence += began.elapsed().min(look_every);
         if let Some(status) = ended(worker) {
             let death = silent.map_or(status, Death::Silent);
             return Watched::Over { death, call: page.read(), asked };
@@ -136,9 +139,9 @@ fn watch(worker: libc::pid_t, page: &'static Page, heard: &libc::sigset_t, limit
         }
         let turn = page.turn();
         if turn != seen {
-            (seen, since) = (turn, Instant::now());
+            (seen, silence) = (turn, Duration::ZERO);
         }
-        if turn.0 == Floor::Plugin && limit.is_some_and(|limit| since.elapsed() >= limit) {
+        if turn.0 == Floor::Plugin && limit.is_some_and(|limit| silence >= limit) {
             silent = limit;
             send(worker, libc::SIGKILL);
         }
