@@ -21,6 +21,7 @@ mod coarse;
 mod compress;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod curvature;
 mod error;
 pub mod export;
 mod fitting;
@@ -42,6 +43,7 @@ pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
 pub use batch_mean::{BatchMean, check_batches};
 pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
+pub use curvature::{Curvature, CurvatureRequest};
 pub use error::{ErrorCode, PluginError};
 pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
 pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};

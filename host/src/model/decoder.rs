@@ -11,7 +11,7 @@ use super::module::{self, ModuleRunner};
 use super::norm::Norm;
 use super::plan::Plan;
 use crate::tensor::{Device, Dtype, Tensor};
-use plugin_api::LayerMask;
+use plugin_api::{LayerMask, WeightRole};
 use std::collections::BTreeMap;
 
 /// A place in the stack.
@@ -164,6 +164,12 @@ impl Decoder {
         let rows: Vec<usize> = (0..batch.tokens()).collect();
         let plan = self.plan(batch, &rows)?;
         Ok(move |layer: &DecoderLayer, x: &Tensor| Ok(layer.forward(x, &plan, false)?))
+    }
+
+    /// What goes into each projection of a layer whose input is `x`, `[tokens, hidden]`.
+    pub fn projection_inputs(&self, slot: usize, x: &Tensor, batch: &PackedBatch) -> Result<Vec<(WeightRole, Tensor)>> {
+        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        Ok(self.layer(slot)?.projection_inputs(x, &self.plan(batch, &rows)?)?)
     }
 
     fn substitute(&self, slot: usize) -> Result<&ModuleRunner> {

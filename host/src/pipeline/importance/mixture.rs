@@ -4,7 +4,7 @@
 //! the same seed sees the same text in the same order.
 
 use super::local_fit::LocalTargets;
-use super::{similarity, statistics};
+use super::{curvature, similarity, statistics};
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -14,8 +14,8 @@ use crate::pipeline::tensor_file::TensorFile;
 use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::{
-    FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm, SimilarityRequest, StepReport,
-    Substitute, TrainStep,
+    Curvature, CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
+    SimilarityRequest, StepReport, Substitute, TrainStep, WeightRole,
 };
 use serde::{Deserialize, Serialize};
 
@@ -232,6 +232,14 @@ impl Mixture {
         self.judged += 1;
         let numbers = statistics::layer_statistics(&self.decoder, &batch, statistic)?;
         numbers.into_iter().map(|number| self.finite(self.judged, "a layer statistic", number)).collect()
+    }
+
+    /// The loss around a layer's matrices, over public training text.
+    pub fn layer_curvature(
+        &self,
+        request: CurvatureRequest,
+    ) -> Result<Vec<(WeightRole, Curvature<Tensor>)>, StageError> {
+        curvature::layer_curvature(&self.decoder, &self.train, request)
     }
 
     /// Linear CKA of the outputs of all layers.

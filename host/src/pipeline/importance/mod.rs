@@ -1,6 +1,7 @@
 //! Side: model owner. Takes: the model, public text. Gives: importance scores and (trained) substitutes.
 //! Plugin kinds: importance, replace. Substitutes are installed first, so an estimator sees masks and losses only.
 
+mod curvature;
 mod curves;
 mod keeper;
 mod later;

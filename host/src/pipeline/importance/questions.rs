@@ -155,6 +155,14 @@ impl Questions for OwnerQuestions<'_, '_> {
     fn answer_with(&mut self, name: &str, question: &[u8], give: Give<'_>) -> Result<Vec<u8>, PluginError> {
         match name {
             "layer_moments" => {}
+            "layer_curvature" => {
+                let found = self.mixture()?.layer_curvature(read(question)?).map_err(told)?.into_iter();
+                let handles = found.map(|(role, curvature)| {
+                    let given = curvature.try_map::<_, PluginError>(&mut |tensor| Ok(give(tensor)));
+                    given.map(|curvature| (role, curvature))
+                });
+                return json(&handles.collect::<Result<Vec<_>, _>>()?);
+            }
             "layer_weights" => return self.layer_weights(question, give),
             _ => return self.answer(name, question),
         }
