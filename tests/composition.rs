@@ -22,6 +22,15 @@ struct Offered {
 }
 
 fn offered() -> Vec<Offered> {
+    let mut all = listed();
+    // It trains biases, and refuses a model that has none.
+    all.retain(|strategy| strategy.name != NEEDS_BIASES);
+    all
+}
+
+const NEEDS_BIASES: &str = "peft/bit-fit";
+
+fn listed() -> Vec<Offered> {
     let listed = scaleot(["plugin", "list", "--json"]).expect(0).json();
     assert_eq!(listed["refused"], json!([]));
     let mut all = Vec::new();
@@ -95,6 +104,14 @@ fn run(folder: &Path, number: usize, strategies: &[&Offered]) -> Value {
     more.push(folder.join("pool").display().to_string());
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     verb("run", &folder.join(format!("run-{number}")), &more).expect(0).json()
+}
+
+#[test]
+fn bias_training_is_refused_where_there_is_no_bias() {
+    let folder = scratch();
+    let more = ["adapter.use=peft/bit-fit"];
+    let outcome = verb("run", &folder.path().join("run"), &more).expect(4);
+    assert!(outcome.stderr.contains("this model family has none: take peft/lora"), "{}", outcome.stderr);
 }
 
 #[test]
