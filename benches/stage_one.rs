@@ -2,7 +2,7 @@
 //! harmonizers of a half-replaced mixture, then three candidates on a held-out batch.
 //!
 //! On SmolLM2-135M where `make setup-model` has put it, else on the 8-layer test model. Prints the ratio of medians over
-//! interleaved rounds: the cost of a round in full-depth forward passes.
+//! interleaved rounds: the cost of a round in full-depth forward passes, judged on as many windows as it trains on, and on half.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use host::data::{TextOptions, TextWindows};
@@ -59,38 +59,44 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// A mixture of the model in `folder` that trains on two windows of 256 tokens and is judged on `held_out` of them.
+fn mixture(folder: &Path, held_out: usize) -> (Mixture, usize) {
+    let decoder = Model::load(folder, Device::Cpu, Dtype::F32).expect("model").decoder;
+    let (n_layers, width) = (decoder.slots.len(), decoder.config.hidden as i64);
+    let text: Vec<u32> = (0..20_480u32).map(|at| (at * 7919) % 400).collect();
+    let windows = |batch_size| {
+        let options = TextOptions { sequence_length: 256, batch_size, seed: 1 };
+        TextWindows::from_tokens("tokens", text.clone(), options).expect("windows")
+    };
+    let substitutes = (0..n_layers as u64).map(|layer| harmonizer(layer, width)).collect();
+    (Mixture::new(decoder, substitutes, (windows(2), windows(held_out))).expect("mixture"), n_layers)
+}
+
 fn stage_one(c: &mut Criterion) {
     set_threads(std::env::var("THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(1));
     let folder = model();
-    let decoder = Model::load(&folder, Device::Cpu, Dtype::F32).expect("model").decoder;
-    let (n_layers, width) = (decoder.slots.len(), decoder.config.hidden as i64);
-    let tokens = (0..20_480u32).map(|at| (at * 7919) % 400).collect();
-    let options = TextOptions { sequence_length: 256, batch_size: 2, seed: 1 };
-    let windows = |tokens| TextWindows::from_tokens("tokens", tokens, options).expect("windows");
-    let substitutes = (0..n_layers as u64).map(|layer| harmonizer(layer, width)).collect();
-    let text: Vec<u32> = tokens;
-    let mut mixture = Mixture::new(decoder, substitutes, (windows(text.clone()), windows(text))).expect("mixture");
+    let ((mut mixture, n_layers), (mut on_one, _)) = (mixture(&folder, 2), mixture(&folder, 1));
     let full = [LayerMask::all_original(n_layers)];
-    let (mut forwards, mut steps, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut forwards, mut steps, mut scores, mut scores_on_one) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for draw in 0..ROUNDS as u64 + 1 {
-        let forward = timed(|| drop(mixture.losses(&full).expect("loss")));
-        let step = timed(|| train(&mut mixture, n_layers, draw));
-        let scored = timed(|| score(&mut mixture, n_layers, draw));
+        let times = [
+            timed(|| drop(mixture.losses(&full).expect("loss"))),
+            timed(|| train(&mut mixture, n_layers, draw)),
+            timed(|| score(&mut mixture, n_layers, draw)),
+            timed(|| score(&mut on_one, n_layers, draw)),
+        ];
         // The first one warms up.
         if draw > 0 {
-            forwards.push(forward);
-            steps.push(step);
-            scores.push(scored);
+            let into = [&mut forwards, &mut steps, &mut scores, &mut scores_on_one];
+            into.into_iter().zip(times).for_each(|(all, time)| all.push(time));
         }
     }
     let forward = median(forwards);
     let passes = |time: Duration| time.as_secs_f64() / forward.as_secs_f64();
-    let (step, three) = (passes(median(steps)), passes(median(scores)));
-    println!(
-        "{}: a full forward pass takes {forward:.2?}; a step {step:.2} passes, three candidates {three:.2}, a round {:.2}",
-        folder.display(),
-        step + three
-    );
+    let (step, three, on_one) = (passes(median(steps)), passes(median(scores)), passes(median(scores_on_one)));
+    println!("{}: a full forward pass of 2 x 256 tokens takes {forward:.2?}; in such passes:", folder.display());
+    println!("a step {step:.2}, three candidates {three:.2}, a round {:.2}", step + three);
+    println!("held_out_batch_size = 1: three candidates {on_one:.2}, a round {:.2}", step + on_one);
     let mut draw = 1000;
     let mut group = c.benchmark_group("stage 1");
     group.sample_size(10);

@@ -122,3 +122,21 @@ fn trained_harmonizers_repair_what_layer_drop_breaks() {
     assert!(loss(&ours, "plug_in") < loss(&ours, "zero_shot"), "plug-in is worth it: {ours:#}");
     assert!(loss(&ours, "plug_in") < loss(&ours, "emulator_tuned"), "the gap is positive: {ours:#}");
 }
+
+#[test]
+fn rounds_are_judged_on_a_batch_of_its_own_size() {
+    let folder = scratch();
+    let scores = |name: &str, judged: &[&str]| {
+        let run = folder.path().join(name);
+        let more: [&[&str]; 4] = [&HARMONIZER, &DYNAMIC, &["importance.batch_size=2"], judged];
+        verb("importance", &run, &more).expect(0);
+        let record = std::fs::read(run.join("importance/importance.json")).unwrap();
+        serde_json::from_slice::<Value>(&record).unwrap()["scores"].clone()
+    };
+    let unsaid = scores("unsaid", &[]);
+    assert_eq!(scores("the-same", &["importance.held_out_batch_size=2"]), unsaid);
+    assert_ne!(scores("half", &["importance.held_out_batch_size=1"]), unsaid);
+    let run = folder.path().join("none");
+    let refused = verb("importance", &run, &[&HARMONIZER, &DYNAMIC, &["importance.held_out_batch_size=0"]]).expect(2);
+    assert!(refused.stderr.contains("importance.held_out_batch_size"), "{}", refused.stderr);
+}

@@ -121,8 +121,11 @@ pub struct ImportanceSection {
     /// `<plugin>/<strategy>`.
     #[serde(rename = "use")]
     pub strategy: StrategyName,
-    /// Windows of public text of one training step and of one judgement.
+    /// Windows of public text of one training step, and of one judgement unless `held_out_batch_size` says otherwise.
     pub batch_size: NonZeroU32,
+    /// Windows of held-out public text that the candidates of one round are judged on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_batch_size: Option<NonZeroU32>,
     /// Steps between checkpoints.
     pub checkpoint_every: NonZeroU32,
     /// The strategy's own options.

@@ -83,6 +83,15 @@ impl TextWindows {
         Ok(Self { tokens, sequence_length, order })
     }
 
+    /// The same windows in the same seeded order, so many a batch.
+    ///
+    /// # Errors
+    /// Fewer windows than a batch.
+    pub fn with_batch_size(self, what: &str, (batch_size, seed): (usize, u64)) -> Result<Self, DataError> {
+        let order = BatchOrder::new(what, self.len(), batch_size, seed)?;
+        Ok(Self { order, ..self })
+    }
+
     /// How many windows there are.
     #[must_use]
     pub fn len(&self) -> usize {

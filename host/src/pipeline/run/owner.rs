@@ -39,6 +39,9 @@ impl Run {
             self.config.seed,
             self.config.importance.batch_size,
         ]);
+        // Only where it is said, so that what was made before stays valid.
+        let judged = self.config.importance.held_out_batch_size;
+        let parts = if judged.is_some() { json!([parts, judged]) } else { parts };
         let inputs = self.inputs("importance", parts);
         if let Some(done) = self.up_to_date(("importance", importance::HEAD), &inputs, progress)? {
             return Ok(done);
@@ -47,7 +50,7 @@ impl Run {
             let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             progress.begin("importance", owner.outline.n_layers() as u64);
-            let text = run.text_to_measure_on(&owner)?;
+            let text = run.text_to_judge_on(&owner)?;
             let work = ImportanceInputs {
                 decoder: &owner.model.decoder,
                 outline: &owner.outline,
@@ -190,6 +193,19 @@ impl Run {
     fn text_to_measure_on(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
         let seed = seed_for(self.config.seed, "public text");
         self.public_text(owner, (self.config.importance.batch_size.get() as usize, seed))
+    }
+
+    /// As [`text_to_measure_on`](Self::text_to_measure_on), the held-out part in batches of its own size if that was said.
+    fn text_to_judge_on(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
+        let text = self.text_to_measure_on(owner)?;
+        match (text, self.config.importance.held_out_batch_size) {
+            (Some((train, held_out)), Some(batch_size)) => {
+                let seed = seed_for(self.config.seed, "public text");
+                let what = "data.public_text (held-out part)";
+                Ok(Some((train, held_out.with_batch_size(what, (batch_size.get() as usize, seed))?)))
+            }
+            (text, _) => Ok(text),
+        }
     }
 
     /// Cuts the emulator and writes the bundle, and the owner's ledger of it.
