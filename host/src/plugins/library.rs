@@ -10,7 +10,7 @@ use abi_stable::library::{LibraryError, lib_header_from_path};
 use plugin_api::PluginRecord;
 use plugin_api::export::{API_VERSION, PluginModule_Ref};
 use std::io::Write;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::path::Path;
 
 /// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
@@ -38,12 +38,13 @@ pub fn load_library(
     let digest = digest.to_string();
     let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
     let incompatible = |reason: String| incompatible(path, &digest, reason);
-    let in_memory = format!("/proc/self/fd/{}", sealed.as_raw_fd());
-    let module = lib_header_from_path(Path::new(&in_memory))
-        .and_then(|header| header.init_root_module::<PluginModule_Ref>())
-        .map_err(|error| incompatible(shorten(&error)))?;
-    // The loader has mapped it; the descriptor must stay, since dlopen knows libraries by inode.
-    std::mem::forget(sealed);
+    // For good, even if the library is refused: dlopen knows what it mapped by name and inode, and would take the next
+    // library under this name for this one.
+    let in_memory = format!("/proc/self/fd/{}", sealed.into_raw_fd());
+    let header = lib_header_from_path(Path::new(&in_memory)).map_err(|error| incompatible(shorten(&error)))?;
+    // Before anything of the plugin is asked: what the header says is a constant of the library.
+    check_api(header.version_strings().version.as_str()).map_err(incompatible)?;
+    let module = header.init_root_module::<PluginModule_Ref>().map_err(|error| incompatible(shorten(&error)))?;
     let record = (module.describe())();
     let record: PluginRecord = serde_json::from_str(record.as_str())
         .map_err(|error| incompatible(format!("its record cannot be read: {error}")))?;
@@ -108,3 +109,7 @@ fn shorten(error: &LibraryError) -> String {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "library_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use super::compatible::check_api;
 use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::option_rows::OptionRow;
+use super::toml_text::read_toml;
 use crate::store::{Digest, is_name_part};
 use plugin_api::{PluginRecord, StrategyKind};
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,7 @@ impl PluginManifest {
     /// `Manifest`, naming the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Self, PluginFault> {
         let refused = |problem: String| PluginFault::Manifest { path: path.into(), problem };
+        let advised = |problem: String| refused(format!("{problem}; its author writes it with `scaleot plugin pack`"));
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(|error| refused(error.to_string()))?;
         file.take(LIMIT + 1).read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
@@ -126,9 +128,8 @@ impl PluginManifest {
                 "found format {found}; this program reads up to {FORMAT}: use a newer scaleot"
             )));
         }
-        let manifest: Self =
-            toml::from_str(&text).map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
-        manifest.check().map_err(refused)?;
+        let manifest: Self = read_toml(&text).map_err(advised)?;
+        manifest.check().map_err(advised)?;
         Ok(manifest)
     }
 
