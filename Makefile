@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-real bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs test test-real valgrind bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -37,6 +37,15 @@ test: setup ## every test and doctest; needs no real model
 test-real: setup setup-model ## golden checks on the real model
 	$(CARGO) build --release --workspace
 	$(CARGO) test --release -p behaviour --features real-model --test real
+
+EXAMPLES = target/debug/examples
+CYCLES ?= 1000
+
+valgrind: setup ## 1,000 cycles of loading and calling plugins: no error, no leak (needs valgrind; some minutes)
+	$(CARGO) build -p behaviour --examples
+	valgrind --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+		--suppressions=tests/boundary/valgrind.supp $(EXAMPLES)/boundary_cycles $(CYCLES) \
+		$(EXAMPLES)/libtest_misbehaving.so $(EXAMPLES)/libtest_objectives.so
 
 bench: setup setup-model setup-peer ## hot paths, then side by side with Transformers and PyTorch
 	$(CARGO) build --release --workspace

@@ -236,7 +236,7 @@ fn the_planned_memory_is_about_what_was_measured() {
         let stage = stages.iter().find(|stage| stage["stage"] == planned).unwrap();
         let (planned, measured) = (stage["bytes"].as_f64().unwrap(), costs[measured]["peak_bytes"].as_f64().unwrap());
         // The program itself weighs most here, and without optimisation it weighs more than the plan's figure.
-        assert!((0.6..1.4).contains(&(planned / measured)), "{stage}: measured {measured}");
+        assert!((0.6..1.5).contains(&(planned / measured)), "{stage}: measured {measured}");
         let terms = stage["terms"].as_array().unwrap();
         let sum: f64 = terms.iter().map(|term| term[1].as_f64().unwrap()).sum();
         assert_eq!(sum, planned);

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod data;
 pub mod fault;
+pub mod isolation;
 pub mod model;
 pub mod pipeline;
 pub mod plugins;

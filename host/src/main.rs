@@ -7,11 +7,16 @@ use clap::Parser as _;
 use plugin_scaleot as _;
 
 fn main() -> std::process::ExitCode {
-    // First of all: libtorch remembers for good whether CUDA was there when it was first asked.
-    let backend = host::tensor::load_cuda_backend();
-    host::tensor::limit_memory();
     cli::clock::start();
     let args = cli::Args::parse();
+    // Forks, so there may be no thread and no tensor yet.
+    if let Some(over) = cli::isolate::watched_over(&args) {
+        return over;
+    }
+    // libtorch remembers for good whether CUDA was there when it was first asked.
+    let backend = host::tensor::load_cuda_backend();
+    host::tensor::limit_memory();
+    cli::output::keep_stdout();
     let json = args.global.json;
     cli::failure::conclude(json, move || cli::dispatch(args, backend))
 }

@@ -73,6 +73,38 @@ impl LayerWeights {
         Ok(())
     }
 
+    /// Changes the values of a matrix one by one: `change` gets them row by row, and the length of a row. The report says what
+    /// share of the energy is gone; the rank is counted as whole.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); `Failed` for what is no matrix.
+    pub fn change_values(
+        &mut self,
+        role: WeightRole,
+        host: &mut Host,
+        change: impl FnOnce(&mut [f32], usize),
+    ) -> Result<MatrixReport, PluginError> {
+        let none = || PluginError::failed(format!("layer {} has no {role} to compress", self.outline.index));
+        let weight = self.get(role).ok_or_else(none)?;
+        let shape = host.shape(weight)?;
+        let &[rows, cols] = shape.as_slice() else {
+            return Err(PluginError::failed(format!("{role} has the shape {shape:?}, expected a matrix")));
+        };
+        let before = host.to_f32(weight)?;
+        let mut after = before.clone();
+        change(&mut after, cols);
+        let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+        let total = squares(&mut before.iter().map(|&value| f64::from(value)));
+        let gone = squares(&mut before.iter().zip(&after).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+        let rank = rows.min(cols);
+        if gone > 0.0 {
+            let weight = host.from_f32(&after, &shape)?;
+            self.set(role, WeightForm::Dense { weight })?;
+        }
+        let residual_energy = if total == 0.0 { 0.0 } else { gone / total };
+        Ok(MatrixReport { role, rank, full_rank: rank, residual_energy })
+    }
+
     /// What was set, in order.
     #[must_use]
     pub fn into_changed(self) -> Vec<(WeightRole, WeightForm)> {

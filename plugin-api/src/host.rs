@@ -35,6 +35,33 @@ pub enum LayerStatistic {
     InputOutputCosine,
     /// `mean over tokens of ||output - input||^2 / ||output||^2`.
     RelativeChange,
+    /// `sum over the layer's matrices of |w dL/dw|`, `L` the mean next-token loss (LLM-Pruner's first-order term); one backward pass.
+    TaylorImportance,
+    /// `mean((y' - y)^2)` of the layer's output on its own input, when [`prune_smallest`](crate::prune_smallest) took this share of
+    /// every matrix's weights (Edge-LLM's sensitivity).
+    PrunedOutputError {
+        /// Hundredths of the weights that are 0.
+        percent: u8,
+    },
+    /// The same, when [`round_to_bits`](crate::round_to_bits) rounded every row of every matrix.
+    RoundedOutputError {
+        /// Bits of a weight.
+        bits: u8,
+    },
+}
+
+impl LayerStatistic {
+    /// The statistic of a question. For hosts.
+    ///
+    /// # Errors
+    /// `Unsupported` for one that this version of the contract does not have.
+    pub fn of_question(question: &[u8]) -> Result<Self, PluginError> {
+        serde_json::from_slice(question).map_err(|_| {
+            let asked = String::from_utf8_lossy(question);
+            PluginError::unsupported(format!("this host has no layer statistic {asked}"))
+                .with_help("the plugin was built for a newer host")
+        })
+    }
 }
 
 /// One point of a curve that a stage keeps beside its result.
@@ -136,7 +163,7 @@ impl<'s> Host<'s> {
     /// One number per layer of the full model, from a held-out batch.
     ///
     /// # Errors
-    /// `Host` when no data is at hand.
+    /// `Host` when no data is at hand, `Unsupported` for a statistic that is newer than the host.
     pub fn layer_statistics(&mut self, statistic: LayerStatistic) -> Result<Vec<f64>, PluginError> {
         self.ask("layer_statistics", &statistic)
     }

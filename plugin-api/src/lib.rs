@@ -16,9 +16,12 @@
 
 mod adapter;
 mod algebra;
+mod batch_mean;
+mod coarse;
 mod compress;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod curvature;
 mod error;
 pub mod export;
 mod fitting;
@@ -30,23 +33,30 @@ mod objective;
 mod outline;
 mod plan;
 mod replace;
+mod requirement;
 mod services;
+mod similarity;
 mod strategy;
 mod tensor;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
+pub use batch_mean::{BatchMean, check_batches};
+pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
+pub use curvature::{Curvature, CurvatureRequest};
 pub use error::{ErrorCode, PluginError};
 pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
 pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};
 pub use importance::{ImportanceEstimator, ImportanceScores};
-pub use low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
+pub use low_rank::{RankCut, Storage, TRUNCATED_SVDS, TruncatedSvd};
 pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
 pub use replace::LayerReplacer;
+pub use requirement::{Need, OptionValue, Requirement};
 pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
+pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
     StrategyKind, StrategyRecord, reply,

@@ -1,11 +1,12 @@
 //! Truncated singular value decompositions: `W_r = U_r diag(S_r) V_r^T`, the matrix of rank `r` that is nearest to `W`.
 //!
 //! Asked for several matrices at once, so that the host can give each core one of its own. `W: [rows, cols]`,
-//! `||W - W_r||_F^2 = sum_{k>r} S_k^2` (Eckart and Young, 1936).
+//! `||W - W_r||_F^2 = sum_{k>r} S_k^2` (Eckart and Young, 1936). What every rank-cutting compressor shares is here too.
 
-use crate::compress::WeightForm;
+use crate::compress::{CompressionReport, LayerWeights, MatrixReport, WeightForm};
 use crate::error::PluginError;
 use crate::host::Host;
+use crate::outline::WeightRole;
 use crate::services::HostServices;
 use crate::tensor::{Handle, Tensor};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,74 @@ pub struct TruncatedSvd<T = Tensor> {
     /// All of `S`, `[min(rows, cols)]`, fp32, descending. Values far below the largest are rounding: `S_k` is known to about
     /// `1e-7 S_1^2 / S_k`, so sums of squares are exact to about `1e-7` of the whole.
     pub singular_values: T,
+}
+
+/// How a matrix of low rank is stored in the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// Factored when that is smaller, else dense.
+    Smaller,
+    /// Always the dense product: opens in plain Transformers.
+    Dense,
+    /// Always two factors.
+    Factored,
+}
+
+impl Storage {
+    fn factored(self, rank: usize, (rows, cols): (usize, usize)) -> bool {
+        match self {
+            Self::Smaller => rank * (rows + cols) < rows * cols,
+            Self::Dense => false,
+            Self::Factored => true,
+        }
+    }
+}
+
+impl LayerWeights {
+    /// Puts the nearest matrix of its rank in the place of each of these weights, in one question to the host. A rank is at least
+    /// 1; one that is whole leaves its matrix as it is. The residual energy is `1 - sum_{k<=r} S_k^2 / sum_k S_k^2`.
+    ///
+    /// # Errors
+    /// As [`Host::truncated_svds`] and [`set`](Self::set).
+    pub fn cut_ranks(
+        &mut self,
+        ranks: &[(WeightRole, usize)],
+        storage: Storage,
+        host: &mut Host,
+    ) -> Result<CompressionReport, PluginError> {
+        let (mut matrices, mut cuts, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for &(role, rank) in ranks {
+            let Some(weight) = self.get(role) else { continue };
+            let shape = host.shape(weight)?;
+            let &[rows, cols] = shape.as_slice() else {
+                return Err(PluginError::failed(format!("{role} has the shape {shape:?}, expected a matrix")));
+            };
+            let full_rank = rows.min(cols);
+            let rank = rank.max(1).min(full_rank);
+            if rank < full_rank {
+                let name = format!("{role} of layer {}", self.outline().index);
+                places.push(matrices.len());
+                cuts.push(RankCut { name, weight, rank, factored: storage.factored(rank, (rows, cols)) });
+            }
+            matrices.push(MatrixReport { role, rank, full_rank, residual_energy: 0.0 });
+        }
+        let nearest = host.truncated_svds(&cuts)?;
+        for (place, TruncatedSvd { form, singular_values }) in places.into_iter().zip(nearest) {
+            let Some(matrix) = matrices.get_mut(place) else { continue };
+            let rank = matrix.rank;
+            matrix.residual_energy = host.view_f32(&singular_values, |values| residual_energy(values, rank))?;
+            self.set(matrix.role, form)?;
+        }
+        Ok(CompressionReport { matrices })
+    }
+}
+
+/// 0 for a zero matrix.
+fn residual_energy(singular_values: &[f32], rank: usize) -> f64 {
+    let energy = |values: &[f32]| values.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>();
+    let total = energy(singular_values);
+    if total == 0.0 { 0.0 } else { energy(singular_values.get(rank..).unwrap_or(&[])) / total }
 }
 
 impl Host<'_> {
@@ -106,5 +175,23 @@ impl TruncatedSvd<Handle> {
             WeightForm::Factored { left, right } => WeightForm::Factored { left: adopt(left), right: adopt(right) },
         };
         TruncatedSvd { form, singular_values: adopt(self.singular_values) }
+    }
+}
+
+impl Host<'_> {
+    /// The weights of a layer by role, as in [`LayerWeights`]; for compressors whose rule looks at other layers too. `roles` that the
+    /// layer does not have are left out.
+    ///
+    /// # Errors
+    /// `Host` for a layer that does not exist or where no weights are at hand, `Unsupported` from a host that is older than this
+    /// service.
+    pub fn layer_weights(
+        &mut self,
+        layer: usize,
+        roles: &[WeightRole],
+    ) -> Result<Vec<(WeightRole, Tensor)>, PluginError> {
+        let found: Vec<(WeightRole, Handle)> = self.ask("layer_weights", &(layer, roles))?;
+        let owner = self.services.releaser();
+        Ok(found.into_iter().map(|(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&owner)))).collect())
     }
 }

@@ -72,7 +72,10 @@ pub enum Module<T = Tensor> {
         /// `f`.
         module: Box<Module<T>>,
     },
-    /// Runs the original layer of this index, frozen; costs no weights in the bundle (CRaSh).
+    /// Runs a layer of the full model, frozen as it was shipped; costs no weights in the bundle (CRaSh).
+    ///
+    /// Where that layer is replaced too, the nearest one that stays runs, the deeper of two
+    /// ([`LayerPlan::nearest_staying`](crate::LayerPlan::nearest_staying)); so a substitute that shares its own layer is CRaSh's rule.
     SharedWith {
         /// Index in the full model.
         layer: usize,

@@ -99,6 +99,19 @@ impl LayerPlan {
         Self::from_replaced(ask, &dropped.map(|(_, &layer)| layer).collect::<Vec<_>>())
     }
 
+    /// `layer` itself where it stays in the emulator, else the nearest layer that does, the deeper of two (CRaSh); `None` where
+    /// every layer is replaced. What [`Module::SharedWith`](crate::Module::SharedWith) runs under this plan.
+    ///
+    /// ```
+    /// use plugin_api::{LayerPlan, LayerRole::*};
+    /// let plan = LayerPlan::new(vec![Adapter, Replace, Keep, Replace, Replace]);
+    /// assert_eq!([1, 2, 4].map(|layer| plan.nearest_staying(layer)), [Some(2), Some(2), Some(2)]);
+    /// ```
+    #[must_use]
+    pub fn nearest_staying(&self, layer: usize) -> Option<usize> {
+        nearest(layer, self.layers.iter().map(|role| *role != LayerRole::Replace))
+    }
+
     /// Indices of the layers with this role, ascending.
     #[must_use]
     pub fn layers_with(&self, role: LayerRole) -> Vec<usize> {
@@ -120,6 +133,12 @@ pub fn evenly_spaced(available: usize, keep: usize) -> Vec<usize> {
     // Positions are far below 2^52, so the conversions are exact.
     let stride = (available.saturating_sub(1)) as f64 / (keep - 1) as f64;
     (0..keep).map(|i| (i as f64 * stride).round_ties_even() as usize).collect()
+}
+
+/// The index nearest to `to` among those that are `true`, the larger of two.
+fn nearest(to: usize, stays: impl Iterator<Item = bool>) -> Option<usize> {
+    let staying = stays.enumerate().filter(|(_, stays)| *stays).map(|(index, _)| index);
+    staying.min_by_key(|&index| (index.abs_diff(to), std::cmp::Reverse(index)))
 }
 
 /// Which layers a replacer may choose from, and how many it must choose.
@@ -169,5 +188,11 @@ impl LayerMask {
             }
         }
         self
+    }
+
+    /// As [`LayerPlan::nearest_staying`], in this mixture: the nearest layer whose original runs.
+    #[must_use]
+    pub fn nearest_original(&self, layer: usize) -> Option<usize> {
+        nearest(layer, self.original.iter().copied())
     }
 }

@@ -50,7 +50,8 @@ pub trait LayerReplacer {
         LayerPlan::least_important(scores, ask)
     }
 
-    /// What the owner's training minimises: of substitutes during importance, and of the emulator after the choice.
+    /// What the owner's training minimises: of substitutes during importance, and of the emulator after the choice, where
+    /// [`select`](Self::select) has been asked first, so that it may name layers of the plan.
     /// Default: the loss of the next token, on substitutes.
     fn objective(&self) -> Option<Objective> {
         None

@@ -9,6 +9,7 @@ use crate::module::Substitute;
 use crate::outline::{LayerOutline, WeightRole};
 use crate::plan::ReplaceRequest;
 use crate::replace::LayerReplacer;
+use crate::requirement::Requirement;
 use crate::services::HostServices;
 use crate::tensor::{Handle, Tensor};
 use schemars::JsonSchema;
@@ -29,6 +30,12 @@ pub trait Strategy: Sized {
     /// # Errors
     /// `Options`, naming the option, what was found and what was expected.
     fn new(options: Self::Options) -> Result<Self, PluginError>;
+
+    /// What a run must have for this strategy. Default: nothing.
+    #[must_use]
+    fn requires() -> Vec<Requirement> {
+        Vec::new()
+    }
 }
 
 /// The four kinds of strategy, each with its section of the config.
@@ -75,6 +82,9 @@ pub struct StrategyRecord {
     pub about: String,
     /// JSON Schema of its options.
     pub options: serde_json::Value,
+    /// What a run must have for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Requirement>,
 }
 
 /// What a plugin says of itself.
@@ -148,7 +158,13 @@ macro_rules! entry {
         pub fn $function<S: Strategy + $bound + 'static>(name: &str, about: &str) -> Self {
             let options = schemars::schema_for!(S::Options).to_value();
             Self {
-                record: StrategyRecord { name: name.into(), kind: StrategyKind::$kind, about: about.into(), options },
+                record: StrategyRecord {
+                    name: name.into(),
+                    kind: StrategyKind::$kind,
+                    about: about.into(),
+                    options,
+                    requires: S::requires(),
+                },
                 create: |options| Ok(AnyStrategy::$kind(Box::new(build::<S>(options)?))),
             }
         }

@@ -41,6 +41,12 @@ pub fn older_plugin() -> Vec<u8> {
     library
 }
 
+/// The plugin of `tests/plugin/misbehaving`, built once a test program.
+pub fn misbehaving_plugin() -> &'static Path {
+    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+    PLUGIN.get_or_init(|| build(&["--example", "test_misbehaving"]).join("examples/libtest_misbehaving.so"))
+}
+
 /// Builds the workspace, or what `only` names of it; gives the folder of the profile that this test was built in.
 fn build(only: &[&str]) -> PathBuf {
     // This test is target/<profile>/deps/<name>.

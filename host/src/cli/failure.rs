@@ -3,6 +3,7 @@
 use super::output::{Output, say};
 use host::config::ConfigError;
 use host::fault::{ExitCode, Fault, escape_to};
+use host::isolation::active_call;
 use host::pipeline::error::StageError;
 use host::store::StoreError;
 use host::suite::SuiteError;
@@ -59,7 +60,10 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
         }
     }));
     let (code, message) = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => return ExitCode::Done.into(),
+        Ok(Ok(())) => {
+            active_call::conclude(ExitCode::Done as u8);
+            return ExitCode::Done.into();
+        }
         Ok(Err(error)) => (exit_code(&error), sentence(&error)),
         Err(_) => (ExitCode::Bug, bug()),
     };
@@ -71,6 +75,7 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
             let _ = Output { json }.text(&error.to_string());
         }
     }
+    active_call::conclude(code as u8);
     code.into()
 }
 

@@ -4,6 +4,35 @@ use super::failure::ProgramError;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::OnceLock;
+
+/// The real stdout, while descriptor 1 is stderr.
+static STDOUT: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Keeps stdout for results: what a plugin or a library prints goes to stderr from here.
+pub fn keep_stdout() {
+    // Where descriptors run out, prints and results share stdout as they do in most programs.
+    if let Ok(stdout) = io::stdout().as_fd().try_clone_to_owned() {
+        STDOUT.get_or_init(|| stdout);
+        point(libc::STDERR_FILENO);
+    }
+}
+
+/// Does `work` with descriptor 1 as the person gave it.
+fn on_stdout<R>(work: impl FnOnce() -> R) -> R {
+    let Some(stdout) = STDOUT.get() else { return work() };
+    point(stdout.as_raw_fd());
+    let done = work();
+    point(libc::STDERR_FILENO);
+    done
+}
+
+/// Makes descriptor 1 the same as another.
+fn point(to: libc::c_int) {
+    // SAFETY: both descriptors are open; nobody owns descriptor 1.
+    unsafe { libc::dup2(to, libc::STDOUT_FILENO) };
+}
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -15,13 +44,17 @@ pub struct Output {
 impl Output {
     /// Prints a result; `text` is only made when a person asked.
     pub fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json { self.text(&serde_json::to_string(value)?) } else { self.text(&text()) }
+        // Tables ask how wide the terminal is that stdout may be.
+        let text = if self.json { serde_json::to_string(value)? } else { on_stdout(text) };
+        self.text(&text)
     }
 
     /// Prints a text as it is.
     pub fn text(self, text: &str) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+        let written = on_stdout(|| {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        });
         Ok(written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => ProgramError::StdoutClosed,
             _ => ProgramError::Stdout(error),

@@ -2,19 +2,29 @@
 
 use super::output::say;
 use host::fault::ExitCode;
+use host::isolation::active_call;
 use host::pipeline::progress::request_stop;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// A watched worker hears a signal to the whole group twice, from the sender and from its watcher: that is one request.
+const ONE_REQUEST: Duration = Duration::from_millis(300);
+
+static ASKED: OnceLock<Instant> = OnceLock::new();
 
 /// Installs the handler. It runs on a thread of its own, so it may print.
 pub fn install() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
-        if ASKED.swap(true, Ordering::SeqCst) {
+        if let Some(first) = ASKED.get() {
+            if first.elapsed() < ONE_REQUEST {
+                return;
+            }
+            active_call::conclude(ExitCode::Interrupted as u8);
             // SAFETY: ends the process without running destructors of a libtorch that still computes on other threads;
             // nothing on disk depends on them, since files appear by rename alone.
             unsafe { libc::_exit(i32::from(ExitCode::Interrupted as u8)) }
         }
+        ASKED.get_or_init(Instant::now);
         request_stop();
         say("stopping after this step; a second signal stops at once");
     })?;

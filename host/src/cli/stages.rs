@@ -32,6 +32,21 @@ const FULL_TUNING: Needs = needs(&[PathNeed::Model, PathNeed::Data], &[]);
 const EVALUATE: Needs = needs(&[PathNeed::Model, PathNeed::Evaluate], &[]);
 const REPORT: Needs = needs(&[], &[]);
 
+/// The config of a stage's verb, and what the verb is about to use.
+pub fn config_of(verb: &Verb) -> Option<(ConfigArgs, Needs)> {
+    let (args, needs) = match verb {
+        Verb::Run(args) => (args, RUN),
+        Verb::Importance(args) => (args, IMPORTANCE),
+        Verb::Replace(args) => (args, REPLACE),
+        Verb::Train(args) => (args, TRAIN),
+        Verb::Compress(args) => (args, COMPRESS),
+        Verb::Bundle(args) => (args, BUNDLE),
+        Verb::Tune(args) => return Some((tuned(args), TUNE)),
+        _ => return None,
+    };
+    Some((args.clone(), needs))
+}
+
 /// Runs a stage, or all of them.
 pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> {
     let open = |args: &ConfigArgs, needs| Session::open(session::load(args, global)?, global, needs);
@@ -51,7 +66,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
         }
         Verb::Compress(args) => compress(open(&args, COMPRESS)?, output),
         Verb::Bundle(args) => one(open(&args, BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
-        Verb::Tune(args) => tune(args, global, output),
+        Verb::Tune(args) => tune(&args, global, output),
         Verb::PlugIn(args) => plug_in(open(&args.run, PLUG_IN)?, args, output),
         Verb::FullTuning(args) => {
             one(open(&args, FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
@@ -129,12 +144,16 @@ fn optional(
     }
 }
 
-fn tune(args: TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
-    let TuneArgs { mut run, bundle } = args;
-    // A data owner has no model. The bundle stands for it, so that nothing is written beside the bundle's files.
-    run.overrides.extend(bundle.iter().map(|bundle| format!("model.path={}", bundle.display())));
-    let session = Session::open(session::load(&run, global)?, global, TUNE)?;
-    one(session, output, |session| session.run.tune(bundle.as_deref(), &mut session.bars))
+fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let session = Session::open(session::load(&tuned(args), global)?, global, TUNE)?;
+    one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
+}
+
+/// A data owner has no model. The bundle stands for it, so that nothing is written beside the bundle's files.
+fn tuned(args: &TuneArgs) -> ConfigArgs {
+    let mut run = args.run.clone();
+    run.overrides.extend(args.bundle.iter().map(|bundle| format!("model.path={}", bundle.display())));
+    run
 }
 
 fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {

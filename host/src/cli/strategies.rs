@@ -12,7 +12,7 @@ use super::failure::{ProgramError, stage};
 pub const ALL: &[StrategyKind] =
     &[StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
 
-/// Each strategy exists, is of its section's kind, and takes its options.
+/// Each strategy exists, is of its section's kind, takes its options, and finds what it needs.
 pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
     // Only the plugins that the config names are loaded; a refused one says so itself.
     for kind in kinds {
@@ -27,6 +27,7 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
         config.check_strategy(*kind, &known)?;
         let record = stage(registry.strategy(&name.to_string(), plugin_kind(*kind)))?;
         config.check_strategy_options(*kind, &record.options)?;
+        config.check_requirements(*kind, &record)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::progress::Bars;
 use super::signals;
 use super::strategies::{ALL, check_strategies, check_tasks};
 use anyhow::Context as _;
-use host::config::{KeyPath, PathNeed};
+use host::config::{KeyPath, PathNeed, RunConfig};
 use host::fault::ExitCode;
 use host::model::ModelConfig;
 use host::pipeline::error::StageError;
@@ -68,6 +68,12 @@ pub fn choose(args: &ChooseArgs, global: &Global, output: Output) -> anyhow::Res
         Some(_) => Ok(()),
         None => Err(ProgramError::Said(ExitCode::Usage).into()),
     }
+}
+
+/// The configs of a suite's cells.
+pub fn configs(args: &SuiteArgs, global: &Global) -> anyhow::Result<Vec<RunConfig>> {
+    let cells = load(&args.suite, &args.overrides, global)?.cells()?;
+    Ok(cells.into_iter().map(|cell| cell.config).collect())
 }
 
 fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Suite> {

@@ -15,6 +15,16 @@ pub enum Precision {
     Fp16,
 }
 
+/// Where plugin libraries run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// In the process that the person started.
+    None,
+    /// In a process that the first one watches.
+    Process,
+}
+
 /// Where the adapter layers stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +33,8 @@ pub enum Placement {
     Outer,
     /// At even distances.
     Spread,
+    /// At even distances among the layers that the replacer keeps.
+    SpreadKept,
     /// The layers of the highest importance score.
     TopScore,
 }

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::check::check_options;
+use super::choices::Isolation;
 use super::error::ConfigError;
 use super::overlay::{self, EXCLUSIVE};
 use super::place::{KeyPath, Places};
@@ -58,7 +59,19 @@ impl RunConfig {
         self.neither("data", "task", "text", self.data.task.is_none() && self.data.text.is_empty())?;
         let unset = self.replace.replace_ratio.is_none() && self.replace.replace_count.is_none();
         self.neither("replace", "replace_ratio", "replace_count", unset)?;
+        self.check_isolation()?;
         paths::check(self)
+    }
+
+    /// A limit needs somebody who keeps watch.
+    fn check_isolation(&self) -> Result<(), ConfigError> {
+        let seconds = self.plugins.call_timeout_s;
+        if self.plugins.isolation == Isolation::Process || seconds == 0 {
+            return Ok(());
+        }
+        let key = KeyPath::of("plugins").key("call_timeout_s");
+        let (place, expected) = (self.places.of(&key), "0, because plugins.isolation is \"none\"".to_owned());
+        Err(ConfigError::Value { place, key, found: seconds.to_string(), expected })
     }
 
     fn neither(&self, section: &str, first: &str, second: &str, unset: bool) -> Result<(), ConfigError> {

@@ -152,7 +152,7 @@ fn n07_a_value_of_another_type() {
     );
     check(
         "[adapter]\nplacement = \"sandwich\"",
-        "c.toml, line 10: key `adapter.placement`: found the string \"sandwich\", expected one of \"outer\", \"spread\", \"top_score\"",
+        "c.toml, line 10: key `adapter.placement`: found the string \"sandwich\", expected one of \"outer\", \"spread\", \"spread_kept\", \"top_score\"",
     );
     check(
         "[runtime]\ndevice = \"gpu\"",

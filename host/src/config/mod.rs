@@ -20,7 +20,9 @@ pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyKind, StrategyName, Unpinned};
+pub use choices::{
+    Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyKind, StrategyName, Unpinned,
+};
 pub use error::ConfigError;
 pub use layers::LayerBudget;
 pub use load::NEWEST_VERSION;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Placement, Precision, Schedule, Split, StrategyName, Unpinned};
+use super::choices::{Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyName, Unpinned};
 use super::numbers::{Momentum, NonNegative, Positive, Ratio};
 use super::place::Places;
 
@@ -80,6 +80,11 @@ pub struct PluginsSection {
     pub pins: BTreeMap<String, crate::store::Digest>,
     /// What is done with a library that neither `pins` nor `scaleot.lock` names; those beside the program are always loaded.
     pub unpinned: Unpinned,
+    /// Where a command runs that uses plugin libraries: `process`, watched by the program, or `none`, in the program itself.
+    pub isolation: Isolation,
+    /// A plugin call that neither returns nor asks the host for anything for so many seconds is ended; 0 waits for ever.
+    #[schemars(range(max = 86_400))]
+    pub call_timeout_s: u32,
 }
 
 /// What is tuned on, and the owner's public text.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use plugin_api::{Need, Requirement, StrategyRecord};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value as Json;
 use toml::Table;
@@ -70,6 +71,34 @@ impl RunConfig {
         let at = KeyPath::of(kind.as_str()).key("options");
         check_options(schema, options, &at, self.places())
             .map_err(|problem| ConfigError::Option { strategy: name.to_string(), problem: Box::new(problem) })
+    }
+
+    /// Refuses a strategy that needs what this config does not have.
+    pub fn check_requirements(&self, kind: StrategyKind, record: &StrategyRecord) -> Result<(), ConfigError> {
+        let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
+        let default = |option: &str| record.options.get("properties")?.get(option)?.get("default").cloned();
+        let value_of = |option: &str| options.get(option).map(value_json).or_else(|| default(option));
+        let lacks = |requirement: &&Requirement| match requirement.need {
+            Need::PublicText => self.data.public_text.is_empty(),
+            Need::Other(_) => true,
+        };
+        let Some(lacking) = record.requires.iter().filter(|one| one.applies(value_of)).find(lacks) else {
+            return Ok(());
+        };
+        let used = format!("{kind}.use = \"{name}\"");
+        let (key, found, expected) = match &lacking.need {
+            Need::PublicText => {
+                let because = escape_to(&lacking.to_string(), 200);
+                let expected = format!("one or more UTF-8 files, because {used} needs {because}");
+                (KeyPath::of("data").key("public_text"), "no file".to_owned(), expected)
+            }
+            Need::Other(other) => {
+                let expected =
+                    format!("a strategy without a need that is unknown here: it needs {:?}", escape_to(other, 60));
+                (KeyPath::of(kind.as_str()).key("use"), name.to_string(), expected)
+            }
+        };
+        Err(ConfigError::Value { place: self.places().of(&key), key, found, expected })
     }
 
     /// The options of a kind as the JSON that crosses the plugin boundary.

@@ -38,8 +38,8 @@ pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, devi
     let final_norm = assembly.final_norm()?;
     let head = assembly.head()?;
     assembly.check_nothing_left()?;
-    let substitutes = Vec::new();
-    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head })
+    let (substitutes, shipped) = (Vec::new(), BTreeMap::new());
+    Ok(Decoder { config, embedding, position_embedding, slots, substitutes, shipped, final_norm, head })
 }
 
 impl Assembly<'_> {

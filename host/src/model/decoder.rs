@@ -11,7 +11,8 @@ use super::module::{self, ModuleRunner};
 use super::norm::Norm;
 use super::plan::Plan;
 use crate::tensor::{Device, Dtype, Tensor};
-use plugin_api::LayerMask;
+use plugin_api::{LayerMask, WeightRole};
+use std::collections::BTreeMap;
 
 /// A place in the stack.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Decoder {
     pub slots: Vec<Slot>,
     /// One for each slot, or none at all.
     pub substitutes: Vec<Option<ModuleRunner>>,
+    /// Slots that modules share and that train: as they were shipped, so that a share stays frozen.
+    pub shipped: BTreeMap<usize, Box<DecoderLayer>>,
     pub final_norm: Norm,
     /// `[vocabulary, hidden]`; `None`: the embedding.
     pub head: Option<Tensor>,
@@ -90,16 +93,47 @@ impl Decoder {
         self.embedding.device()
     }
 
-    /// Runs one slot, or its substitute.
-    pub(super) fn run_slot(&self, slot: usize, x: &Tensor, plan: &Plan, substituted: bool) -> Result<Tensor> {
+    /// Keeps the slots that modules share as they are now, whatever becomes of them: the weights are not copied.
+    pub fn keep_shared_as_shipped(&mut self) -> Result<()> {
+        let modules = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Module(module) => Some(module),
+            Slot::Layer(_) => None,
+        });
+        let shared: Vec<usize> = modules.flat_map(module::shared_layers).collect();
+        for slot in shared {
+            let layer = self.layer(slot)?.clone();
+            self.shipped.insert(slot, Box::new(layer));
+        }
+        Ok(())
+    }
+
+    /// What runs in a slot under a mask: `None` the slot itself, else its substitute and the layers that it shares then.
+    pub(super) fn replaced_by(&self, slot: usize, mask: Option<&LayerMask>) -> Option<Vec<usize>> {
+        let mask = mask.filter(|mask| mask.original.get(slot) == Some(&false))?;
+        let module = self.substitutes.get(slot).and_then(Option::as_ref);
+        let shared = module.map(module::shared_layers).unwrap_or_default();
+        Some(shared.into_iter().map(|layer| share_of(layer, Some(mask))).collect())
+    }
+
+    fn run_shared(&self, slot: usize, x: &Tensor, plan: &Plan) -> Result<Tensor> {
+        match self.shipped.get(&slot) {
+            Some(layer) => Ok(layer.forward(x, plan, false)?),
+            None => Ok(self.layer(slot)?.forward(x, plan, false)?),
+        }
+    }
+
+    /// Runs one slot, or its substitute where the mask says so.
+    pub(super) fn run_slot(&self, slot: usize, x: &Tensor, plan: &Plan, mask: Option<&LayerMask>) -> Result<Tensor> {
         let last = slot + 1 == self.slots.len();
+        let substituted = mask.is_some_and(|mask| mask.original.get(slot) == Some(&false));
         let module = match (substituted, self.slots.get(slot)) {
             (false, Some(Slot::Layer(layer))) => return Ok(layer.forward(x, plan, last)?),
             (false, Some(Slot::Module(module))) => module,
             _ => self.substitute(slot)?,
         };
         let wanted = plan.wanted.as_ref().filter(|_| last);
-        let shared = |other: usize, x: &Tensor| Ok(self.layer(other)?.forward(x, plan, false)?);
+        let mask = mask.filter(|_| substituted);
+        let shared = |other: usize, x: &Tensor| self.run_shared(share_of(other, mask), x, plan);
         match wanted {
             None => module::forward(module, x, &shared),
             Some(wanted) if module::is_token_wise(module) => {
@@ -122,6 +156,22 @@ impl Decoder {
         })
     }
 
+    /// Runs any layers on states of this batch's tokens, `[tokens, hidden] -> [tokens, hidden]`.
+    pub fn layer_runner(
+        &self,
+        batch: &PackedBatch,
+    ) -> Result<impl Fn(&DecoderLayer, &Tensor) -> Result<Tensor> + use<>> {
+        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        let plan = self.plan(batch, &rows)?;
+        Ok(move |layer: &DecoderLayer, x: &Tensor| Ok(layer.forward(x, &plan, false)?))
+    }
+
+    /// What goes into each projection of a layer whose input is `x`, `[tokens, hidden]`.
+    pub fn projection_inputs(&self, slot: usize, x: &Tensor, batch: &PackedBatch) -> Result<Vec<(WeightRole, Tensor)>> {
+        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        Ok(self.layer(slot)?.projection_inputs(x, &self.plan(batch, &rows)?)?)
+    }
+
     fn substitute(&self, slot: usize) -> Result<&ModuleRunner> {
         let module = self.substitutes.get(slot).and_then(Option::as_ref);
         module.ok_or_else(|| ModelError::Slot {
@@ -141,6 +191,11 @@ impl Decoder {
             _ => Ok(()),
         }
     }
+}
+
+/// A layer that the mask replaces too is shared from the nearest one that runs.
+fn share_of(layer: usize, mask: Option<&LayerMask>) -> usize {
+    mask.and_then(|mask| mask.nearest_original(layer)).unwrap_or(layer)
 }
 
 fn not_a_layer(slot: usize, found: Option<&Slot>) -> ModelError {

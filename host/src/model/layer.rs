@@ -115,6 +115,23 @@ impl DecoderLayer {
         self.down.forward_then(&inner, Epilogue::Add(&h))
     }
 
+    /// What goes into each projection, all on `[tokens, width]`.
+    pub(super) fn projection_inputs(&self, x: &Tensor, plan: &Plan) -> Result<Vec<(WeightRole, Tensor)>> {
+        let asking = Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments };
+        let normed = self.norm_attention.forward(x)?;
+        let attended = self.attended(x, plan, &asking)?;
+        let h = self.o.forward_then(&attended, Epilogue::Add(x))?;
+        let mlp_input = self.norm_mlp.forward(if self.parallel_residual { x } else { &h })?;
+        let inner = self.mlp(&mlp_input)?;
+        let of = |role| match role {
+            WeightRole::AttentionQ | WeightRole::AttentionK | WeightRole::AttentionV => &normed,
+            WeightRole::AttentionO => &attended,
+            WeightRole::MlpDown => &inner,
+            _ => &mlp_input,
+        };
+        Ok(self.projections().map(|(role, _)| (role, of(role).clone())).collect())
+    }
+
     fn attended(&self, x: &Tensor, plan: &Plan, asking: &Asking<'_>) -> Result<Tensor> {
         let normed = self.norm_attention.forward(x)?;
         let (k, v) = (self.k.forward(&normed)?, self.v.forward(&normed)?);

@@ -25,6 +25,16 @@ pub(super) fn is_token_wise(module: &ModuleRunner) -> bool {
     }
 }
 
+/// Every layer that the module shares, in the order of the computation.
+pub(super) fn shared_layers(module: &ModuleRunner) -> Vec<usize> {
+    match module {
+        Module::SharedWith { layer } => vec![*layer],
+        Module::Sequential { modules } => modules.iter().flat_map(shared_layers).collect(),
+        Module::Residual { module } => shared_layers(module),
+        _ => Vec::new(),
+    }
+}
+
 /// `[tokens, hidden] → [tokens, hidden]`.
 pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>) -> Result<Tensor> {
     match module {

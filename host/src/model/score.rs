@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::states::distinct;
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::LayerMask;
+use std::collections::BTreeMap;
 
 impl Decoder {
     /// Logits of the chosen rows: `[rows, vocabulary]`.
@@ -83,15 +84,16 @@ impl Mixture<'_> {
     fn descend(&self, slot: usize, x: Tensor, candidates: &[usize], losses: &mut [f32]) -> Result<()> {
         let mut x = x;
         for slot in slot..self.decoder.slots.len() {
-            let (replaced, kept): (Vec<usize>, Vec<usize>) =
-                candidates.iter().partition(|&&c| self.is_substituted(c, slot));
-            if !replaced.is_empty() && !kept.is_empty() {
-                let y = self.decoder.run_slot(slot, &x, self.plan, true)?;
-                self.descend(slot + 1, y, &replaced, losses)?;
-                let y = self.decoder.run_slot(slot, &x, self.plan, false)?;
-                return self.descend(slot + 1, y, &kept, losses);
+            let groups = self.groups(slot, candidates);
+            let run = |candidates: &[usize], x: &Tensor| {
+                let mask = candidates.first().and_then(|&candidate| self.masks.get(candidate));
+                self.decoder.run_slot(slot, x, self.plan, mask)
+            };
+            if groups.len() > 1 {
+                let mut groups = groups.values();
+                return groups.try_for_each(|group| self.descend(slot + 1, run(group, &x)?, group, losses));
             }
-            x = self.decoder.run_slot(slot, &x, self.plan, kept.is_empty())?;
+            x = run(candidates, &x)?;
         }
         let loss = self.loss(&x)?;
         for &candidate in candidates {
@@ -102,9 +104,14 @@ impl Mixture<'_> {
         Ok(())
     }
 
-    fn is_substituted(&self, candidate: usize, slot: usize) -> bool {
-        let mask = self.masks.get(candidate);
-        mask.is_some_and(|m| m.original.get(slot) == Some(&false))
+    /// The candidates by what runs in the slot.
+    fn groups(&self, slot: usize, candidates: &[usize]) -> BTreeMap<Option<Vec<usize>>, Vec<usize>> {
+        let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for &candidate in candidates {
+            let runs = self.decoder.replaced_by(slot, self.masks.get(candidate));
+            groups.entry(runs).or_default().push(candidate);
+        }
+        groups
     }
 
     fn loss(&self, x: &Tensor) -> Result<f32> {

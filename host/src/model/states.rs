@@ -76,8 +76,7 @@ impl Decoder {
             if ask.boundaries.contains(&slot) {
                 boundaries.push(x.clone());
             }
-            let substituted = ask.mask.is_some_and(|m| m.original.get(slot) == Some(&false));
-            x = self.run_slot(slot, &x, plan, substituted)?;
+            x = self.run_slot(slot, &x, plan, ask.mask)?;
         }
         if ask.boundaries.last() == Some(&end) {
             boundaries.push(x.clone());

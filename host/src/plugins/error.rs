@@ -57,6 +57,11 @@ pub enum PluginFault {
     /// The library was loaded and does not fit this host.
     #[error("plugin file {path} (sha256 {digest}) does not fit this host (plugin API {host}): {reason}")]
     Incompatible { path: PathBuf, digest: String, host: &'static str, reason: String },
+    /// The library says that it is another plugin than its file name.
+    #[error(
+        "plugin file {path} (sha256 {digest}) is refused: found plugin {found:?} in it, expected {expected:?}, as its file is named"
+    )]
+    Misnamed { path: PathBuf, digest: String, found: String, expected: String },
     /// The options are refused by the strategy itself.
     #[error("{used}: {error}")]
     Options { used: String, error: PluginError },

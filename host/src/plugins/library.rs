@@ -5,6 +5,7 @@
 use super::compatible::{check_api, other_major};
 use super::elf::check_elf;
 use super::error::PluginFault;
+use crate::isolation::active_call;
 use crate::store::Digest;
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use plugin_api::PluginRecord;
@@ -41,11 +42,15 @@ pub fn load_library(
     // For good, even if the library is refused: dlopen knows what it mapped by name and inode, and would take the next
     // library under this name for this one.
     let in_memory = format!("/proc/self/fd/{}", sealed.into_raw_fd());
-    let header = lib_header_from_path(Path::new(&in_memory)).map_err(|error| incompatible(shorten(&error)))?;
+    let source = format!("sha256 {}", digest.get(..12).unwrap_or(&digest));
+    let turn = active_call::call(&path.display(), &source, "load");
+    let unreadable = |error: &_| incompatible(shorten(error).replace(&format!("{in_memory} because: "), ""));
+    let header = lib_header_from_path(Path::new(&in_memory)).map_err(|error| unreadable(&error))?;
     // Before anything of the plugin is asked: what the header says is a constant of the library.
     check_api(header.version_strings().version.as_str()).map_err(incompatible)?;
-    let module = header.init_root_module::<PluginModule_Ref>().map_err(|error| incompatible(shorten(&error)))?;
+    let module = header.init_root_module::<PluginModule_Ref>().map_err(|error| unreadable(&error))?;
     let record = (module.describe())();
+    drop(turn);
     let record: PluginRecord = serde_json::from_str(record.as_str())
         .map_err(|error| incompatible(format!("its record cannot be read: {error}")))?;
     check_api(&record.api_version).map_err(incompatible)?;

@@ -16,6 +16,7 @@ mod lock;
 mod low_rank;
 mod manifest;
 mod option_rows;
+mod module_check;
 mod registry;
 mod services;
 mod strategy;

@@ -7,6 +7,8 @@ use super::manifest::PluginManifest;
 use super::strategy::{StrategyName, StrategyUse};
 use super::trust::{Pinned, Trust};
 use crate::config::Unpinned;
+use crate::fault::escape;
+use crate::isolation::active_call;
 use crate::store::Digest;
 use plugin_api::conformance::{Conformance, Verdict};
 use plugin_api::export::{BuiltIn, PluginModule_Ref};
@@ -52,6 +54,7 @@ impl RegisteredPlugin {
 
     /// Tries every promise of the contract on a fake host, each strategy with its default options.
     pub fn conformance(&self) -> Vec<Verdict> {
+        let _turn = active_call::call(&self.record.name, &self.source, "the checks of the contract");
         Conformance::of(self.module).verdicts()
     }
 }
@@ -90,6 +93,11 @@ impl Registry {
         Ok(registry)
     }
 
+    /// Whether the plugin of this name needs no library.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        self.plugins.get(name).is_some_and(|plugin| plugin.source == PluginSource::BuiltIn)
+    }
+
     /// Only libraries that `trust` admits are loaded.
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {
@@ -112,7 +120,7 @@ impl Registry {
     }
 
     /// Loads a library, if it is trusted under the name of its file and under the name that it gives itself.
-    pub(super) fn load(&mut self, found: &Found) -> Result<&RegisteredPlugin, PluginFault> {
+    pub(super) fn load(&mut self, found: &Found, expected: Option<&str>) -> Result<&RegisteredPlugin, PluginFault> {
         let path = &found.path;
         let manifest = PluginManifest::beside(path)?;
         let by_file = SearchPath::plugin_name(path).unwrap_or_default();
@@ -130,6 +138,10 @@ impl Registry {
             let differs = |reason| super::library::incompatible(path, &library.digest, reason);
             manifest.check_record(&library.record).map_err(differs)?;
         }
+        if let Some(expected) = expected.filter(|expected| *expected != name) {
+            let (found, expected) = (escape(&name), expected.to_owned());
+            return Err(PluginFault::Misnamed { path: path.clone(), digest: library.digest, found, expected });
+        }
         let source = PluginSource::Library { path: path.clone(), sha256: library.digest };
         self.insert(RegisteredPlugin { record: library.record, source, module: library.module }, pinned)?;
         self.plugins.get(&name).ok_or_else(|| self.not_found(&name))
@@ -142,7 +154,7 @@ impl Registry {
     pub fn plugin(&mut self, name: &str) -> Result<&RegisteredPlugin, PluginFault> {
         if !self.plugins.contains_key(name) {
             let first = self.locate(name)?;
-            self.load(&first)?;
+            self.load(&first, Some(name))?;
         }
         self.plugins.get(name).ok_or_else(|| self.not_found(name))
     }

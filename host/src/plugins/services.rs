@@ -2,6 +2,7 @@
 
 use super::arena::Arena;
 use super::low_rank;
+use crate::isolation::active_call;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
     DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TRUNCATED_SVDS,
@@ -75,6 +76,7 @@ impl HostServices for Services<'_> {
         arguments: OpArguments<'_>,
         outputs: &mut [Handle; MAX_OUTPUTS],
     ) -> Result<usize, PluginError> {
+        let _turn = active_call::answer();
         let made = self.compute(op, inputs, arguments)?;
         let count = made.len();
         for (slot, tensor) in outputs.iter_mut().zip(made) {
@@ -84,14 +86,17 @@ impl HostServices for Services<'_> {
     }
 
     fn tensor_from_f32(&mut self, values: &[f32], shape: &[i64]) -> Result<Handle, PluginError> {
+        let _turn = active_call::answer();
         Ok(self.arena.put(Tensor::from_f32(values, shape).map_err(refused)?))
     }
 
     fn tensor_view(&mut self, handle: Handle) -> Result<DlTensor, PluginError> {
+        let _turn = active_call::answer();
         self.arena.view(handle)
     }
 
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
+        let _turn = active_call::answer();
         match name {
             TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
             _ => {

@@ -2,13 +2,15 @@
 
 use super::arena::Arena;
 use super::error::PluginFault;
+use super::module_check::check_module;
 use super::registry::{PluginSource, RegisteredPlugin};
 use super::services::{NoQuestions, Questions, Services};
+use crate::isolation::active_call::{self, Turn};
 use crate::tensor::Tensor;
 use plugin_api::export::RawStrategy;
 use plugin_api::{
-    AdapterModule, AdapterPart, Handle, ImportanceScores, LayerOutline, LayerPlan, LayerRole, Method, Module,
-    Objective, PluginError, ReplaceRequest, SelectRequest, StepReport, Substitute,
+    AdapterModule, AdapterPart, ErrorCode, Handle, ImportanceScores, LayerOutline, LayerPlan, LayerRole, Method,
+    Module, Objective, PluginError, ReplaceRequest, SelectRequest, StepReport, Substitute,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +59,14 @@ pub struct StrategyUse {
     source: PluginSource,
     /// First two numbers of the contract that the plugin was built with.
     api: (u32, u32),
+    /// Set when the strategy is dropped, and dropped after `raw`.
+    dropping: Option<Turn>,
+}
+
+impl Drop for StrategyUse {
+    fn drop(&mut self) {
+        self.dropping = Some(active_call::call(&self.name, &self.source, "drop"));
+    }
 }
 
 impl StrategyUse {
@@ -65,9 +75,19 @@ impl StrategyUse {
         name: &StrategyName,
         options: &serde_json::Value,
     ) -> Result<Self, PluginFault> {
-        let refused = |error| PluginFault::Options { used: name.to_string(), error };
+        let refused = |error: PluginError| match error.code {
+            ErrorCode::Options => PluginFault::Options { used: name.to_string(), error },
+            _ => PluginFault::Failed {
+                used: name.to_string(),
+                source_text: plugin.source.to_string(),
+                call: "create",
+                error,
+            },
+        };
         let options = serde_json::to_vec(options).map_err(|error| refused(error.into()))?;
+        let turn = active_call::call(name, &plugin.source, "create");
         let made = (plugin.module.create())(name.strategy.as_str().into(), options.as_slice().into());
+        drop(turn);
         let raw = made.into_result().map_err(|bytes| {
             refused(serde_json::from_slice(&bytes).unwrap_or_else(|_| PluginError::failed("its error cannot be read")))
         })?;
@@ -77,6 +97,7 @@ impl StrategyUse {
             name: name.clone(),
             source: plugin.source.clone(),
             api: (plugin.module.api_major(), plugin.module.api_minor()),
+            dropping: None,
         })
     }
 
@@ -97,23 +118,31 @@ impl StrategyUse {
         questions: &mut dyn Questions,
     ) -> Result<A, PluginFault> {
         let request = serde_json::to_vec(request).map_err(|error| self.failed(call, error.into()))?;
-        let mut services = Services::new(&self.arena, questions);
-        let answer = self.raw.call(method, &request, &mut services);
-        let answer = answer.map_err(|error| self.failed(call, error))?;
+        let answer = self.ask((method, call), &request, questions)?;
         serde_json::from_slice(&answer).map_err(|error| self.failed(call, error.into()))
+    }
+
+    /// One call, bytes to bytes.
+    fn ask(
+        &mut self,
+        (method, call): (Method, &'static str),
+        request: &[u8],
+        questions: &mut dyn Questions,
+    ) -> Result<Vec<u8>, PluginFault> {
+        let mut services = Services::new(&self.arena, questions);
+        let turn = active_call::call(&self.name, &self.source, call);
+        let answer = self.raw.call(method, request, &mut services);
+        drop(turn);
+        answer.map_err(|error| self.failed(call, error))
     }
 
     /// What the strategy keeps across a stop; bytes of its own.
     fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
-        let mut nothing = NoQuestions;
-        let mut services = Services::new(&self.arena, &mut nothing);
-        self.raw.call(Method::Save, &[], &mut services).map_err(|error| self.failed("save", error))
+        self.ask((Method::Save, "save"), &[], &mut NoQuestions)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
-        let mut nothing = NoQuestions;
-        let mut services = Services::new(&self.arena, &mut nothing);
-        self.raw.call(Method::Restore, state, &mut services).map(drop).map_err(|error| self.failed("restore", error))
+        self.ask((Method::Restore, "restore"), state, &mut NoQuestions).map(drop)
     }
 
     pub(super) fn failed(&self, call: &'static str, error: PluginError) -> PluginFault {
@@ -174,13 +203,13 @@ impl EstimatorHandle {
 pub struct ReplacerHandle(pub StrategyUse);
 
 impl ReplacerHandle {
-    /// What stands in for a layer, with host tensors in it.
+    /// What stands in for a layer of a model of `n_layers`, with host tensors in it.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for tensors that do not exist or are not finite.
+    /// What the plugin returned, or `BadValue` for tensors that do not exist, do not fit or are not finite.
     pub fn substitute(
         &mut self,
-        layer: &LayerOutline,
+        (layer, n_layers): (&LayerOutline, usize),
         questions: &mut dyn Questions,
     ) -> Result<Substitute<Tensor>, PluginFault> {
         let call = "substitute";
@@ -189,6 +218,9 @@ impl ReplacerHandle {
         let arena = Rc::clone(&self.0.arena);
         let module: Module<Tensor> =
             module.try_map(&mut |handle| arena.take(handle)).map_err(|error| self.0.failed(call, error))?;
+        check_module(&module, layer.hidden_size, n_layers).map_err(|(found, expected)| {
+            self.0.wrong(call, format!("{found} in the substitute of layer {}", layer.index), expected)
+        })?;
         for tensor in module.tensors() {
             if !tensor.is_finite_all().unwrap_or(false) {
                 let found = format!("a value that is not finite in the substitute of layer {}", layer.index);

@@ -60,7 +60,7 @@ impl Registry {
             if let Some(plugin) = known.filter(|plugin| plugin.is_from(&found.path)) {
                 return Ok(Standing::Loaded(plugin.record.name.clone()));
             }
-            return Ok(Standing::Loaded(self.load(found)?.record.name.clone()));
+            return Ok(Standing::Loaded(self.load(found, None)?.record.name.clone()));
         };
         let bytes = read_library(&found.path)?;
         let digest = Digest::of(&bytes);

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::error::StoreError;
 use super::step::Step;
@@ -13,6 +14,9 @@ use crate::fault::escape_to;
 
 /// The lock file's name in a run folder.
 pub(super) const LOCK_NAME: &str = ".lock";
+
+/// How long a killed holder may take to go: it has its memory to give back first.
+const LAST_BREATH: Duration = Duration::from_secs(5);
 
 /// A held lock; letting it go is dropping it.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ impl RunLock {
         let path = folder.join(LOCK_NAME);
         let fault = |source| StoreError::commit(&path, Step::Lock, source, 0);
         let mut file = open(&path).map_err(fault)?;
-        match file.try_lock() {
+        match lock(&mut file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file).unwrap_or_else(|| "another process".to_owned());
@@ -57,6 +61,31 @@ impl Drop for RunLock {
 fn open(path: &PathBuf) -> io::Result<File> {
     Step::Lock.pass()?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Takes the lock, and waits a little for a holder that was killed and is on its way out.
+fn lock(file: &mut File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < LAST_BREATH && holder_is_dying(file) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether the holder has a kill pending, or no memory any more: the kernel frees its lock last.
+fn holder_is_dying(file: &mut File) -> bool {
+    const KILL: u64 = 1 << (libc::SIGKILL - 1);
+    let Some(id) = read_holder(file).and_then(|text| text.strip_prefix("process ")?.parse::<u32>().ok()) else {
+        return false;
+    };
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{id}/status")) else { return true };
+    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let pending = |key: &str| value(key).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0) & KILL != 0;
+    value("VmRSS:").is_none() || pending("SigPnd:") || pending("ShdPnd:")
 }
 
 /// What the holder wrote about itself; the holder may be about to write it, so nothing is no error.

@@ -246,13 +246,20 @@ mod tests {
     #[test]
     fn every_shipped_suite_has_cells_that_fit_the_model() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
-        let mut sizes = Vec::new();
-        for suite in ["compare/rank.toml", "sweep/rank-ratio.toml"] {
-            let cells = Suite::load(&configs.join(suite), &[]).unwrap().cells().unwrap();
-            assert!(cells.iter().all(|cell| cell.config.validate_against(30).unwrap().kept > 0));
-            sizes.push(cells.len());
+        let mut sizes = std::collections::BTreeMap::new();
+        for folder in ["ablation", "compare", "sweep"] {
+            for entry in std::fs::read_dir(configs.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let cells = Suite::load(&path, &[]).unwrap().cells().unwrap();
+                let fits = |cell: &Cell| cell.config.validate_against(30).unwrap().kept > 0;
+                assert!(cells.iter().all(fits), "{}", path.display());
+                sizes.insert(format!("{folder}/{}", path.file_stem().unwrap().display()), cells.len());
+            }
         }
-        assert_eq!(sizes, [12, 9]);
+        let of = |suite: &str| sizes.get(suite).copied();
+        assert_eq!((of("compare/rank"), of("sweep/rank-ratio")), (Some(12), Some(9)));
+        assert_eq!((of("compare/scaleot"), of("ablation/rank-ratio")), (Some(24), Some(15)));
+        assert!(sizes.len() >= 11, "{sizes:?}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl std::fmt::Display for Device {
 /// Loads the CUDA half of libtorch if there is one; tells whether there was.
 ///
 /// It must run before anything asks libtorch about CUDA: the answer is cached for good.
-/// So it is the first statement of `main`.
+/// So `main` does it before any other work.
 pub fn load_cuda_backend() -> Result<bool> {
     const NAME: &str = "libtorch_cuda.so";
     // SAFETY: the library is libtorch's own; its initialisers only register kernels.

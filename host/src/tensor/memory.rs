@@ -13,7 +13,7 @@ const MAPPED_FROM: libc::c_int = 4 << 20;
 pub fn limit_memory() {
     const KEY: &str = "ONEDNN_PRIMITIVE_CACHE_CAPACITY";
     if std::env::var_os(KEY).is_none() {
-        // SAFETY: the caller is the first statement of `main`; no other thread reads the environment yet.
+        // SAFETY: the caller is `main` before any work; no other thread reads the environment yet.
         unsafe { std::env::set_var(KEY, PRIMITIVES) };
     }
     // SAFETY: mallopt only sets a number in the allocator; its result tells nothing that could be acted on.

@@ -5,6 +5,7 @@ use super::array::Array;
 use super::random::{Stream, seed_for};
 use super::toy_model::ToyModel;
 use crate::compress::{LayerWeights, WeightForm};
+use crate::curvature::{Curvature, CurvatureRequest};
 use crate::error::{ErrorCode, PluginError};
 use crate::fitting::{LayerMoments, MomentsRequest};
 use crate::host::{CurvePoint, Host, Notice};
@@ -12,6 +13,7 @@ use crate::low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
 use crate::outline::{LayerOutline, ModelOutline, WeightRole};
 use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
+use nalgebra::DMatrix;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -192,6 +194,35 @@ impl FakeHost {
         self.weight_values(&layer, scale).into_iter().map(|(role, array)| (role, self.put(array))).collect()
     }
 
+    /// Moments of random inputs and gradients, four for every dimension.
+    fn layer_curvature(&mut self, request: CurvatureRequest) -> Result<Vec<u8>, PluginError> {
+        let n_layers = self.model.outline.n_layers();
+        let none = || PluginError::host(format!("{request:?} of a model with {n_layers} layers"));
+        let layer = self.model.outline.layers.get(request.layer).filter(|_| request.windows > 0).ok_or_else(none)?;
+        let mut found = Vec::new();
+        for weight in layer.weights.clone() {
+            let &[rows, cols] = weight.shape.as_slice() else { continue };
+            let purpose = format!("curvature {} {}", request.layer, weight.role);
+            let mut stream = Stream::new(seed_for(self.model.run_seed, &purpose));
+            let tokens = 4 * rows.max(cols);
+            let mut draw = |width| DMatrix::from_fn(tokens, width, |_, _| stream.normal());
+            let (x, g) = (draw(cols), draw(rows));
+            let mean = |a: &DMatrix<f64>, b: &DMatrix<f64>| Array::from_matrix(&(a.transpose() * b / tokens as f64));
+            let curvature = Curvature { input: mean(&x, &x), output: mean(&g, &g), gradient: mean(&g, &x) };
+            found.push((weight.role, curvature.try_map::<_, PluginError>(&mut |array| Ok(self.put(array)))?));
+        }
+        Ok(serde_json::to_vec(&found)?)
+    }
+
+    fn some_weights(&mut self, (layer, roles): (usize, Vec<WeightRole>)) -> Result<Vec<u8>, PluginError> {
+        let n_layers = self.model.outline.n_layers();
+        let none = || PluginError::host(format!("the model has {n_layers} layers, none is number {layer}"));
+        let outline = self.model.outline.layers.get(layer).cloned().ok_or_else(none)?;
+        let values = self.weight_values(&outline, 1.0).into_iter().filter(|(role, _)| roles.contains(role));
+        let handles: Vec<(WeightRole, Handle)> = values.map(|(role, array)| (role, self.put(array))).collect();
+        Ok(serde_json::to_vec(&handles)?)
+    }
+
     fn put(&mut self, array: Array) -> Handle {
         let handle = NEXT_HANDLE.fetch_add(1, Ordering::Relaxed);
         self.arrays.insert(handle, array);
@@ -309,6 +340,8 @@ impl HostServices for FakeHost {
                 Ok(b"null".to_vec())
             }
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
+            "layer_curvature" => self.layer_curvature(serde_json::from_slice(question)?),
+            "layer_weights" => self.some_weights(serde_json::from_slice(question)?),
             TRUNCATED_SVDS => self.truncated_svds(&serde_json::from_slice::<Vec<_>>(question)?),
             _ => self.model.answer(name, question),
         }

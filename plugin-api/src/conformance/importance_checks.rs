@@ -9,7 +9,8 @@ pub(super) const CHECKS: &[Check] =
     &[("gives one finite score per layer", scores), ("goes on from its last checkpoint", checkpoint)];
 
 /// Requests that cost passes through the model.
-const WORK: [&str; 4] = ["losses", "train_step", "train_step_towards", "layer_statistics"];
+const WORK: [&str; 6] =
+    ["losses", "train_step", "train_step_towards", "layer_statistics", "output_similarity", "layer_curvature"];
 
 fn estimate(session: &mut Session, host: &mut FakeHost) -> Result<ImportanceScores, Broken> {
     Ok(session.ask(Method::Estimate, &(), host)?)

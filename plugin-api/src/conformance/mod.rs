@@ -15,6 +15,7 @@ mod array;
 mod fake_host;
 mod random;
 mod toy_model;
+mod toy_similarity;
 
 mod adapter_checks;
 mod compress_checks;

@@ -3,6 +3,7 @@
 use super::subject::{Broken, Outcome, Session, ensure};
 use crate::error::ErrorCode;
 use crate::export::{API_VERSION, PluginModule_Ref};
+use crate::requirement::Need;
 use crate::strategy::PluginRecord;
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ pub(super) const CHECKS: &[RecordCheck] = &[
     ("says in a sentence what it is", sentences),
     ("offers strategies of different names", distinct),
     ("refuses a strategy that it does not have", unknown_strategy),
+    ("needs what there is, by options that it has", requirements),
 ];
 
 /// The record.
@@ -59,6 +61,23 @@ fn distinct(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
     let mut seen = BTreeSet::new();
     let mut names = record.strategies.iter().map(|strategy| &strategy.name);
     names.try_for_each(|name| ensure(seen.insert(name), || format!("two are named {name:?}")))
+}
+
+fn requirements(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
+    let all = record.strategies.iter().flat_map(|strategy| strategy.requires.iter().map(move |one| (strategy, one)));
+    all.into_iter().try_for_each(|(strategy, one)| {
+        let known = !matches!(one.need, Need::Other(_));
+        ensure(known, || {
+            format!("{} needs {:?}, which is no need of {API_VERSION}", strategy.name, one.need.as_str())
+        })?;
+        // Where the config says nothing, the host goes by the schema's default.
+        let default = |option: &str| strategy.options.get("properties")?.get(option)?.get("default");
+        let has = |option: &str| default(option).is_some();
+        let unless = one.unless.as_ref().map(|unless| unless.option.as_str());
+        ensure(unless.is_none_or(has), || {
+            format!("{} needs {one}, and its schema has no default of that option", strategy.name)
+        })
+    })
 }
 
 fn unknown_strategy(module: PluginModule_Ref, _: &PluginRecord) -> Outcome {

@@ -16,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Requests that a strategy may make of the host, apart from tensor algebra.
-const REQUESTS: [&str; 13] = [
+const REQUESTS: [&str; 16] = [
     "outline",
     "losses",
     "train_step",
@@ -26,6 +26,9 @@ const REQUESTS: [&str; 13] = [
     "layer_moments",
     "gradient_step",
     "layer_statistics",
+    "output_similarity",
+    "layer_weights",
+    "layer_curvature",
     "seed",
     TRUNCATED_SVDS,
     "checkpoint",

@@ -4,6 +4,7 @@
 //! that it trains by a hundredth of the way to [`FLOOR`]; a tuning step lowers the adapter's loss by a hundredth.
 
 use super::random::{Stream, seed_for};
+use super::toy_similarity;
 use crate::error::PluginError;
 use crate::fitting::{FitReport, FitStep};
 use crate::host::{LayerStatistic, StepReport, TrainStep};
@@ -60,7 +61,8 @@ impl ToyModel {
                 self.tuned_loss *= 1.0 - STEP;
                 json(&report)
             }
-            "layer_statistics" => json(&self.statistics(serde_json::from_slice(question)?)),
+            "layer_statistics" => json(&self.statistics(LayerStatistic::of_question(question)?)),
+            "output_similarity" => json(&toy_similarity::output_similarity(self, serde_json::from_slice(question)?)?),
             "seed" => json(&seed_for(self.run_seed, &serde_json::from_slice::<String>(question)?)),
             _ => Err(unknown_service(name)),
         }
@@ -125,7 +127,9 @@ impl ToyModel {
     fn statistics(&self, statistic: LayerStatistic) -> Vec<f64> {
         let of = |cost: &f64| match statistic {
             LayerStatistic::InputOutputCosine => 1.0 / (1.0 + cost.max(0.0)),
-            LayerStatistic::RelativeChange => cost.max(0.0),
+            LayerStatistic::RelativeChange | LayerStatistic::TaylorImportance => cost.max(0.0),
+            LayerStatistic::PrunedOutputError { percent } => (cost * f64::from(percent) / 100.0).powi(2),
+            LayerStatistic::RoundedOutputError { bits } => (cost / f64::from(bits).exp2()).powi(2),
         };
         self.costs.iter().map(of).collect()
     }

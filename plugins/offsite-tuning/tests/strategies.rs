@@ -3,12 +3,15 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use offsite_tuning::{LayerDrop, NoOptions, OuterLayers, Uniform};
+use offsite_tuning::{
+    DistilledDrop, DistilledDropOptions, FakeQuantise, FakeQuantiseOptions, LayerDrop, MagnitudePrune,
+    MagnitudePruneOptions, NoOptions, OuterLayers, Scale, Uniform,
+};
 use plugin_api::conformance::FakeHost;
 use plugin_api::evenly_spaced;
 use plugin_api::{
-    Adapter, AdapterPart, ImportanceEstimator, ImportanceScores, LayerReplacer, LayerRole, Module, ReplaceRequest,
-    Strategy,
+    Adapter, AdapterPart, Compressor, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, LayerRole,
+    LayerWeights, Module, ObjectiveTerm, ReplaceRequest, Strategy, Trains, WeightForm, WeightOutline, WeightRole,
 };
 
 fn plan(n_layers: usize, adapter_layers: Vec<usize>, replace_count: usize) -> Vec<LayerRole> {
@@ -58,4 +61,55 @@ fn importance_is_uniform_and_substitutes_are_the_identity() {
     assert!(matches!(substitute.module, Module::Identity) && !substitute.trainable);
     let adapter = OuterLayers::new(NoOptions {}).unwrap().attach(&layer).unwrap();
     assert_eq!(adapter.parts, [AdapterPart::WholeLayer]);
+}
+
+/// What a compressor makes of one 2 x 4 matrix, and the energy that it says is gone.
+fn compressed(compressor: &mut dyn Compressor, values: [f32; 8]) -> (Vec<f32>, f64) {
+    let mut fake = FakeHost::toy(1, 4);
+    let (role, shape) = (WeightRole::MlpUp, vec![2, 4]);
+    let weight = fake.host().from_f32(&values, &shape).unwrap();
+    let weights = vec![WeightOutline { role, shape, bias: false }];
+    let mut layer = LayerWeights::new(LayerOutline { index: 0, hidden_size: 4, weights }, vec![(role, weight)]);
+    let report = compressor.compress(&mut layer, &mut fake.host()).unwrap();
+    let (_, WeightForm::Dense { weight }) = layer.into_changed().remove(0) else {
+        panic!("a dense matrix stays dense")
+    };
+    let values = fake.host().to_f32(&weight).unwrap();
+    (values, report.matrices[0].residual_energy)
+}
+
+#[test]
+fn half_of_a_matrix_is_pruned_over_its_rows() {
+    let mut pruner = MagnitudePrune::new(MagnitudePruneOptions::default()).unwrap();
+    let (values, gone) = compressed(&mut pruner, [4.0, -3.0, 5.0, 6.0, 1.0, 2.0, -2.0, 1.0]);
+    assert_eq!(values, [4.0, -3.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0], "one threshold for the whole matrix");
+    assert!((gone - 10.0 / 96.0).abs() < 1e-12, "{gone}");
+}
+
+#[test]
+fn three_bits_have_three_steps_to_either_side() {
+    let values = [3.0, -1.2, 0.5, 1.5, 30.0, -14.9, 4.0, 0.0];
+    let mut by_row = FakeQuantise::new(FakeQuantiseOptions { bits: 3, scale: Scale::Row }).unwrap();
+    let (rounded, gone) = compressed(&mut by_row, values);
+    assert_eq!(rounded, [3.0, -1.0, 0.0, 2.0, 30.0, -10.0, 0.0, 0.0], "steps of 1 and 10, ties to the even one");
+    let squares: f32 = values.iter().map(|value| value * value).sum();
+    let expected = (0.04 + 0.25 + 0.25 + 4.9 * 4.9 + 16.0) / f64::from(squares);
+    assert!((gone - expected).abs() < 1e-6, "{gone} {expected}");
+    let mut whole = FakeQuantise::new(FakeQuantiseOptions { bits: 3, scale: Scale::Tensor }).unwrap();
+    assert_eq!(compressed(&mut whole, values).0, [0.0, 0.0, 0.0, 0.0, 30.0, -10.0, 0.0, 0.0], "one step of 10");
+}
+
+/// OPT-1.3B, 2-8-2: the emulator's last layer is 21, and the middle of the full model ends there.
+#[test]
+fn distillation_matches_the_end_of_the_middle() {
+    let scores = ImportanceScores { scores: vec![0.0; 24] };
+    let ask = ReplaceRequest { n_layers: 24, adapter_layers: vec![0, 1, 22, 23], replace_count: 12 };
+    let mut replacer = DistilledDrop::new(DistilledDropOptions::default()).unwrap();
+    assert_eq!(replacer.objective(), None, "no plan was asked for yet");
+    let plan = replacer.select(&scores, &ask).unwrap();
+    assert_eq!(kept(&plan.layers), [2, 5, 7, 10, 13, 16, 18, 21]);
+    let objective = replacer.objective().unwrap();
+    let matched = ObjectiveTerm::HiddenMatch { layer: 21, normalised: true };
+    assert_eq!(objective.terms, [(1.0, ObjectiveTerm::NextToken), (30.0, matched)]);
+    assert_eq!(objective.trains, Trains::KeptLayers);
 }

@@ -9,7 +9,8 @@ mod selective_rank;
 
 pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
 pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, Selection, WarmStart};
-pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
+pub use plugin_api::Storage;
+pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions};
 
 plugin_api::export_plugin! {
     name: "scaleot",

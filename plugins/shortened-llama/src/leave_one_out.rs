@@ -3,9 +3,12 @@
 //! The paper drops the layer; here its substitute runs, whatever the replacer installed, so the score is the cost of the
 //! replacement itself. Layers share their common prefix, so `n` masks cost about `n / 2` forward passes a batch.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy};
+use plugin_api::{
+    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
+    check_batches,
+};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Options of `shortened-llama/leave-one-out`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,23 +28,18 @@ impl Default for LeaveOneOutOptions {
 /// What each layer alone costs.
 pub struct LeaveOneOut {
     options: LeaveOneOutOptions,
-    so_far: SoFar,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SoFar {
-    batches: u32,
-    sums: Vec<f64>,
+    mean: BatchMean,
 }
 
 impl Strategy for LeaveOneOut {
     type Options = LeaveOneOutOptions;
     fn new(options: LeaveOneOutOptions) -> Result<Self, PluginError> {
-        if !(1..=100_000).contains(&options.batches) {
-            return Err(PluginError::options(format!("batches is {}, expected 1 to 100000", options.batches)));
-        }
-        Ok(Self { options, so_far: SoFar::default() })
+        check_batches(options.batches)?;
+        Ok(Self { options, mean: BatchMean::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 
@@ -51,27 +49,21 @@ impl ImportanceEstimator for LeaveOneOut {
         let full = LayerMask::all_original(n_layers);
         let mut masks: Vec<LayerMask> = (0..n_layers).map(|layer| full.clone().with_replaced(&[layer])).collect();
         masks.push(full);
-        self.so_far.sums.resize(n_layers, 0.0);
-        while self.so_far.batches < self.options.batches {
-            let losses = host.losses(&masks)?;
-            let whole = losses.last().copied().unwrap_or(0.0);
-            self.so_far.sums.iter_mut().zip(&losses).for_each(|(sum, loss)| *sum += loss - whole);
-            self.so_far.batches += 1;
-            let mean: Vec<f64> = self.so_far.sums.iter().map(|sum| sum / f64::from(self.so_far.batches)).collect();
-            host.record("scores", self.so_far.batches.into(), &mean)?;
-            host.checkpoint(&self.save()?)?;
-            host.progress(self.so_far.batches.into(), self.options.batches.into())?;
-        }
-        let mean = |sum: &f64| (sum / f64::from(self.so_far.batches)) as f32;
-        Ok(ImportanceScores { scores: self.so_far.sums.iter().map(mean).collect() })
+        let costs = |host: &mut Host| {
+            let mut losses = host.losses(&masks)?;
+            let whole = losses.pop().unwrap_or(0.0);
+            Ok(losses.into_iter().map(|loss| loss - whole).collect())
+        };
+        let scores = self.mean.over(self.options.batches, host, costs)?;
+        Ok(ImportanceScores { scores: scores.into_iter().map(|score| score as f32).collect() })
     }
 
     fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(serde_json::to_vec(&self.so_far)?)
+        self.mean.save()
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        self.so_far = serde_json::from_slice(state)?;
+        self.mean = BatchMean::restored(state)?;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ struct StrategyPage {
     name: String,
     kind: &'static str,
     about: String,
+    requires: Vec<String>,
     options: Vec<OptionRow>,
 }
 
@@ -90,6 +91,7 @@ fn loaded(plugin: &RegisteredPlugin, from: String) -> Page {
         name: strategy.name.clone(),
         kind: strategy.kind.as_str(),
         about: strategy.about.clone(),
+        requires: strategy.requires.iter().map(ToString::to_string).collect(),
         options: option_rows(&strategy.options),
     });
     let mut value = json!({ "record": record, "source": source(plugin), "from": from, "status": status });
@@ -114,6 +116,8 @@ fn described(manifest: &PluginManifest, from: String, (path, sha256): (String, S
         name: strategy.name.clone(),
         kind: strategy.kind.as_str(),
         about: strategy.about.clone(),
+        // A manifest does not say; the library does when it is loaded.
+        requires: Vec::new(),
         options: strategy.options.clone(),
     });
     let record = json!({
@@ -157,6 +161,9 @@ fn text(page: &Page) -> String {
     for strategy in &page.strategies {
         text += &format!("\n\n{name}/{} (for [{}])\n", escape(&strategy.name), strategy.kind);
         text += &escape_to(&strategy.about, 400);
+        for requirement in &strategy.requires {
+            text += &format!("\nneeds {}", escape(requirement));
+        }
         text += &options(&strategy.options);
     }
     text

@@ -119,3 +119,47 @@ fn an_activation_of_the_contract_is_ours() {
     let (_, ids) = golden_model("llama");
     assert_eq!(ids[0].len(), 12);
 }
+
+/// Every substitute shares its own layer, so under a mask the nearest layer that runs stands in, the deeper of two.
+#[test]
+fn a_share_of_a_replaced_layer_is_that_of_the_nearest_one() {
+    let folder = super::tests_folder().join("fixtures/ci-model");
+    let plain = super::load(&folder).decoder;
+    let mut sharing = plain.clone();
+    sharing.substitutes = (0..8).map(|layer| Some(Module::SharedWith { layer })).collect();
+    let batch = PackedBatch::causal([&[50i64, 324, 70, 371, 275][..], &[287, 722, 714, 289, 26, 323]]);
+    let cases = [
+        (vec![3], vec![(3, 4)]),
+        (vec![3, 4], vec![(3, 2), (4, 5)]),
+        (vec![0, 1, 5, 6, 7], vec![(0, 2), (1, 2), (5, 4), (6, 4), (7, 4)]),
+    ];
+    let masks = cases.each_ref().map(|(replaced, _)| LayerMask::all_original(8).with_replaced(replaced));
+    let together = sharing.losses(&batch, &next_token_targets(&batch), &masks).unwrap();
+    for (((_, runs), mask), together) in cases.iter().zip(&masks).zip(together) {
+        let mut by_hand = plain.clone();
+        for &(slot, layer) in runs {
+            by_hand.set(slot, Slot::Layer(Box::new(plain.layer(layer).unwrap().clone()))).unwrap();
+        }
+        let expected = loss(&by_hand, &batch, None);
+        let alone = loss(&sharing, &batch, Some(mask));
+        assert!((alone - expected).abs() < 1e-5 && (together - expected).abs() < 1e-5, "{mask:?}: {alone} {together}");
+    }
+}
+
+#[test]
+fn a_shared_slot_that_trains_is_shared_as_it_was_shipped() {
+    let folder = super::tests_folder().join("fixtures/ci-model");
+    let plain = super::load(&folder).decoder;
+    let batch = PackedBatch::causal([&[50i64, 324, 70, 371, 275][..]]);
+    let mut shared = plain.clone();
+    shared.set(3, Slot::Module(Module::SharedWith { layer: 2 })).unwrap();
+    shared.keep_shared_as_shipped().unwrap();
+    let mut by_hand = plain.clone();
+    by_hand.set(3, Slot::Layer(Box::new(plain.layer(2).unwrap().clone()))).unwrap();
+    for decoder in [&mut shared, &mut by_hand] {
+        let norm = decoder.layer_mut(2).unwrap().norm_mut(plugin_api::WeightRole::NormMlp).unwrap();
+        norm.weight = norm.weight.mul_scalar(0.5).unwrap();
+    }
+    let (found, expected) = (loss(&shared, &batch, None), loss(&by_hand, &batch, None));
+    assert!((found - expected).abs() < 1e-6 && (found - loss(&plain, &batch, None)).abs() > 1e-4, "{found} {expected}");
+}

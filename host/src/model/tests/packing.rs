@@ -85,7 +85,7 @@ fn shared(decoder: &Decoder, batch: &PackedBatch, rows: &[usize], sharing: Shari
     let plan = Plan::new(&decoder.config, batch, rows, segmenter).unwrap();
     let mut x = decoder.embed(&plan).unwrap();
     for slot in 0..decoder.slots.len() {
-        x = decoder.run_slot(slot, &x, &plan, false).unwrap();
+        x = decoder.run_slot(slot, &x, &plan, None).unwrap();
     }
     x.mul(&x).unwrap().sum_all().unwrap().backward().unwrap();
     (x.to_vec_f32().unwrap(), leaf.grad().unwrap().unwrap().to_vec_f32().unwrap())

@@ -11,7 +11,7 @@ use crate::pipeline::tensor_file::TensorFile;
 use crate::store::{Digest, Manifest, StoreError};
 use crate::tensor::{Device, Dtype, Tensor};
 use plugin_api::{NormKind, Substitute, WeightRole};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The lossy stand-in for a model, with its adapter layers.
@@ -87,8 +87,12 @@ impl Reader<'_> {
         }
         let final_norm = self.norm("final_norm.weight".into(), "final_norm.bias".into())?;
         let head = if self.config.tied { None } else { Some(self.take("head".into(), &[vocabulary, hidden])?) };
-        let (config, substitutes) = (self.config.clone(), Vec::new());
-        Ok(Decoder { config, embedding, position_embedding, slots, substitutes, final_norm, head })
+        let (config, substitutes, shipped) = (self.config.clone(), Vec::new(), BTreeMap::new());
+        let mut decoder =
+            Decoder { config, embedding, position_embedding, slots, substitutes, shipped, final_norm, head };
+        // An adapter layer trains; a module that shares it must not.
+        decoder.keep_shared_as_shipped()?;
+        Ok(decoder)
     }
 
     fn slot(&mut self, index: usize, slot: &EmulatorSlot) -> Result<Slot, StageError> {

@@ -110,8 +110,8 @@ fn module_slot(
 ) -> Result<EmulatorSlot, StageError> {
     let substitute = inputs.substitutes.get(layer).ok_or_else(|| missing_adapter(layer))?;
     let shared = |layer: usize| {
-        let is_layer = inputs.plan.layers.get(layer).is_some_and(|role| *role != LayerRole::Replace);
-        layers.iter().position(|&other| other == layer).filter(|_| is_layer)
+        let staying = inputs.plan.nearest_staying(layer).filter(|_| layer < inputs.plan.layers.len())?;
+        layers.iter().position(|&other| other == staying)
     };
     let module = crate::pipeline::replace::in_slots(substitute.module.clone(), &shared)?;
     let frozen = Substitute { module, trainable: false };

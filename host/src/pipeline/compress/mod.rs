@@ -3,7 +3,7 @@
 //! One layer is in memory at a time: its weights are views of the mapped file, its result is written before the next begins.
 
 use super::error::StageError;
-use super::importance::OwnerQuestions;
+use super::importance::{LaterMixture, OwnerQuestions, ReadText, layer_weights};
 use super::progress::{Progress, stop_requested};
 use super::tensor_file::{TensorFile, write_tensors};
 use crate::model::{Decoder, WeightForm as RunForm};
@@ -46,6 +46,8 @@ pub struct CompressInputs<'a> {
     pub outline: &'a ModelOutline,
     /// Kept layers are compressed, adapters never.
     pub plan: &'a LayerPlan,
+    /// Public text, for compressors that measure.
+    pub text: &'a ReadText<'a>,
     /// The run's seed.
     pub seed: u64,
 }
@@ -85,15 +87,17 @@ pub fn each_layer(
     keep: &mut dyn FnMut(usize, CompressedLayer) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
     let kept = inputs.plan.layers_with(LayerRole::Keep);
+    let mut later = LaterMixture::new(inputs.decoder, inputs.text);
     progress.begin("compress", kept.len() as u64);
     for (done, &layer) in kept.iter().enumerate() {
         if stop_requested() {
             return Err(StageError::Interrupted { stage: "compress", step: done as u64 });
         }
         let Some(shape) = inputs.outline.layers.get(layer) else { continue };
-        let weights = weights_of(inputs.decoder, layer)?;
+        let weights = layer_weights(inputs.decoder, layer)?;
         let (outline, seed) = (inputs.outline, inputs.seed);
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
+        (questions.later, questions.decoder) = (Some(&mut later), Some(inputs.decoder));
         keep(layer, compressor.compress(shape, &weights, &mut questions)?)?;
         progress.at(done as u64 + 1, &format!("layer {layer}"));
     }
@@ -103,20 +107,6 @@ pub fn each_layer(
 
 fn file_of(layer: usize) -> String {
     format!("layer-{layer:03}.safetensors")
-}
-
-/// Dense weights by role; norms go along so that a compressor may read them.
-fn weights_of(decoder: &Decoder, layer: usize) -> Result<Vec<(WeightRole, Tensor)>, StageError> {
-    let layer = decoder.layer(layer)?;
-    let mut weights = Vec::new();
-    for role in WeightRole::ALL {
-        if let Some(projection) = layer.projection(role) {
-            weights.push((role, projection.weight.dense()?));
-        } else if let Some(norm) = layer.norm(role) {
-            weights.push((role, norm.weight.clone()));
-        }
-    }
-    Ok(weights)
 }
 
 type Named = (Vec<(WeightRole, WeightForm<String>)>, Vec<(String, Tensor)>);

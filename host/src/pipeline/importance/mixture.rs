@@ -4,6 +4,7 @@
 //! the same seed sees the same text in the same order.
 
 use super::local_fit::LocalTargets;
+use super::{curvature, similarity, statistics};
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -13,7 +14,8 @@ use crate::pipeline::tensor_file::TensorFile;
 use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::{
-    FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm, StepReport, Substitute, TrainStep,
+    Curvature, CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
+    SimilarityRequest, StepReport, Substitute, TrainStep, WeightRole,
 };
 use serde::{Deserialize, Serialize};
 
@@ -228,9 +230,21 @@ impl Mixture {
     pub fn layer_statistics(&mut self, statistic: LayerStatistic) -> Result<Vec<f64>, StageError> {
         let batch = self.held_out.batch(self.judged);
         self.judged += 1;
-        let states = self.decoder.layer_states(&batch.batch)?;
-        let pairs = states.iter().zip(states.iter().skip(1));
-        pairs.map(|(input, output)| layer_statistic(statistic, input, output)).collect()
+        let numbers = statistics::layer_statistics(&self.decoder, &batch, statistic)?;
+        numbers.into_iter().map(|number| self.finite(self.judged, "a layer statistic", number)).collect()
+    }
+
+    /// The loss around a layer's matrices, over public training text.
+    pub fn layer_curvature(
+        &self,
+        request: CurvatureRequest,
+    ) -> Result<Vec<(WeightRole, Curvature<Tensor>)>, StageError> {
+        curvature::layer_curvature(&self.decoder, &self.train, request)
+    }
+
+    /// Linear CKA of the outputs of all layers.
+    pub fn output_similarity(&self, request: SimilarityRequest) -> Result<Vec<Vec<f64>>, StageError> {
+        similarity::output_similarity(&self.decoder, &self.held_out, request)
     }
 
     fn finite(&self, step: u64, what: &str, found: f64) -> Result<f64, StageError> {
@@ -240,20 +254,4 @@ impl Mixture {
         let advice = "Lower the learning rate, or look for damaged text.";
         Err(StageError::Numeric { step, what: what.into(), found, advice })
     }
-}
-
-/// `input` and `output` are `[tokens, hidden]`.
-fn layer_statistic(statistic: LayerStatistic, input: &Tensor, output: &Tensor) -> Result<f64, StageError> {
-    let dot = |a: &Tensor, b: &Tensor| a.mul(b).and_then(|product| product.sum(1, false));
-    let per_token = match statistic {
-        LayerStatistic::InputOutputCosine => {
-            let norms = dot(input, input)?.mul(&dot(output, output)?)?.sqrt()?;
-            dot(input, output)?.div(&norms)?
-        }
-        LayerStatistic::RelativeChange => {
-            let change = output.sub(input)?;
-            dot(&change, &change)?.div(&dot(output, output)?)?
-        }
-    };
-    Ok(per_token.mean_all()?.to_f64()?)
 }

@@ -1,19 +1,24 @@
 //! Side: model owner. Takes: the model, public text. Gives: importance scores and (trained) substitutes.
 //! Plugin kinds: importance, replace. Substitutes are installed first, so an estimator sees masks and losses only.
 
+mod curvature;
 mod curves;
 mod keeper;
+mod later;
 mod local_fit;
 mod mixture;
 mod moments;
 mod plot;
 mod questions;
+mod similarity;
+mod statistics;
 
 pub use curves::{Curve, Curves};
 pub use keeper::{CHECKPOINT, Keeper, Phase};
+pub use later::{LaterMixture, ReadText};
 pub use mixture::Mixture;
 pub use moments::MomentSource;
-pub use questions::{OwnerQuestions, seed_for};
+pub use questions::{OwnerQuestions, layer_weights, seed_for};
 
 use super::error::StageError;
 use super::progress::Progress;
@@ -96,6 +101,7 @@ pub fn estimate(
     }
     let mut questions = OwnerQuestions::new(outline, seed, progress);
     questions.mixture = mixture.as_mut();
+    questions.decoder = Some(decoder);
     questions.keeper = Some(keeper);
     let state = |phase| restored.as_ref().filter(|r| r.phase == phase).map(|r| r.plugin_state.as_slice());
     if state(Phase::Estimate).is_none() {
@@ -120,7 +126,7 @@ fn substitutes(
     for layer in &outline.layers {
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         questions.moments = moments.as_mut();
-        substitutes.push(replacer.substitute(layer, &mut questions)?);
+        substitutes.push(replacer.substitute((layer, outline.n_layers()), &mut questions)?);
     }
     Ok(substitutes)
 }

@@ -2,15 +2,19 @@
 //! curves, checkpoints, notices.
 
 use super::keeper::{Keeper, Phase};
+use super::later::LaterMixture;
 use super::mixture::Mixture;
 use super::moments::MomentSource;
 use crate::fault::escape;
+use crate::model::Decoder;
 use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
 use crate::plugins::{Give, Questions};
 use crate::store::Digest;
+use crate::tensor::Tensor;
 use plugin_api::{
-    ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, unknown_service,
+    ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, WeightRole,
+    unknown_service,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +26,10 @@ pub struct OwnerQuestions<'a, 'k> {
     progress: &'a mut dyn Progress,
     /// Model, substitutes and public text; none when the config names no text.
     pub mixture: Option<&'a mut Mixture>,
+    /// The same, made by the first question that needs it.
+    pub later: Option<&'a mut LaterMixture<'k>>,
+    /// Whose weights may be looked at.
+    pub decoder: Option<&'a Decoder>,
     /// Moments of layers over the public text; while substitutes are made.
     pub moments: Option<&'a mut MomentSource<'k>>,
     /// Curves and checkpoints; in the importance stage.
@@ -33,7 +41,17 @@ pub struct OwnerQuestions<'a, 'k> {
 impl<'a> OwnerQuestions<'a, '_> {
     /// Answers outline, seed and notices; more once the fields are set.
     pub fn new(outline: &'a ModelOutline, seed: u64, progress: &'a mut dyn Progress) -> Self {
-        Self { outline, seed, progress, mixture: None, moments: None, keeper: None, total: None }
+        Self {
+            outline,
+            seed,
+            progress,
+            mixture: None,
+            later: None,
+            decoder: None,
+            moments: None,
+            keeper: None,
+            total: None,
+        }
     }
 
     /// Who is at work from here.
@@ -45,7 +63,21 @@ impl<'a> OwnerQuestions<'a, '_> {
     }
 
     fn mixture(&mut self) -> Result<&mut Mixture, PluginError> {
-        self.mixture.as_deref_mut().ok_or_else(|| no_text("losses and training"))
+        let mixture = match (self.mixture.as_deref_mut(), self.later.as_deref_mut()) {
+            (Some(mixture), _) => Some(mixture),
+            (None, Some(later)) => later.get().map_err(told)?,
+            (None, None) => None,
+        };
+        mixture.ok_or_else(|| no_text("losses, statistics and training"))
+    }
+
+    /// Handles of the weights of a layer.
+    fn layer_weights(&self, question: &[u8], give: Give<'_>) -> Result<Vec<u8>, PluginError> {
+        let (layer, roles): (usize, Vec<WeightRole>) = read(question)?;
+        let decoder = self.decoder.ok_or_else(|| PluginError::host("no weights are at hand during this call"))?;
+        let weights = layer_weights(decoder, layer).map_err(told)?.into_iter();
+        let handles = weights.filter(|(role, _)| roles.contains(role)).map(|(role, tensor)| (role, give(tensor)));
+        json(&handles.collect::<Vec<_>>())
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), PluginError> {
@@ -109,9 +141,10 @@ impl Questions for OwnerQuestions<'_, '_> {
             "trainable_layers" => json(&self.mixture()?.trainable_layers()),
             "fit_step" => json(&self.mixture()?.fit_step(&read(question)?).map_err(told)?),
             "layer_statistics" => {
-                let statistic: LayerStatistic = read(question)?;
+                let statistic = LayerStatistic::of_question(question)?;
                 json(&self.mixture()?.layer_statistics(statistic).map_err(told)?)
             }
+            "output_similarity" => json(&self.mixture()?.output_similarity(read(question)?).map_err(told)?),
             "checkpoint" => json(&self.checkpoint(read(question)?)?),
             "record" => json(&self.record(question)?),
             "notice" => json(&self.notice(read(question)?)?),
@@ -120,14 +153,41 @@ impl Questions for OwnerQuestions<'_, '_> {
     }
 
     fn answer_with(&mut self, name: &str, question: &[u8], give: Give<'_>) -> Result<Vec<u8>, PluginError> {
-        if name != "layer_moments" {
-            return self.answer(name, question);
+        match name {
+            "layer_moments" => {}
+            "layer_curvature" => {
+                let found = self.mixture()?.layer_curvature(read(question)?).map_err(told)?.into_iter();
+                let handles = found.map(|(role, curvature)| {
+                    let given = curvature.try_map::<_, PluginError>(&mut |tensor| Ok(give(tensor)));
+                    given.map(|curvature| (role, curvature))
+                });
+                return json(&handles.collect::<Result<Vec<_>, _>>()?);
+            }
+            "layer_weights" => return self.layer_weights(question, give),
+            _ => return self.answer(name, question),
         }
         let source = self.moments.as_deref_mut().ok_or_else(|| no_text("moments of layers"))?;
         let moments = source.moments(read(question)?).map_err(told)?;
         let handles = moments.try_map::<_, PluginError>(&mut |tensor| Ok(give(tensor)))?;
         json(&handles)
     }
+}
+
+/// Dense weights of a layer by role, norms included.
+///
+/// # Errors
+/// A layer that does not exist.
+pub fn layer_weights(decoder: &Decoder, layer: usize) -> Result<Vec<(WeightRole, Tensor)>, StageError> {
+    let layer = decoder.layer(layer)?;
+    let mut weights = Vec::new();
+    for role in WeightRole::ALL {
+        if let Some(projection) = layer.projection(role) {
+            weights.push((role, projection.weight.dense()?));
+        } else if let Some(norm) = layer.norm(role) {
+            weights.push((role, norm.weight.clone()));
+        }
+    }
+    Ok(weights)
 }
 
 fn no_text(what: &str) -> PluginError {

@@ -54,7 +54,7 @@ pub fn in_slots(
             layer: slot_of(layer).ok_or_else(|| StageError::Artefact {
                 path: "layer plan".into(),
                 what: format!("a substitute shares layer {layer}"),
-                found: "a layer that is replaced itself".into(),
+                found: "no such layer, or none that stays".into(),
                 expected: "a layer that stays in the emulator".into(),
             })?,
         },

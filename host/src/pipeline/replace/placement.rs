@@ -1,7 +1,8 @@
 //! Where the `N_a` adapter layers stand.
 //!
 //! `outer` (Offsite-Tuning, GradOT): `N_a/2` at each end. `spread` (CRaSh, section 5): positions
-//! `min(floor(i n / (N_a-1)), n-1)`. `top_score`: the most important, the shallower first among equals.
+//! `min(floor(i n / (N_a-1)), n-1)`; `spread_kept`: the same positions in the list of layers that the replacer keeps when none
+//! of them is an adapter, which gives CRaSh's published lists. `top_score`: the most important, the shallower first among equals.
 
 use crate::config::Placement;
 use plugin_api::ImportanceScores;
@@ -10,8 +11,10 @@ use plugin_api::ImportanceScores;
 pub fn adapter_layers(placement: Placement, count: usize, n_layers: usize, scores: &ImportanceScores) -> Vec<usize> {
     let mut layers: Vec<usize> = match placement {
         Placement::Outer => (0..count / 2).chain(n_layers.saturating_sub(count - count / 2)..n_layers).collect(),
-        Placement::Spread if count < 2 => (0..count).collect(),
-        Placement::Spread => (0..count).map(|i| (i * n_layers / (count - 1)).min(n_layers.saturating_sub(1))).collect(),
+        Placement::Spread | Placement::SpreadKept if count < 2 => (0..count).collect(),
+        Placement::Spread | Placement::SpreadKept => {
+            (0..count).map(|i| (i * n_layers / (count - 1)).min(n_layers.saturating_sub(1))).collect()
+        }
         Placement::TopScore => {
             let mut order: Vec<usize> = (0..n_layers).collect();
             let score = |index: &usize| scores.scores.get(*index).copied().unwrap_or(f32::MIN);

@@ -25,6 +25,7 @@ pub use sharing::stage_of;
 use super::error::StageError;
 use super::load::{fingerprint, load_model, outline};
 use crate::config::RunConfig;
+use crate::isolation::active_call;
 use crate::model::Model;
 use crate::plugins::{PluginLock, Registry, SearchPath, StrategyUse, Trust};
 use crate::store::{Claim, Digest, ManifestHead, RunDir, StagePool, VerifiedFolder};
@@ -109,6 +110,7 @@ impl Run {
         stage: &str,
         work: impl FnOnce(&mut Self) -> Result<T, StageError>,
     ) -> Result<T, StageError> {
+        active_call::stage(stage);
         let meter = Meter::start();
         let result = work(self)?;
         let cost = meter.stop();

@@ -1,12 +1,14 @@
 //! The model owner's stages: importance, replace, compress, bundle, plug-in. Training of the emulator is in `train`.
 
 use super::{OwnerModel, Run, identity, shown};
+use crate::config::Placement;
 use crate::data::{TextOptions, TextWindows};
+use crate::isolation::active_call;
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, BundleInputs, Ledger};
 use crate::pipeline::compress::{self, CompressInputs};
 use crate::pipeline::error::StageError;
-use crate::pipeline::importance::{self, ImportanceInputs, Keeper, seed_for};
+use crate::pipeline::importance::{self, ImportanceInputs, Keeper, ReadText, seed_for};
 use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::plug_in;
 use crate::pipeline::progress::Progress;
@@ -45,8 +47,7 @@ impl Run {
             let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
             progress.begin("importance", owner.outline.n_layers() as u64);
-            let seed = seed_for(run.config.seed, "public text");
-            let text = run.public_text(&owner, (run.config.importance.batch_size.get() as usize, seed))?;
+            let text = run.text_to_measure_on(&owner)?;
             let work = ImportanceInputs {
                 decoder: &owner.model.decoder,
                 outline: &owner.outline,
@@ -101,11 +102,26 @@ impl Run {
         })
     }
 
-    fn replace_request(&self, owner: &OwnerModel, scores: &ImportanceScores) -> Result<ReplaceRequest, StageError> {
+    /// Where the adapters stand, and how many layers give way.
+    pub(super) fn replace_request(
+        &mut self,
+        owner: &OwnerModel,
+        scores: &ImportanceScores,
+    ) -> Result<ReplaceRequest, StageError> {
         let n_layers = owner.outline.n_layers();
         let budget = self.config.validate_against(n_layers as u32)?;
-        let adapter_layers = adapter_layers(self.config.adapter.placement, budget.adapter as usize, n_layers, scores);
-        Ok(ReplaceRequest { n_layers, adapter_layers, replace_count: budget.replaced as usize })
+        let (count, replace_count) = (budget.adapter as usize, budget.replaced as usize);
+        let placement = self.config.adapter.placement;
+        let among: Vec<usize> = if placement == Placement::SpreadKept {
+            let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
+            let ask = ReplaceRequest { n_layers, adapter_layers: Vec::new(), replace_count };
+            replacer.select(scores, &ask)?.layers_with(LayerRole::Keep)
+        } else {
+            (0..n_layers).collect()
+        };
+        let places = adapter_layers(placement, count, among.len(), scores).into_iter();
+        let adapter_layers = places.filter_map(|place| among.get(place).copied()).collect();
+        Ok(ReplaceRequest { n_layers, adapter_layers, replace_count })
     }
 
     /// Compresses the kept layers; nothing without a `[compress]` section.
@@ -126,6 +142,7 @@ impl Run {
             self.strategy_inputs(StrategyKind::Compress)?,
             trained.as_ref().map(identity),
             self.config.seed,
+            self.public_text_inputs()?,
         ]);
         let inputs = self.inputs("compress", parts);
         if let Some(done) = self.up_to_date(("compress", compress::HEAD), &inputs, progress)? {
@@ -134,7 +151,8 @@ impl Run {
         let done = self.measured("compress", |run| {
             let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
             let decoder = run.emulator_source(&owner, trained.as_ref())?;
-            let work = run.compress_inputs((&decoder, &owner), &plan);
+            let text = || run.text_to_measure_on(&owner);
+            let work = run.compress_inputs((&decoder, &owner), &plan, &text);
             compress::compress(&mut compressor, &work, (run.dir.stage("compress")?, &inputs), progress)
         })?;
         Ok(Some(done))
@@ -153,7 +171,8 @@ impl Run {
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
         let plan = replace::read(&planned)?.plan;
         let mut compressor = CompressorHandle(self.required_strategy(StrategyKind::Compress)?);
-        let work = self.compress_inputs((&owner.model.decoder, &owner), &plan);
+        let text = || self.text_to_measure_on(&owner);
+        let work = self.compress_inputs((&owner.model.decoder, &owner), &plan, &text);
         compress::each_layer(&mut compressor, &work, progress, keep)
     }
 
@@ -161,9 +180,16 @@ impl Run {
         &self,
         (decoder, owner): (&'a Decoder, &'a OwnerModel),
         plan: &'a LayerPlan,
+        text: &'a ReadText<'a>,
     ) -> CompressInputs<'a> {
         let seed = seed_for(self.config.seed, "compress");
-        CompressInputs { decoder, outline: &owner.outline, plan, seed }
+        CompressInputs { decoder, outline: &owner.outline, plan, text, seed }
+    }
+
+    /// The same windows as in the importance stage.
+    fn text_to_measure_on(&self, owner: &OwnerModel) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
+        let seed = seed_for(self.config.seed, "public text");
+        self.public_text(owner, (self.config.importance.batch_size.get() as usize, seed))
     }
 
     /// Cuts the emulator and writes the bundle, and the owner's ledger of it.
@@ -171,6 +197,8 @@ impl Run {
     /// # Errors
     /// A missing stage, or a full disk.
     pub fn bundle(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
+        // The adapter is asked before the stage knows whether it is up to date.
+        active_call::stage("bundle");
         let owner = self.model()?;
         let scored = self.require("importance", importance::HEAD, ("importance scores", "importance"))?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;

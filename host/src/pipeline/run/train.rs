@@ -54,9 +54,12 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<VerifiedFolder, StageError> {
         let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
-        let objective = replacer.objective()?.unwrap_or_else(|| Objective::new(1.0, ObjectiveTerm::NextToken));
         let plan = replace::read(&upstream.planned)?.plan;
-        let (_, substitutes) = importance::read(&upstream.scored)?;
+        let (scored, substitutes) = importance::read(&upstream.scored)?;
+        // An objective may name layers of the plan, so the replacer is asked for it again first.
+        let ask = self.replace_request(owner, &scored.scores)?;
+        replace::choose(&mut replacer, &scored.scores, &ask)?;
+        let objective = replacer.objective()?.unwrap_or_else(|| Objective::new(1.0, ObjectiveTerm::NextToken));
         let student = self.student(&owner.model.decoder, &plan, &substitutes, &objective)?;
         let batch_size = section.batch_size.get() as usize;
         let seed = seed_for(self.config.seed_of(section), "order of public text");

@@ -25,7 +25,7 @@ impl Student {
     /// Cuts the emulator of a plan out of the full model, which is left as it is.
     ///
     /// # Errors
-    /// A substitute that shares a layer which is replaced itself, or memory that cannot be had.
+    /// A substitute that shares a layer where none stays, or memory that cannot be had.
     pub fn new(
         full: &Decoder,
         plan: &LayerPlan,
@@ -35,7 +35,7 @@ impl Student {
         let mut decoder = full.clone();
         let mut student_substitutes = Vec::new();
         let replaced = plan.layers_with(LayerRole::Replace);
-        let stays = |layer: usize| (layer < plan.layers.len() && !replaced.contains(&layer)).then_some(layer);
+        let stays = |layer: usize| plan.nearest_staying(layer).filter(|_| layer < plan.layers.len());
         for &layer in &replaced {
             let Some(substitute) = substitutes.get(layer) else { continue };
             let learns = substitute.trainable && trains != Trains::KeptLayers;

@@ -13,7 +13,9 @@ pub use options::{DynamicLayerReplaceOptions, Schedule};
 pub use policy::Grouping;
 pub use reward::Reward;
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy, TrainStep};
+use plugin_api::{
+    Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy, TrainStep,
+};
 use policy::{Policy, draws_of};
 use rand_chacha::rand_core::RngCore;
 use reward::ScoreUpdate;
@@ -29,6 +31,10 @@ impl Strategy for DynamicLayerReplace {
     type Options = DynamicLayerReplaceOptions;
     fn new(options: DynamicLayerReplaceOptions) -> Result<Self, PluginError> {
         Ok(Self { options: options.checked()?, state: None })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -10,8 +10,8 @@ mod selection;
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
 use plugin_api::{
-    Activation, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest,
-    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute,
+    Activation, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
+    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute,
 };
 use regression::Parts;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,11 @@ impl Strategy for Harmonizer {
     fn new(options: HarmonizerOptions) -> Result<Self, PluginError> {
         options.check()?;
         Ok(Self { options, fitted: Fitted::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        let unless = |option: &str, is: serde_json::Value| Requirement::unless(Need::PublicText, option, is);
+        vec![unless("warm_start", "none".into()), unless("fit_passes", 0.into())]
     }
 }
 

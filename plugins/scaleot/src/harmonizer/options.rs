@@ -2,10 +2,10 @@
 
 use plugin_api::{Activation, PluginError, TokenWeight};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the first matrix starts; the second starts at zero, so a fresh harmonizer is the identity and still learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Initialisation {
     /// Uniform in `+- sqrt(6 / hidden)`.
@@ -15,7 +15,7 @@ pub enum Initialisation {
 }
 
 /// What a harmonizer starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarmStart {
     /// The identity (the paper).
@@ -25,7 +25,7 @@ pub enum WarmStart {
 }
 
 /// Which layers give way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// The least important of all; goes with shuffled groups (P2).

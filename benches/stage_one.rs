@@ -1,0 +1,94 @@
+//! One round of ScaleOT's stage 1 against one forward pass of the full model on the same batch: a gradient step on the
+//! harmonizers of a half-replaced mixture, then three candidates on a held-out batch.
+//!
+//! On SmolLM2-135M where `make setup-model` has put it, else on the 8-layer test model. Prints the ratio of medians over
+//! interleaved rounds: the cost of a round in full-depth forward passes.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use host::data::{TextOptions, TextWindows};
+use host::model::Model;
+use host::pipeline::importance::Mixture;
+use host::tensor::{Device, Dtype, NormalStream, Tensor, set_threads};
+use plugin_api::{LayerMask, Module, Substitute, TrainStep};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const RANK: i64 = 64;
+const ROUNDS: usize = 9;
+
+fn model() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let real = root.join(".assets/models/smollm2-135m-instruct");
+    if real.exists() { real } else { root.join("tests/fixtures/ci-model") }
+}
+
+fn harmonizer(layer: u64, width: i64) -> Substitute<Tensor> {
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, Dtype::F32, Device::Cpu).expect("zeros");
+    let down = NormalStream::new(layer, 0).tensor(&[RANK, width], 0.05).expect("down");
+    Substitute::trainable(Module::harmonizer(down, zeros(&[RANK]), zeros(&[width, RANK]), zeros(&[width])))
+}
+
+/// Two of every four layers, in groups of a fresh shuffle.
+fn half_mask(n_layers: usize, draw: u64) -> LayerMask {
+    let mut stream = NormalStream::new(draw, 1);
+    let mut order: Vec<(f32, usize)> = (0..n_layers).map(|layer| (stream.sample(), layer)).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let replaced: Vec<usize> =
+        order.chunks(4).flat_map(|group| group.iter().take(2)).map(|(_, layer)| *layer).collect();
+    LayerMask::all_original(n_layers).with_replaced(&replaced)
+}
+
+fn round(mixture: &mut Mixture, n_layers: usize, draw: u64) {
+    let step = TrainStep { mask: half_mask(n_layers, 4 * draw), learning_rate: 1e-5 };
+    mixture.train_step(&step, None).expect("step");
+    let candidates: Vec<LayerMask> = (1..4).map(|candidate| half_mask(n_layers, 4 * draw + candidate)).collect();
+    mixture.losses(&candidates).expect("losses");
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn stage_one(c: &mut Criterion) {
+    set_threads(std::env::var("THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(1));
+    let folder = model();
+    let decoder = Model::load(&folder, Device::Cpu, Dtype::F32).expect("model").decoder;
+    let (n_layers, width) = (decoder.slots.len(), decoder.config.hidden as i64);
+    let tokens = (0..20_480u32).map(|at| (at * 7919) % 400).collect();
+    let options = TextOptions { sequence_length: 256, batch_size: 2, seed: 1 };
+    let windows = |tokens| TextWindows::from_tokens("tokens", tokens, options).expect("windows");
+    let substitutes = (0..n_layers as u64).map(|layer| harmonizer(layer, width)).collect();
+    let text: Vec<u32> = tokens;
+    let mut mixture = Mixture::new(decoder, substitutes, (windows(text.clone()), windows(text))).expect("mixture");
+    let full = [LayerMask::all_original(n_layers)];
+    let (mut forwards, mut rounds) = (Vec::new(), Vec::new());
+    for draw in 0..ROUNDS as u64 + 1 {
+        let began = Instant::now();
+        mixture.losses(&full).expect("loss");
+        let forward = began.elapsed();
+        round(&mut mixture, n_layers, draw);
+        // The first one warms up.
+        if draw > 0 {
+            forwards.push(forward);
+            rounds.push(began.elapsed() - forward);
+        }
+    }
+    let (forward, whole) = (median(forwards), median(rounds));
+    let ratio = whole.as_secs_f64() / forward.as_secs_f64();
+    println!("{}: a round takes {whole:.2?}, a full forward pass {forward:.2?}: {ratio:.2} passes", folder.display());
+    let mut draw = 1000;
+    let mut group = c.benchmark_group("stage 1");
+    group.sample_size(10);
+    group.bench_function("full forward pass, 2 x 256 tokens", |b| b.iter(|| mixture.losses(&full).expect("loss")));
+    group.bench_function("round of 1 + 3 mixtures, 2 x 256 tokens", |b| {
+        b.iter(|| {
+            draw += 1;
+            round(&mut mixture, n_layers, draw);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stage_one);
+criterion_main!(benches);

@@ -1,0 +1,38 @@
+//! A mixture made when the first question needs one: compression has public text at hand, and few compressors ask for it.
+
+use super::mixture::Mixture;
+use crate::data::TextWindows;
+use crate::model::Decoder;
+use crate::pipeline::error::StageError;
+use plugin_api::{Module, Substitute};
+
+/// Reads the public text: windows to train on and windows to judge on, if the config names any.
+pub type ReadText<'a> = dyn Fn() -> Result<Option<(TextWindows, TextWindows)>, StageError> + 'a;
+
+/// The full model beside public text, once somebody asks.
+pub struct LaterMixture<'a> {
+    decoder: &'a Decoder,
+    read: &'a ReadText<'a>,
+    made: Option<Option<Mixture>>,
+}
+
+impl<'a> LaterMixture<'a> {
+    /// Nothing is read yet.
+    pub fn new(decoder: &'a Decoder, read: &'a ReadText<'a>) -> Self {
+        Self { decoder, read, made: None }
+    }
+
+    /// The mixture, in which every layer's substitute is the identity; `None` without public text.
+    ///
+    /// # Errors
+    /// Text that cannot be read.
+    pub fn get(&mut self) -> Result<Option<&mut Mixture>, StageError> {
+        if self.made.is_none() {
+            let identity = || Substitute::frozen(Module::Identity);
+            let substitutes = self.decoder.slots.iter().map(|_| identity()).collect();
+            let make = |text| Mixture::new(self.decoder.clone(), substitutes, text);
+            self.made = Some((self.read)()?.map(make).transpose()?);
+        }
+        Ok(self.made.as_mut().and_then(Option::as_mut))
+    }
+}

@@ -1,0 +1,58 @@
+//! The loss around a layer's matrices: gradients, and the two factors of the Hessian's Kronecker approximation (KFAC, Martens and Grosse
+//! 2015, arXiv 1503.05671).
+//!
+//! For a matrix `W: [rows, cols]` with inputs `x_t` and gradients `g_t` of the summed loss at its outputs, means over tokens:
+//! `A = E[x x^T]`, `G = E[g g^T]`, `D = dL/dW = E[g x^T]`, and `H vec(Delta) = vec(G Delta A)`.
+
+use crate::error::PluginError;
+use crate::host::Host;
+use crate::outline::WeightRole;
+use crate::tensor::{Handle, Tensor};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// What curvature is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurvatureRequest {
+    /// Which layer.
+    pub layer: usize,
+    /// Public windows to take it over; the same windows for every layer, fewer where there are fewer.
+    pub windows: u32,
+}
+
+/// The loss around one matrix. `T` is [`Tensor`] for an author.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curvature<T = Tensor> {
+    /// `A`, `[cols, cols]`.
+    pub input: T,
+    /// `G`, `[rows, rows]`.
+    pub output: T,
+    /// `D`, `[rows, cols]`.
+    pub gradient: T,
+}
+
+impl<T> Curvature<T> {
+    /// The same with every tensor put through `f`.
+    ///
+    /// # Errors
+    /// The first error of `f`.
+    pub fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<Curvature<U>, E> {
+        Ok(Curvature { input: f(self.input)?, output: f(self.output)?, gradient: f(self.gradient)? })
+    }
+}
+
+impl Host<'_> {
+    /// The curvature around every matrix of a layer, fp32, by role: one forward and backward pass a batch.
+    ///
+    /// # Errors
+    /// `Host` without public text or for a layer that does not exist, `Unsupported` from a host that is older than this service.
+    pub fn layer_curvature(&mut self, request: &CurvatureRequest) -> Result<Vec<(WeightRole, Curvature)>, PluginError> {
+        let found: Vec<(WeightRole, Curvature<Handle>)> = self.ask("layer_curvature", request)?;
+        let owner = self.services.releaser();
+        let adopt = |(role, curvature): (WeightRole, Curvature<Handle>)| {
+            let adopted = curvature.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&owner))));
+            adopted.map(|curvature| (role, curvature))
+        };
+        found.into_iter().map(adopt).collect()
+    }
+}

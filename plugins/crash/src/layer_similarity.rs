@@ -1,0 +1,69 @@
+//! What a layer adds, by the similarity of neighbours: `s_i = 1 - CKA(X_{i-1}, X_i)`, `X_i` the pooled outputs of layer `i`.
+//!
+//! CRaSh merges the adjacent pair of clusters with the highest CKA between the last layer of the left one and the first layer of
+//! the right one. That is always a pair of neighbouring layers, so these `n` numbers decide every clustering. The first layer has
+//! nothing before it to be like: `s_0 = 1`.
+
+use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, SimilarityRequest, Strategy, TokenPooling};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Options of `crash/layer-similarity`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerSimilarityOptions {
+    /// Held-out windows (the paper: 512 validation samples of the task, which the owner here does not have).
+    #[schemars(range(min = 2, max = 100_000))]
+    pub samples: u32,
+    /// How the tokens of a window become one row; the published layer lists weigh tokens by position.
+    pub pooling: TokenPooling,
+}
+
+impl Default for LayerSimilarityOptions {
+    fn default() -> Self {
+        Self { samples: 512, pooling: TokenPooling::Position }
+    }
+}
+
+/// How unlike each layer's output is to that of the layer before.
+pub struct LayerSimilarity {
+    options: LayerSimilarityOptions,
+}
+
+impl Strategy for LayerSimilarity {
+    type Options = LayerSimilarityOptions;
+    fn new(options: LayerSimilarityOptions) -> Result<Self, PluginError> {
+        if !(2..=100_000).contains(&options.samples) {
+            return Err(PluginError::options(format!("samples is {}, expected 2 to 100000", options.samples)));
+        }
+        Ok(Self { options })
+    }
+}
+
+impl ImportanceEstimator for LayerSimilarity {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        let LayerSimilarityOptions { samples, pooling } = self.options;
+        let similarity = host.output_similarity(&SimilarityRequest { samples, pooling })?;
+        let before = |layer: usize| similarity.get(layer)?.get(layer.checked_sub(1)?).copied();
+        let score = |layer: usize| before(layer).map_or(1.0, |alike| 1.0 - alike) as f32;
+        Ok(ImportanceScores { scores: (0..similarity.len()).map(score).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugin_api::conformance::FakeHost;
+
+    #[test]
+    fn a_layer_scores_what_sets_it_apart_from_the_one_before() {
+        let mut fake = FakeHost::toy(5, 8).with_layer_costs(&[0.5, 2.0, 0.01, 0.1, 1.0]);
+        let options = LayerSimilarityOptions::default();
+        let ask = SimilarityRequest { samples: options.samples, pooling: options.pooling };
+        let matrix = fake.host().output_similarity(&ask).unwrap();
+        let found = LayerSimilarity::new(options).unwrap().estimate(&mut fake.host()).unwrap();
+        assert_eq!(found.scores[0], 1.0);
+        assert_eq!(found.scores[4], (1.0 - matrix[3][4]) as f32);
+        assert_eq!(found.ascending(), [2, 3, 4, 1, 0], "in the order of what the layers change");
+    }
+}

@@ -1,0 +1,71 @@
+//! The score of leaving all matrices of a layer out, as its importance: `sum over W of ||G W A||_1 + lambda <D, W>`.
+//!
+//! A first-order reading of the paper's score for whole layers; components are taken to be independent, as there.
+
+use crate::score::matrix_score;
+use plugin_api::{CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, WeightRole};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Options of `gradot/layer-score`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerScoreOptions {
+    /// How much a higher loss counts against kept gradients (unknown in the paper).
+    #[schemars(range(min = 0.0, max = 1e9))]
+    pub lambda: f64,
+    /// Public windows that gradients and factors are taken over (unknown in the paper; 64 to 128 sequences suffice).
+    #[schemars(range(min = 1, max = 100_000))]
+    pub windows: u32,
+}
+
+impl Default for LayerScoreOptions {
+    fn default() -> Self {
+        Self { lambda: 1.0, windows: 64 }
+    }
+}
+
+/// What gradients suffer without each layer.
+pub struct LayerScore {
+    options: LayerScoreOptions,
+}
+
+/// The checks that both strategies share.
+pub(crate) fn check(lambdas: &[(&str, f64)], windows: u32) -> Result<(), PluginError> {
+    if let Some((name, lambda)) = lambdas.iter().find(|(_, lambda)| !(0.0..=1e9).contains(lambda)) {
+        return Err(PluginError::options(format!("{name} is {lambda}, expected 0 to 1e9")));
+    }
+    if !(1..=100_000).contains(&windows) {
+        return Err(PluginError::options(format!("windows is {windows}, expected 1 to 100000")));
+    }
+    Ok(())
+}
+
+impl Strategy for LayerScore {
+    type Options = LayerScoreOptions;
+    fn new(options: LayerScoreOptions) -> Result<Self, PluginError> {
+        check(&[("lambda", options.lambda)], options.windows)?;
+        Ok(Self { options })
+    }
+}
+
+impl ImportanceEstimator for LayerScore {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        let LayerScoreOptions { lambda, windows } = self.options;
+        let n_layers = host.outline()?.n_layers();
+        let matrices: Vec<WeightRole> = WeightRole::ALL.into_iter().filter(|role| role.is_matrix()).collect();
+        let mut scores = Vec::with_capacity(n_layers);
+        for layer in 0..n_layers {
+            let weights = host.layer_weights(layer, &matrices)?;
+            let mut sum = 0.0;
+            for (role, curvature) in host.layer_curvature(&CurvatureRequest { layer, windows })? {
+                if let Some((_, weight)) = weights.iter().find(|(own, _)| *own == role) {
+                    sum += matrix_score(weight, &curvature, lambda, host)?;
+                }
+            }
+            scores.push(sum as f32);
+            host.progress(layer as u64 + 1, n_layers as u64)?;
+        }
+        Ok(ImportanceScores { scores })
+    }
+}

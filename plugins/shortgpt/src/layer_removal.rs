@@ -1,0 +1,41 @@
+//! Layer removal: the least important layers that are no adapters are dropped, whatever estimator ranks them (ShortGPT, section 3.3).
+
+use plugin_api::{Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Options of `shortgpt/layer-removal`: there is nothing to set.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerRemovalOptions {}
+
+/// Drops the least important layers.
+pub struct LayerRemoval;
+
+impl Strategy for LayerRemoval {
+    type Options = LayerRemovalOptions;
+    fn new(_: LayerRemovalOptions) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+}
+
+// The choice is the trait's own: least important first, the shallower of two.
+impl LayerReplacer for LayerRemoval {
+    fn substitute(&mut self, _: &LayerOutline, _: &mut Host) -> Result<Substitute, PluginError> {
+        Ok(Substitute::frozen(Module::Identity))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plugin_api::{ImportanceScores, LayerRole, ReplaceRequest};
+
+    #[test]
+    fn the_least_important_go() {
+        let scores = ImportanceScores { scores: vec![0.0, 0.3, 0.1, 0.2, 0.1, 0.0] };
+        let ask = ReplaceRequest { n_layers: 6, adapter_layers: vec![0, 5], replace_count: 3 };
+        let plan = LayerRemoval.select(&scores, &ask).unwrap();
+        assert_eq!(plan.layers_with(LayerRole::Replace), [2, 3, 4]);
+    }
+}
