@@ -33,7 +33,7 @@ impl Said {
     #[track_caller]
     pub fn assert(&self, name: &str) {
         let api = plugin_api::export::API_VERSION.replace('.', r"\.");
-        let filters = [(r"[0-9a-f]{64}", "[sha256]"), (r"\.tmp-place-\w+", "[temporary]"), (&api, "[this API]")];
+        let filters = [(r"[0-9a-f]{64}", "[sha256]"), (&api, "[this API]")];
         insta::with_settings!({ filters => filters, prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(name, self.text);
         });

@@ -19,7 +19,7 @@ pub enum PluginFault {
     #[error("use = {found:?}: expected \"plugin/strategy\", for example \"scaleot/selective-rank\"")]
     Name { found: String },
     /// The file cannot be read.
-    #[error("plugin file {path}: {source}")]
+    #[error("plugin file {path}: {source}; expected a library that `cargo build` made of a plugin")]
     Unreadable { path: PathBuf, source: std::io::Error },
     /// The file is no library of ours; nothing of it was loaded.
     #[error("plugin file {path} (sha256 {digest}) is refused before loading: {reason}")]

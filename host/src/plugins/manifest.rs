@@ -155,7 +155,9 @@ impl PluginManifest {
     pub fn check_library(&self, path: &Path, digest: Digest) -> Result<(), PluginFault> {
         let found = digest.to_string();
         if let Some(expected) = self.files.get(&self.library).filter(|expected| **expected != digest) {
-            let reason = format!("{MANIFEST_FILE} beside it describes a library of sha256 {expected}");
+            let reason = format!(
+                "{MANIFEST_FILE} beside it describes a library of sha256 {expected}; get both files again from its author"
+            );
             return Err(PluginFault::Refused { path: path.into(), digest: found, reason });
         }
         check_api(&self.api).map_err(|reason| super::library::incompatible(path, &found, reason))
@@ -164,17 +166,22 @@ impl PluginManifest {
     /// Whether the loaded library says the same of itself.
     ///
     /// # Errors
-    /// What differs.
-    pub fn check_record(&self, record: &PluginRecord) -> Result<(), String> {
+    /// `Manifest`, with what differs.
+    pub fn check_record(&self, record: &PluginRecord, library: &Path) -> Result<(), PluginFault> {
         let said = [
             ("name", &self.name, &record.name),
             ("version", &self.version, &record.version),
             ("api", &self.api, &record.api_version),
         ];
         match said.into_iter().find(|(_, manifest, library)| manifest != library) {
-            Some((key, manifest, library)) => {
-                Err(format!("{MANIFEST_FILE} beside it says {key} = {manifest:?}, the library itself {library:?}"))
-            }
+            Some((key, manifest, own)) => Err(PluginFault::Manifest {
+                path: library.with_file_name(MANIFEST_FILE),
+                problem: format!(
+                    "found {key} = {manifest:?}, expected {own:?}, as {} says of itself; \
+                     its author writes it with `scaleot plugin pack`",
+                    self.library
+                ),
+            }),
             None => Ok(()),
         }
     }
