@@ -38,11 +38,20 @@ fn half_mask(n_layers: usize, draw: u64) -> LayerMask {
     LayerMask::all_original(n_layers).with_replaced(&replaced)
 }
 
-fn round(mixture: &mut Mixture, n_layers: usize, draw: u64) {
+fn train(mixture: &mut Mixture, n_layers: usize, draw: u64) {
     let step = TrainStep { mask: half_mask(n_layers, 4 * draw), learning_rate: 1e-5 };
     mixture.train_step(&step, None).expect("step");
+}
+
+fn score(mixture: &mut Mixture, n_layers: usize, draw: u64) {
     let candidates: Vec<LayerMask> = (1..4).map(|candidate| half_mask(n_layers, 4 * draw + candidate)).collect();
     mixture.losses(&candidates).expect("losses");
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -62,21 +71,26 @@ fn stage_one(c: &mut Criterion) {
     let text: Vec<u32> = tokens;
     let mut mixture = Mixture::new(decoder, substitutes, (windows(text.clone()), windows(text))).expect("mixture");
     let full = [LayerMask::all_original(n_layers)];
-    let (mut forwards, mut rounds) = (Vec::new(), Vec::new());
+    let (mut forwards, mut steps, mut scores) = (Vec::new(), Vec::new(), Vec::new());
     for draw in 0..ROUNDS as u64 + 1 {
-        let began = Instant::now();
-        mixture.losses(&full).expect("loss");
-        let forward = began.elapsed();
-        round(&mut mixture, n_layers, draw);
+        let forward = timed(|| drop(mixture.losses(&full).expect("loss")));
+        let step = timed(|| train(&mut mixture, n_layers, draw));
+        let scored = timed(|| score(&mut mixture, n_layers, draw));
         // The first one warms up.
         if draw > 0 {
             forwards.push(forward);
-            rounds.push(began.elapsed() - forward);
+            steps.push(step);
+            scores.push(scored);
         }
     }
-    let (forward, whole) = (median(forwards), median(rounds));
-    let ratio = whole.as_secs_f64() / forward.as_secs_f64();
-    println!("{}: a round takes {whole:.2?}, a full forward pass {forward:.2?}: {ratio:.2} passes", folder.display());
+    let forward = median(forwards);
+    let passes = |time: Duration| time.as_secs_f64() / forward.as_secs_f64();
+    let (step, three) = (passes(median(steps)), passes(median(scores)));
+    println!(
+        "{}: a full forward pass takes {forward:.2?}; a step {step:.2} passes, three candidates {three:.2}, a round {:.2}",
+        folder.display(),
+        step + three
+    );
     let mut draw = 1000;
     let mut group = c.benchmark_group("stage 1");
     group.sample_size(10);
@@ -84,7 +98,8 @@ fn stage_one(c: &mut Criterion) {
     group.bench_function("round of 1 + 3 mixtures, 2 x 256 tokens", |b| {
         b.iter(|| {
             draw += 1;
-            round(&mut mixture, n_layers, draw);
+            train(&mut mixture, n_layers, draw);
+            score(&mut mixture, n_layers, draw);
         });
     });
     group.finish();

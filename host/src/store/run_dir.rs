@@ -130,13 +130,14 @@ fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
     if !kind.is_dir() {
         return Err(StoreError::NotAFolder { path: root.to_path_buf(), found: kind_name(kind) });
     }
-    if root.join(MARKER_NAME).is_file() {
-        return Ok(());
-    }
     // Killed before the marker was there, we leave a lock and perhaps an unfinished marker.
     let ours = |name: &str| name == LOCK_NAME || name.starts_with(TEMP_PREFIX);
     let mut names: Vec<_> =
         entries(root)?.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    // Asked after the listing: the marker that another process writes between the two would else be listed as foreign.
+    if root.join(MARKER_NAME).is_file() {
+        return Ok(());
+    }
     names.sort();
     match names.iter().find(|name| !ours(name)) {
         Some(name) => Err(StoreError::Foreign { path: root.to_path_buf(), found: escape(name) }),
