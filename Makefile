@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real valgrind bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs test test-real valgrind bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -54,6 +54,10 @@ bench: setup setup-model setup-peer ## hot paths, then side by side with Transfo
 
 goldens: setup-peer ## make tests/golden again from Transformers
 	.peer/venv/bin/python tests/golden/make_goldens.py
+
+docs: ## the reference of the plugin API, from its doc comments
+	$(CARGO) doc -p plugin-api --no-deps --features conformance
+	@echo target/doc/plugin_api/index.html
 
 lint: setup ## format, lints, forbidden dependencies
 	$(CARGO) fmt --all --check

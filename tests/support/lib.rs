@@ -5,7 +5,10 @@ pub mod model;
 pub mod program;
 pub mod tree;
 
-pub use program::{Outcome, library, misbehaving_plugin, program, repository, scaleot, start, test_plugin};
+pub use program::{
+    Outcome, command, library, marking_plugin, misbehaving_plugin, older_plugin, outcome, program, repository, scaleot,
+    start, test_plugin,
+};
 pub use tree::{identity, identity_of_stages, tree};
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The program under test: built once a test program, run as a person would.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -19,10 +20,25 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// The plugin of `tests/plugin`, built once a test program.
+/// The objectives' plugin of `tests/plugin`, built once a test program.
 pub fn test_plugin() -> &'static Path {
     static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
     PLUGIN.get_or_init(|| build(&["--example", "test_objectives"]).join("examples/libtest_objectives.so"))
+}
+
+/// The plugin of `tests/plugin` that makes the file named by `SCALEOT_TEST_MARK` when it is loaded.
+pub fn marking_plugin() -> &'static Path {
+    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+    PLUGIN.get_or_init(|| build(&["--example", "test_constructor"]).join("examples/libtest_constructor.so"))
+}
+
+/// The plugin of plugin API 1.0.0 that the tests carry, unpacked.
+pub fn older_plugin() -> Vec<u8> {
+    let packed = repository().join("tests/fixtures/plugins/api-1.0/liboffsite_tuning.so.gz");
+    let mut library = Vec::new();
+    let packed = std::fs::File::open(packed).expect("the fixture");
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut library).expect("a whole archive");
+    library
 }
 
 /// The plugin of `tests/plugin/misbehaving`, built once a test program.
@@ -77,7 +93,12 @@ impl Outcome {
 
 /// Runs the program in the repository's root.
 pub fn scaleot<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
-    let output = command(arguments).output().expect("the program runs");
+    outcome(&mut command(arguments))
+}
+
+/// Runs a command of [`command`] that a test has added to.
+pub fn outcome(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the program runs");
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -100,5 +121,7 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
     }
     command.args(arguments).current_dir(repository()).stdin(Stdio::null());
     command.env_remove("SCALEOT_PLUGIN_PATH").env("OMP_NUM_THREADS", "1");
+    // Plugins that somebody installed for himself are no part of a test.
+    command.env("XDG_DATA_HOME", "/var/empty/scaleot-tests");
     command
 }

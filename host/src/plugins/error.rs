@@ -19,7 +19,7 @@ pub enum PluginFault {
     #[error("use = {found:?}: expected \"plugin/strategy\", for example \"scaleot/selective-rank\"")]
     Name { found: String },
     /// The file cannot be read.
-    #[error("plugin file {path}: {source}")]
+    #[error("plugin file {path}: {source}; expected a library that `cargo build` made of a plugin")]
     Unreadable { path: PathBuf, source: std::io::Error },
     /// The file is no library of ours; nothing of it was loaded.
     #[error("plugin file {path} (sha256 {digest}) is refused before loading: {reason}")]
@@ -40,13 +40,13 @@ pub enum PluginFault {
     )]
     Unpinned { plugin: String, path: PathBuf, digest: String },
     /// A lock file that cannot be used.
-    #[error("{path}: {problem}; `scaleot plugin lock CONFIG` writes a new one where it is removed")]
+    #[error("{path}: {problem}; remove it, and `scaleot plugin lock CONFIG` writes a new one")]
     LockFile { path: PathBuf, problem: String },
     /// A manifest that cannot be used.
-    #[error("{path}: {problem}; `scaleot plugin pack LIBRARY` writes it again")]
+    #[error("{path}: {problem}")]
     Manifest { path: PathBuf, problem: String },
     /// No manifest where one is needed.
-    #[error("{path}: no {file} beside it; `scaleot plugin pack {path}` writes it")]
+    #[error("{path}: no {file} beside it; its author writes it with `scaleot plugin pack {path}`")]
     NoManifest { path: PathBuf, file: &'static str },
     /// A plugin that is to be installed or removed, and cannot be.
     #[error("{path}: {problem}")]

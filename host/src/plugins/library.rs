@@ -11,7 +11,7 @@ use abi_stable::library::{LibraryError, lib_header_from_path};
 use plugin_api::PluginRecord;
 use plugin_api::export::{API_VERSION, PluginModule_Ref};
 use std::io::Write;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::path::Path;
 
 /// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
@@ -39,14 +39,16 @@ pub fn load_library(
     let digest = digest.to_string();
     let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
     let incompatible = |reason: String| incompatible(path, &digest, reason);
+    // For good, even if the library is refused: dlopen knows what it mapped by name and inode, and would take the next
+    // library under this name for this one.
+    let in_memory = format!("/proc/self/fd/{}", sealed.into_raw_fd());
     let source = format!("sha256 {}", digest.get(..12).unwrap_or(&digest));
     let turn = active_call::call(&path.display(), &source, "load");
-    let in_memory = format!("/proc/self/fd/{}", sealed.as_raw_fd());
-    let module = lib_header_from_path(Path::new(&in_memory))
-        .and_then(|header| header.init_root_module::<PluginModule_Ref>())
-        .map_err(|error| incompatible(shorten(&error).replace(&format!("{in_memory} because: "), "")))?;
-    // The loader has mapped it; the descriptor must stay, since dlopen knows libraries by inode.
-    std::mem::forget(sealed);
+    let unreadable = |error: &_| incompatible(shorten(error).replace(&format!("{in_memory} because: "), ""));
+    let header = lib_header_from_path(Path::new(&in_memory)).map_err(|error| unreadable(&error))?;
+    // Before anything of the plugin is asked: what the header says is a constant of the library.
+    check_api(header.version_strings().version.as_str()).map_err(incompatible)?;
+    let module = header.init_root_module::<PluginModule_Ref>().map_err(|error| unreadable(&error))?;
     let record = (module.describe())();
     drop(turn);
     let record: PluginRecord = serde_json::from_str(record.as_str())
@@ -112,3 +114,7 @@ fn shorten(error: &LibraryError) -> String {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "library_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use super::compatible::check_api;
 use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::option_rows::OptionRow;
+use super::toml_text::read_toml;
 use crate::store::{Digest, is_name_part};
 use plugin_api::{PluginRecord, StrategyKind};
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,7 @@ impl PluginManifest {
     /// `Manifest`, naming the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Self, PluginFault> {
         let refused = |problem: String| PluginFault::Manifest { path: path.into(), problem };
+        let advised = |problem: String| refused(format!("{problem}; its author writes it with `scaleot plugin pack`"));
         let mut text = String::new();
         let file = std::fs::File::open(path).map_err(|error| refused(error.to_string()))?;
         file.take(LIMIT + 1).read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
@@ -126,9 +128,8 @@ impl PluginManifest {
                 "found format {found}; this program reads up to {FORMAT}: use a newer scaleot"
             )));
         }
-        let manifest: Self =
-            toml::from_str(&text).map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
-        manifest.check().map_err(refused)?;
+        let manifest: Self = read_toml(&text).map_err(advised)?;
+        manifest.check().map_err(advised)?;
         Ok(manifest)
     }
 
@@ -154,7 +155,9 @@ impl PluginManifest {
     pub fn check_library(&self, path: &Path, digest: Digest) -> Result<(), PluginFault> {
         let found = digest.to_string();
         if let Some(expected) = self.files.get(&self.library).filter(|expected| **expected != digest) {
-            let reason = format!("{MANIFEST_FILE} beside it describes a library of sha256 {expected}");
+            let reason = format!(
+                "{MANIFEST_FILE} beside it describes a library of sha256 {expected}; get both files again from its author"
+            );
             return Err(PluginFault::Refused { path: path.into(), digest: found, reason });
         }
         check_api(&self.api).map_err(|reason| super::library::incompatible(path, &found, reason))
@@ -163,17 +166,22 @@ impl PluginManifest {
     /// Whether the loaded library says the same of itself.
     ///
     /// # Errors
-    /// What differs.
-    pub fn check_record(&self, record: &PluginRecord) -> Result<(), String> {
+    /// `Manifest`, with what differs.
+    pub fn check_record(&self, record: &PluginRecord, library: &Path) -> Result<(), PluginFault> {
         let said = [
             ("name", &self.name, &record.name),
             ("version", &self.version, &record.version),
             ("api", &self.api, &record.api_version),
         ];
         match said.into_iter().find(|(_, manifest, library)| manifest != library) {
-            Some((key, manifest, library)) => {
-                Err(format!("{MANIFEST_FILE} beside it says {key} = {manifest:?}, the library itself {library:?}"))
-            }
+            Some((key, manifest, own)) => Err(PluginFault::Manifest {
+                path: library.with_file_name(MANIFEST_FILE),
+                problem: format!(
+                    "found {key} = {manifest:?}, expected {own:?}, as {} says of itself; \
+                     its author writes it with `scaleot plugin pack`",
+                    self.library
+                ),
+            }),
             None => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ mod registry;
 mod services;
 mod strategy;
 mod survey;
+mod toml_text;
 mod trust;
 
 pub use arena::Arena;

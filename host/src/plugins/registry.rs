@@ -135,8 +135,7 @@ impl Registry {
             pinned = self.trust.admit(&name, found, digest)?;
         }
         if let Some(manifest) = &manifest {
-            let differs = |reason| super::library::incompatible(path, &library.digest, reason);
-            manifest.check_record(&library.record).map_err(differs)?;
+            manifest.check_record(&library.record, path)?;
         }
         if let Some(expected) = expected.filter(|expected| *expected != name) {
             let (found, expected) = (escape(&name), expected.to_owned());

@@ -69,7 +69,7 @@ impl Trust {
         };
         let pin = self.pins.get(plugin);
         if let Some(pin) = pin.filter(|pin| **pin != digest) {
-            return Err(refused(*pin, "plugins.pins"));
+            return Err(refused(*pin, "plugins.pins; if the new file is wanted, write its digest there"));
         }
         if let Some(lock) = &self.lock {
             let lock_path = lock.path.display();

@@ -100,7 +100,7 @@ pub enum StoreError {
     )]
     Foreign { path: PathBuf, found: String },
 
-    #[error("{}: exists already; nothing was written over it", path.display())]
+    #[error("{}: exists already, and nothing was written over it; choose another place", path.display())]
     Exists { path: PathBuf },
 
     #[error("{}: the run folder lies inside the model folder {}; choose an output outside it", path.display(), model.display())]

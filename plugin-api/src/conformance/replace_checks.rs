@@ -28,7 +28,9 @@ fn substitute(session: &mut Session, host: &mut FakeHost, layer: usize) -> Resul
 pub(super) fn exercise(session: &mut Session, host: &mut FakeHost) -> Result<String, Broken> {
     let layers = 0..host.outline().n_layers();
     let substitutes = layers.map(|layer| substitute(session, host, layer)).collect::<Result<Vec<_>, _>>()?;
-    session.ask::<()>(Method::Prepare, &(), host)?;
+    if session.knows((1, 1)) {
+        session.ask::<()>(Method::Prepare, &(), host)?;
+    }
     let plan = select(session, host, &request(host, 2))?;
     Ok(format!("{substitutes:?} {plan:?}"))
 }

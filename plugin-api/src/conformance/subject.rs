@@ -92,12 +92,18 @@ impl Subject<'_> {
 /// A strategy behind the boundary.
 pub(crate) struct Session {
     raw: RawStrategy,
+    api: (u32, u32),
 }
 
 impl Session {
     pub(crate) fn create(module: PluginModule_Ref, strategy: &str, options: &str) -> Result<Self, PluginError> {
         let made = (module.create())(strategy.into(), options.as_bytes().into()).into_result();
-        Ok(Self { raw: made.map_err(|error| read_error(&error))? })
+        Ok(Self { raw: made.map_err(|error| read_error(&error))?, api: (module.api_major(), module.api_minor()) })
+    }
+
+    /// Whether the plugin knows what this version of the contract added: a host asks an older one for nothing newer.
+    pub(crate) fn knows(&self, api: (u32, u32)) -> bool {
+        self.api >= api
     }
 
     /// Asks a question, both sides in JSON.

@@ -38,6 +38,13 @@ pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
         let text = text.replace("STRATEGY", args.kind.strategy()).replace("KIND", args.kind.section());
         text.replace("PLUGIN_API", &api).into_bytes()
     };
+    // `parent` of a bare name is the empty path: the working folder.
+    if let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("") && !parent.is_dir()) {
+        let (folder, parent) = (folder.display(), parent.display());
+        return Err(
+            ProgramError::Usage(format!("{folder}: {parent} is no folder; make it, or choose another --path")).into()
+        );
+    }
     let files = [
         ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
         ("README.md", include_str!("template/README.md")),

@@ -1,0 +1,53 @@
+//! A plugin for tests whose library does something as soon as it is loaded: it makes the file that a variable names.
+//!
+//! So a test can tell whether any of its code ran.
+
+use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+
+/// Where the mark is to be made.
+const VARIABLE: &str = "SCALEOT_TEST_MARK";
+
+extern "C" fn constructor() {
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        let _ = std::fs::write(path, "loaded");
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = constructor;
+
+/// The one score.
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct EvenOptions {
+    /// What every layer gets.
+    #[schemars(range(max = 9))]
+    score: u8,
+}
+
+struct Even(EvenOptions);
+
+impl Strategy for Even {
+    type Options = EvenOptions;
+    fn new(options: EvenOptions) -> Result<Self, PluginError> {
+        if options.score > 9 {
+            return Err(PluginError::options(format!("score is {}, expected 0 to 9", options.score)));
+        }
+        Ok(Self(options))
+    }
+}
+
+impl ImportanceEstimator for Even {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        Ok(ImportanceScores { scores: vec![self.0.score.into(); host.outline()?.n_layers()] })
+    }
+}
+
+plugin_api::export_plugin! {
+    name: "test-constructor",
+    about: "For the tests of ScaleOT: leaves a mark when it is loaded.",
+    strategies: {
+        "even": importance Even, "All layers alike.";
+    }
+}
