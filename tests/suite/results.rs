@@ -166,6 +166,29 @@ fn the_tables_have_every_point_and_the_files_say_the_same() {
 }
 
 #[test]
+fn the_report_is_one_page_that_needs_nothing_else() {
+    let (suite, _) = sweep();
+    let page = std::fs::read_to_string(suite.output().join("report.html")).unwrap();
+    let outside = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for word in ["http", "<script", "<link", "<img", "url(", "@import"] {
+        assert!(!outside.contains(word), "{word}");
+    }
+    // The frontier, two costs, one importance with scores, the tuning: what there is, no more.
+    let record = suite.record("sweep");
+    let label = |text: &str| page.contains(&format!("<td>{text}</td>"));
+    for point in record["points"].as_array().unwrap() {
+        assert!(label(point["label"].as_str().unwrap()), "{point}");
+    }
+    for head in ["Methods", "Cost", "Privacy and utility", "Bundle and time", "Training", "Paired differences"] {
+        assert!(page.contains(&format!("<h2>{head}")), "{head}");
+    }
+    assert!(page.contains("tuning on arc_easy") && !page.contains("<h2>Missing</h2>"));
+    let loss = &row(point(&record, "uniform replace_count=1"), "answer_loss")["figures"]["plug_in"];
+    let figure = format!("{:.3} ± {:.3}", loss["mean"].as_f64().unwrap(), loss["stderr"].as_f64().unwrap());
+    assert!(page.contains(&figure), "{figure}");
+}
+
+#[test]
 fn a_choice_runs_nothing_and_says_why() {
     let (suite, _) = sweep();
     let choice = suite.verb("choose", &["--max-bundle", "1MiB"]).expect(2);

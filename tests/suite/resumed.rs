@@ -93,6 +93,10 @@ fn a_cell_that_fails_is_missing_with_its_reason_and_the_others_go_on() {
     assert!(pairs.len() == 2 && pairs.iter().all(|pair| pair["first"] == "good" && pair["second"] == "other"));
     let table = std::fs::read_to_string(suite.output().join("compare.csv")).unwrap();
     assert!(table.contains("broken,,arc_easy,,,,,,0,1,,,"), "{table}");
+    let page = std::fs::read_to_string(suite.output().join("report.html")).unwrap();
+    assert!(page.contains("<td>broken.arc_easy.seed-0</td>") && page.contains("<h2>Missing</h2>"), "{page}");
+    assert!(page.contains("class=\"number missing\" title=\"broken.arc_easy.seed-0: "), "{page}");
+    assert!(page.matches("expected a finite number").count() > 1, "{page}");
     // Asked again for JSON there is one object on stdout, and still the exit status.
     let again = suite.verb("compare", &["--json"]).expect(6).json();
     assert_eq!(again["missing"][0]["cell"], "broken.arc_easy.seed-0");
@@ -106,6 +110,28 @@ fn results_of_another_config_never_reach_the_table() {
     let outcome = suite.verb("compare", &["tune.learning_rate=1e30", "tune.clip_norm=0.0"]).expect(6);
     assert!(suite.run("good.arc_easy.seed-0").join("evaluate-plug-in").exists());
     assert!(outcome.stdout.contains("0 of 1 cells finished"), "{}", outcome.stdout);
+}
+
+#[test]
+fn a_pool_that_is_named_is_the_one_that_cells_use() {
+    let one = "seeds = [0]\n[[method]]\nname = \"uniform\"\nconfig = \"METHOD\"\n";
+    let (first, second) = (Suite::new(one), Suite::new(one));
+    let shared = behaviour::scratch();
+    let pool = ["--stage-pool", shared.path().to_str().unwrap()];
+    let outcome = first.verb("compare", &pool).expect(0);
+    assert_eq!((Suite::made(&outcome.stderr, "importance"), Suite::made(&outcome.stderr, "tune")), (1, 1));
+    assert!(!first.output().join("stages").exists());
+    // What another suite is about to make in there is not ours to clear away.
+    let claim = shared.path().join("importance/.lock-of-another");
+    std::fs::write(&claim, "").unwrap();
+    let outcome = second.verb("compare", &pool).expect(0);
+    for stage in ["importance", "replace", "bundle", "tune", "plug_in", "evaluate plug_in on arc_easy"] {
+        assert_eq!(Suite::made(&outcome.stderr, stage), 0, "{stage}: {}", outcome.stderr);
+    }
+    assert!(claim.exists());
+    // The costs are those of who made them.
+    let seconds = |suite: &Suite| suite.record("compare")["points"][0]["seconds"].as_f64().unwrap();
+    assert!(seconds(&first) > 0.0 && seconds(&first) == seconds(&second));
 }
 
 #[test]

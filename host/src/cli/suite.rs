@@ -18,7 +18,9 @@ use host::pipeline::report::size;
 use host::pipeline::run::registry;
 use host::store::RunDir;
 use host::suite::table::{View, markdown, terminal};
-use host::suite::{Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv, gather};
+use host::suite::{
+    Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv, gather, report,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -81,7 +83,8 @@ fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Su
     overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
     overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
     overrides.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
-    Ok(Suite::load(path, &overrides)?)
+    let suite = Suite::load(path, &overrides)?;
+    Ok(Suite { pool: global.stage_pool.clone(), ..suite })
 }
 
 fn title(path: &Path) -> String {
@@ -174,8 +177,10 @@ fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
         ("md", markdown(result, view).into_bytes()),
         ("csv", csv::figures(result)?),
     ];
-    for (extension, bytes) in files {
-        let mut file = dir.file(&format!("{name}.{extension}"))?;
+    let files = files.map(|(extension, bytes)| (format!("{name}.{extension}"), bytes));
+    let page = ("report.html".to_owned(), report::page(result, view)?.into_bytes());
+    for (name, bytes) in files.into_iter().chain([page]) {
+        let mut file = dir.file(&name)?;
         file.put(&bytes)?;
         file.commit()?;
     }

@@ -62,6 +62,8 @@ pub struct Cell {
 pub struct Layout {
     /// The suite's output.
     pub root: PathBuf,
+    /// The stages that cells share, with other suites if it lies elsewhere.
+    pub pool: PathBuf,
 }
 
 impl Layout {
@@ -79,11 +81,6 @@ impl Layout {
     pub fn log(&self, cell: &str) -> PathBuf {
         self.root.join("logs").join(format!("{cell}.log"))
     }
-
-    /// The stages that cells share.
-    pub fn pool(&self) -> PathBuf {
-        self.root.join("stages")
-    }
 }
 
 /// An override with the key of the suite file that it came from; none for the command line's.
@@ -92,7 +89,7 @@ type Origin = (String, Option<KeyPath>);
 impl Suite {
     /// Where its files go.
     pub fn layout(&self) -> Layout {
-        Layout { root: self.output.clone() }
+        Layout { root: self.output.clone(), pool: self.pool.clone().unwrap_or_else(|| self.output.join("stages")) }
     }
 
     /// Every cell, seeds innermost, with its config loaded and checked.

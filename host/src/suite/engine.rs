@@ -96,9 +96,13 @@ impl Engine {
         Ok(outcomes)
     }
 
-    /// Writes the configs of all cells, and clears the pool of what a killed suite left.
+    /// Writes the configs of all cells, and clears a pool of its own of what a killed suite left.
     fn prepare(&self, cells: &[Cell]) -> Result<(), StoreError> {
-        StagePool::open(&self.layout.pool())?.prune()?;
+        let pool = StagePool::open(&self.layout.pool)?;
+        // The run folder's lock says that nobody else is at work here; of another folder nothing says so.
+        if self.layout.pool.starts_with(&self.layout.root) {
+            pool.prune()?;
+        }
         for cell in cells {
             let path = self.layout.config(&cell.name);
             let text = cell.config.to_toml().unwrap_or_default();
@@ -148,7 +152,7 @@ impl Engine {
         if cell.config.runtime.threads == 0 {
             command.arg(format!("runtime.threads={}", self.threads));
         }
-        command.arg("--stage-pool").arg(self.layout.pool()).args(&self.arguments);
+        command.arg("--stage-pool").arg(&self.layout.pool).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let parent = std::process::id();
         // SAFETY: between fork and exec only two system calls are made, which allocate nothing.

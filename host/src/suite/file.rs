@@ -60,6 +60,9 @@ pub struct Suite {
     /// Overrides of the command line for every cell.
     #[serde(skip)]
     pub overrides: Vec<String>,
+    /// A pool of stages in place of the output's own.
+    #[serde(skip)]
+    pub pool: Option<PathBuf>,
 }
 
 /// One method: a run config and what differs from it.

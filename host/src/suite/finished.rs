@@ -121,12 +121,13 @@ fn questions(folder: &VerifiedFolder, name: &str) -> Result<BTreeMap<String, Val
 fn stages(cell: &Cell, folder: &Path, layout: &Layout) -> Vec<StageRecord> {
     let config = &cell.config;
     let mut names = vec!["importance".to_owned(), "replace".to_owned()];
+    names.extend((config.train.steps > 0).then(|| "train".to_owned()));
     names.extend(config.compress.as_ref().map(|_| "compress".to_owned()));
     names.extend(["ledger", "return", "plug_in"].map(str::to_owned));
     let columns = &config.evaluate.columns;
     names.extend(columns.contains(&Column::FullTuning).then(|| "full_tuning".to_owned()));
     names.extend(columns.iter().map(|column| format!("evaluate-{}", column.key().replace('_', "-"))));
-    let pool = StagePool::open(&layout.pool()).ok();
+    let pool = StagePool::open(&layout.pool).ok();
     let record = |name: String| {
         let manifest = Manifest::of(&folder.join(&name)).ok()?;
         let inputs = manifest.body.get("inputs")?.as_str()?.to_owned();

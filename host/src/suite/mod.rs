@@ -1,7 +1,7 @@
 //! Suites: methods x grids x tasks x seeds, each cell a run of its own, with shared stages, a table and statistics.
 //!
 //! `file` reads the suite, `cells` makes a run config of every cell, `engine` runs them as child processes, `finished` reads what
-//! one left, `gather` puts all together with `statistics` and `frontier`, `table` and `csv` show it. [`SuiteResult`] holds all.
+//! one left, `gather` puts all together with `statistics` and `frontier`, `table`, `csv` and `report` show it. [`SuiteResult`] holds all.
 
 pub mod file;
 pub mod cells;
@@ -14,6 +14,7 @@ pub mod choose;
 pub mod result;
 pub mod table;
 pub mod csv;
+pub mod report;
 pub mod error;
 
 pub use cells::{Cell, Layout, PointKey};

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::result::{Comparison, Over, Point, PointRow, SuiteResult, Summary};
 use crate::pipeline::report::size;
 
-const NONE: &str = "–";
+pub(super) const NONE: &str = "–";
 /// With more pairs than this a person is shown those with the first point only; the files have all.
 const PAIRS: usize = 10;
 
@@ -42,7 +42,8 @@ pub fn markdown(result: &SuiteResult, view: View) -> String {
     format!("# {}\n\n{}{}", result.suite, parts.collect::<String>(), notes.collect::<String>())
 }
 
-fn parts(result: &SuiteResult, view: View) -> Vec<(&'static str, Table)> {
+/// Every table under its head.
+pub(super) fn parts(result: &SuiteResult, view: View) -> Vec<(&'static str, Table)> {
     let mut parts = vec![("Methods", figures(result)), ("Cost", costs(result))];
     if view == View::Sweep {
         parts.push(("Frontier (accuracies over all tasks)", frontier(result)));
@@ -181,7 +182,8 @@ fn pairs(result: &SuiteResult) -> usize {
     result.points.len() * result.points.len().saturating_sub(1) / 2
 }
 
-fn notes(result: &SuiteResult, view: View) -> Vec<String> {
+/// What a reader of the tables must know.
+pub(super) fn notes(result: &SuiteResult, view: View) -> Vec<String> {
     let mut notes = vec![format!(
         "{} of {} cells finished; {:.1} s in all stages, each shared one counted once",
         result.cells.len(),
