@@ -13,9 +13,13 @@ use plugin_api::export::{API_VERSION, PluginModule_Ref};
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
 pub const ROOT_SYMBOL: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
+
+/// How long pages of a new in-memory file may be held by the kernel's own work.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A library that was loaded and has greeted.
 pub struct LoadedLibrary {
@@ -92,12 +96,26 @@ fn seal(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     // SAFETY: the descriptor is new and owned by nobody else.
     let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
     file.write_all(bytes)?;
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: a plain fcntl on a descriptor that we own.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
+    add_seals(&file)?;
     Ok(file)
+}
+
+/// Forbids every change of the file. The kernel calls a page busy while anything else holds it for a moment, its own
+/// compaction and page monitoring too, and gives up waiting after a fraction of a second; so it is asked again.
+fn add_seals(file: &std::fs::File) -> std::io::Result<()> {
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    let began = Instant::now();
+    loop {
+        // SAFETY: a plain fcntl on a descriptor that we own.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } == 0 {
+            return Ok(());
+        }
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::ResourceBusy || began.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The useful end of abi_stable's report: a layout difference prints hundreds of lines with the cause at the end.
