@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-real valgrind bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs test test-real valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -46,6 +46,17 @@ valgrind: setup ## 1,000 cycles of loading and calling plugins: no error, no lea
 	valgrind --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 		--suppressions=tests/boundary/valgrind.supp $(EXAMPLES)/boundary_cycles $(CYCLES) \
 		$(EXAMPLES)/libtest_misbehaving.so $(EXAMPLES)/libtest_objectives.so
+
+PEFT = target/peft-layout
+LORA = configs/ci.toml output=$(PEFT)/run adapter.use=peft/lora tune.learning_rate=5e-3 evaluate.limit=2
+
+peft-layout: setup setup-peer ## an exported LoRA adapter, opened by the package peft
+	$(CARGO) build --workspace
+	rm -rf $(PEFT)/adapter $(PEFT)/merged
+	./target/debug/scaleot run $(LORA)
+	./target/debug/scaleot export $(LORA) --what peft --to $(PEFT)/adapter
+	./target/debug/scaleot export $(LORA) --what plug-in --to $(PEFT)/merged
+	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/adapter $(PEFT)/merged
 
 bench: setup setup-model setup-peer ## hot paths, then side by side with Transformers and PyTorch
 	$(CARGO) build --release --workspace

@@ -212,6 +212,39 @@ fn an_exported_model_scores_as_the_plugged_in_one() {
 }
 
 #[test]
+fn low_rank_deltas_are_exported_as_peft_names_them_and_nothing_else_is() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    let lora = ["adapter.use=peft/lora", "adapter.options.rank=2", "adapter.options.alpha=6.0", "evaluate.limit=2"];
+    verb("run", &run, &lora).expect(0);
+    let to = folder.path().join("adapter");
+    let export = ["--what", "peft", "--to", to.to_str().unwrap()];
+    verb("export", &run, &[&lora[..], &export[..]].concat()).expect(0);
+    let read = |name: &str| std::fs::read(to.join(name)).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&read("adapter_config.json")).unwrap();
+    assert_eq!((&config["peft_type"], &config["r"], &config["lora_alpha"]), (&"LORA".into(), &2.into(), &6.0.into()));
+    let (targets, bytes) = (config["target_modules"].as_array().unwrap(), read("adapter_model.safetensors"));
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    // Seven projections in each adapter layer, two matrices each.
+    assert_eq!((targets.len() % 7, tensors.len()), (0, 2 * targets.len()));
+    let (q, mut found) = ("model.layers.0.self_attn.q_proj", Vec::new());
+    assert!(targets.contains(&q.into()), "{targets:?}");
+    for part in ["lora_A", "lora_B"] {
+        let tensor = tensors.tensor(&format!("base_model.model.{q}.{part}.weight")).unwrap();
+        found.push(tensor.shape().to_vec());
+        assert!(tensor.data().iter().any(|&byte| byte != 0), "{part} is not trained");
+    }
+    assert_eq!((found[0][0], found[1][1]), (2, 2));
+    // Whole layers have no place there.
+    let whole = folder.path().join("whole");
+    behaviour::copy(finished_run(), &whole);
+    let other = folder.path().join("other");
+    let refused = verb("export", &whole, &["--what", "peft", "--to", other.to_str().unwrap()]).expect(3);
+    assert!(refused.stderr.contains("low-rank deltas and nothing else"), "{}", refused.stderr);
+    assert!(!other.exists());
+}
+
+#[test]
 fn what_is_planned_is_what_comes_out() {
     let mut arguments = vec!["plan".to_owned(), behaviour::CONFIG.to_owned(), "--json".to_owned()];
     arguments.extend(quick(finished_run()));

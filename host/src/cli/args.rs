@@ -248,6 +248,8 @@ pub enum ExportWhat {
     PlugIn,
     /// The run's emulator, if its slots are layers
     Emulator,
+    /// The return's low-rank deltas in the layout of the package peft, for the full model
+    Peft,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,4 +1,5 @@
-//! `export`: the adapted model, or the emulator, as a Hugging Face folder that Transformers opens.
+//! `export`: the adapted model, or the emulator, as a Hugging Face folder that Transformers opens; or low-rank deltas alone as
+//! a folder that `peft` opens.
 
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
@@ -6,11 +7,13 @@ use super::output::Output;
 use super::session::{self, Needs, Session};
 use host::config::PathNeed;
 use host::fault::ExitCode;
-use host::model::{Decoder, write_hf_folder};
+use host::model::{Decoder, write_hf_folder, write_peft_folder};
 use host::pipeline::bundle;
 use host::pipeline::error::StageError;
+use host::pipeline::plug_in::VerifiedReturn;
 use host::pipeline::report::size;
 use host::store::{StoreError, lies_inside};
+use plugin_api::AdapterPart;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +34,10 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     check_target(&args.to, &session.run.config.model.path)?;
     let (decoder, companions) = session.work(|session| subject(session, args.what))?;
     let unfinished = unfinished(&args.to);
-    let written = write(&decoder, &companions, &unfinished);
+    let written = match args.what {
+        ExportWhat::Peft => write_deltas(&decoder, &companions, &unfinished),
+        ExportWhat::PlugIn | ExportWhat::Emulator => write(&decoder, &companions, &unfinished),
+    };
     if written.is_err() {
         // Best effort: the error says what matters.
         let _ = std::fs::remove_dir_all(&unfinished);
@@ -50,6 +56,12 @@ fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf)
             let returned = super::stages::own_return(run)?;
             Ok((run.plugged(&returned)?.0, run.config.model.path.clone()))
         }
+        ExportWhat::Peft => {
+            let returned = super::stages::own_return(run)?;
+            let (decoder, verified) = run.plugged(&returned)?;
+            deltas_only(&returned, &verified)?;
+            Ok((decoder, run.config.model.path.clone()))
+        }
         ExportWhat::Emulator => {
             let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
                 let run = run.dir.path().display().to_string();
@@ -58,6 +70,23 @@ fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf)
             let (device, dtype) = run.place();
             Ok((bundle::open(bundle.path(), device, dtype)?.decoder, bundle.path().to_path_buf()))
         }
+    }
+}
+
+/// Refuses a return of which the layout of `peft` would hold only a part.
+fn deltas_only(returned: &Path, verified: &VerifiedReturn) -> Result<(), StageError> {
+    let mut parts =
+        verified.adapters.iter().flat_map(|(slot, adapter)| adapter.parts.iter().map(move |part| (slot, part)));
+    match parts.find(|(_, part)| !matches!(part, AdapterPart::LowRankDelta { .. })) {
+        None => Ok(()),
+        Some((slot, part)) => Err(StageError::Artefact {
+            path: returned.display().to_string(),
+            what: format!("adapter of slot {slot}"),
+            found: format!("{part:?}"),
+            expected:
+                "low-rank deltas and nothing else, such as peft/lora trains; export --what plug-in writes every adapter"
+                    .into(),
+        }),
     }
 }
 
@@ -88,6 +117,13 @@ fn write(decoder: &Decoder, companions: &Path, folder: &Path) -> anyhow::Result<
         file.put(&bytes)?;
         file.commit()?;
     }
+    Ok(written.iter().map(|file| file.size).sum())
+}
+
+/// The deltas alone; the model that they belong to stays where it is.
+fn write_deltas(decoder: &Decoder, model: &Path, folder: &Path) -> anyhow::Result<u64> {
+    std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
+    let written = stage(write_peft_folder(decoder, folder, &model.display().to_string()))?;
     Ok(written.iter().map(|file| file.size).sum())
 }
 

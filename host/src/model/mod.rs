@@ -30,6 +30,7 @@ mod score;
 mod segments;
 mod states;
 mod write;
+mod write_peft;
 mod weights;
 
 pub use batch::{Ancestry, PackedBatch, Sequence};
@@ -49,6 +50,7 @@ pub use score::target_rows;
 pub use states::{Ask, States};
 pub use weights::Weights;
 pub use write::write_hf_folder;
+pub use write_peft::write_peft_folder;
 
 #[cfg(test)]
 mod tests;

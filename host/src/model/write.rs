@@ -80,7 +80,7 @@ fn config_json(decoder: &Decoder) -> Result<Map<String, Value>> {
     Ok(raw)
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<FileRecord> {
+pub(super) fn write_json(path: &Path, value: &Value) -> Result<FileRecord> {
     let mut file = AtomicFile::create(path)?;
     file.put(format!("{value:#}\n").as_bytes())?;
     Ok(file.commit()?)
