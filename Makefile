@@ -29,10 +29,15 @@ demo: setup setup-model ## offsite-tuning from end to end on a real model, on th
 	$(CARGO) build --release --workspace
 	./target/release/scaleot run configs/demo.toml $(if $(FULL),$(FULL_COLUMNS))
 
+# A workspace of its own: in this one it would turn on the feature `tch` for every plugin.
+TCH_TIER = --manifest-path plugins/adaround/Cargo.toml --target-dir target/tch-tier
+
 test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --lib --bins --tests
 	$(CARGO) test --workspace --doc
+	$(CARGO) test -p plugin-api --features tch,conformance --lib torch
+	$(CARGO) test $(TCH_TIER)
 
 test-real: setup setup-model ## golden checks on the real model
 	$(CARGO) build --release --workspace
@@ -73,6 +78,8 @@ docs: ## the reference of the plugin API, from its doc comments
 lint: setup ## format, lints, forbidden dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) fmt --check --manifest-path plugins/adaround/Cargo.toml -- --config-path rustfmt.toml
+	$(CARGO) clippy $(TCH_TIER) --all-targets -- -D warnings
 	@$(PYTHON) scripts/check-edges.py
 
 clean-assets: ## remove what the set-up put into this folder; the cache stays

@@ -10,7 +10,7 @@
 //! | [`Adapter`] | `attach`, `step` | layer outlines, tuning steps | an [`AdapterModule`] |
 //!
 //! It reaches the model through [`Host`] only: outlines, masks, losses, statistics, and algebra on opaque [`Tensor`] handles.
-//! It needs no libtorch. [`export_plugin!`] makes the library; the `conformance` feature tests it without a host.
+//! It needs no libtorch; one that wants it turns on the feature `tch` and calls `Host::to_tch` and `Host::from_tch`. [`export_plugin!`] makes the library; the `conformance` feature tests it without a host.
 //! A whole plugin is the doctest of [`export_plugin!`].
 #![deny(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::missing_safety_doc)]
 
@@ -38,6 +38,7 @@ mod services;
 mod similarity;
 mod strategy;
 mod tensor;
+mod torch;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
 pub use batch_mean::{BatchMean, check_batches};
@@ -61,4 +62,7 @@ pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
     StrategyKind, StrategyRecord, reply,
 };
+#[cfg(feature = "tch")]
+pub use tch;
 pub use tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
+pub use torch::{LEND_TENSOR, LIBTORCH_MARK, TAKE_TENSOR};

@@ -98,6 +98,9 @@ pub struct PluginRecord {
     pub api_version: String,
     /// One sentence.
     pub about: String,
+    /// The libtorch that it was built for, `major.minor`, if it shares the host's (the feature `tch`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libtorch: Option<String>,
     /// Its strategies.
     pub strategies: Vec<StrategyRecord>,
 }
@@ -111,6 +114,7 @@ impl PluginRecord {
             version: version.into(),
             api_version: crate::export::API_VERSION.into(),
             about: about.into(),
+            libtorch: crate::torch::built_for(),
             strategies: entries.iter().map(|entry| entry.record.clone()).collect(),
         }
     }

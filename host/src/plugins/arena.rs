@@ -17,9 +17,30 @@ struct Entry {
 pub struct Arena {
     entries: RefCell<HashMap<Handle, Entry>>,
     last: Cell<Handle>,
+    shares_libtorch: bool,
 }
 
 impl Arena {
+    /// For a strategy whose plugin has, or has not, the libtorch of this process.
+    pub fn new(shares_libtorch: bool) -> Self {
+        Self { shares_libtorch, ..Self::default() }
+    }
+
+    /// Whether the plugin may have tensors by address.
+    pub fn shares_libtorch(&self) -> bool {
+        self.shares_libtorch
+    }
+
+    /// Where the `at::Tensor` of a handle lies until the handle is released.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn address(&self, handle: Handle) -> Result<usize, PluginError> {
+        let entries = self.entries.borrow();
+        let entry = entries.get(&handle).ok_or_else(|| unknown(handle))?;
+        Ok(entry.tensor.as_raw().expose_provenance())
+    }
+
     /// Keeps a tensor under a new handle.
     pub fn put(&self, tensor: Tensor) -> Handle {
         let handle = self.last.get() + 1;

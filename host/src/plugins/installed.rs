@@ -47,7 +47,7 @@ pub fn pack(library: &Path, words: Words) -> Result<PluginManifest, PackFault> {
         return Err(install(problem).into());
     }
     let target = format!("{}-unknown-linux-{}", std::env::consts::ARCH, C_LIBRARY);
-    let built_with = BuiltWith { rustc: rustc_version(&bytes), target };
+    let built_with = BuiltWith { rustc: rustc_version(&bytes), libtorch: loaded.record.libtorch.clone(), target };
     let mut manifest = PluginManifest::new(&loaded.record, (file, digest), built_with);
     (manifest.publisher, manifest.licence, manifest.paper) = (words.publisher, words.licence, words.paper);
     let mut file = AtomicFile::create(&path)?;

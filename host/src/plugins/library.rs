@@ -5,6 +5,7 @@
 use super::compatible::{check_api, other_major};
 use super::elf::check_elf;
 use super::error::PluginFault;
+use super::libtorch_tier::check_libtorch;
 use crate::isolation::active_call;
 use crate::store::Digest;
 use abi_stable::library::{LibraryError, lib_header_from_path};
@@ -43,6 +44,7 @@ pub fn load_library(
     let digest = digest.to_string();
     let sealed = seal(&bytes).map_err(|source| PluginFault::Unreadable { path: path.into(), source })?;
     let incompatible = |reason: String| incompatible(path, &digest, reason);
+    check_libtorch(&bytes).map_err(incompatible)?;
     // For good, even if the library is refused: dlopen knows what it mapped by name and inode, and would take the next
     // library under this name for this one.
     let in_memory = format!("/proc/self/fd/{}", sealed.into_raw_fd());
@@ -83,7 +85,7 @@ pub(super) fn incompatible(path: &Path, digest: &str, reason: String) -> PluginF
 
 /// Whether the bytes name the symbol that plugins export.
 pub fn contains_root_symbol(bytes: &[u8]) -> bool {
-    bytes.windows(ROOT_SYMBOL.len()).any(|window| window == ROOT_SYMBOL)
+    memchr::memmem::find(bytes, ROOT_SYMBOL).is_some()
 }
 
 /// An in-memory file of these bytes that nobody can change any more.

@@ -55,6 +55,9 @@ pub struct BuiltWith {
     /// As the compiler wrote it into the library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rustc: Option<String>,
+    /// The libtorch that it shares with the host, `major.minor`; none for a plugin that does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libtorch: Option<String>,
     /// The target triple.
     pub target: String,
 }

@@ -12,6 +12,7 @@ mod elf;
 mod error;
 mod installed;
 mod library;
+mod libtorch_tier;
 mod lock;
 mod low_rank;
 mod manifest;

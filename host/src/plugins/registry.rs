@@ -3,6 +3,7 @@
 use super::discover::{Found, SearchPath};
 use super::error::PluginFault;
 use super::library::load_library;
+use super::libtorch_tier::OwnLibtorch;
 use super::manifest::PluginManifest;
 use super::strategy::{StrategyName, StrategyUse};
 use super::trust::{Pinned, Trust};
@@ -55,7 +56,7 @@ impl RegisteredPlugin {
     /// Tries every promise of the contract on a fake host, each strategy with its default options.
     pub fn conformance(&self) -> Vec<Verdict> {
         let _turn = active_call::call(&self.record.name, &self.source, "the checks of the contract");
-        Conformance::of(self.module).verdicts()
+        Conformance::of(self.module).with_libtorch(&OwnLibtorch).verdicts()
     }
 }
 

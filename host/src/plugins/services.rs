@@ -1,12 +1,12 @@
 //! The host's answers to a plugin during one call: tensor algebra here and in `low_rank`, named questions by the stage that calls.
 
 use super::arena::Arena;
-use super::low_rank;
+use super::{libtorch_tier, low_rank};
 use crate::isolation::active_call;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
-    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor, TRUNCATED_SVDS,
-    TensorOp, unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, LEND_TENSOR, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor,
+    TAKE_TENSOR, TRUNCATED_SVDS, TensorOp, unknown_service,
 };
 use std::rc::Rc;
 
@@ -99,6 +99,7 @@ impl HostServices for Services<'_> {
         let _turn = active_call::answer();
         match name {
             TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
+            LEND_TENSOR | TAKE_TENSOR => libtorch_tier::answer(&self.arena, name, question),
             _ => {
                 let arena = Rc::clone(&self.arena);
                 self.questions.answer_with(name, question, &|tensor| arena.put(tensor))

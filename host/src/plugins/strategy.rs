@@ -6,7 +6,7 @@ use super::module_check::check_module;
 use super::registry::{PluginSource, RegisteredPlugin};
 use super::services::{NoQuestions, Questions, Services};
 use crate::isolation::active_call::{self, Turn};
-use crate::tensor::Tensor;
+use crate::tensor::{GradMode, Tensor};
 use plugin_api::export::RawStrategy;
 use plugin_api::{
     AdapterModule, AdapterPart, ErrorCode, Handle, ImportanceScores, LayerOutline, LayerPlan, LayerRole, Method,
@@ -93,7 +93,7 @@ impl StrategyUse {
         })?;
         Ok(Self {
             raw,
-            arena: Rc::default(),
+            arena: Rc::new(Arena::new(plugin.record.libtorch.is_some())),
             name: name.clone(),
             source: plugin.source.clone(),
             api: (plugin.module.api_major(), plugin.module.api_minor()),
@@ -131,7 +131,10 @@ impl StrategyUse {
     ) -> Result<Vec<u8>, PluginFault> {
         let mut services = Services::new(&self.arena, questions);
         let turn = active_call::call(&self.name, &self.source, call);
+        // A plugin of the `tch` tier that panics may have switched it.
+        let mode = self.arena.shares_libtorch().then(GradMode::keep);
         let answer = self.raw.call(method, request, &mut services);
+        drop(mode);
         drop(turn);
         answer.map_err(|error| self.failed(call, error))
     }

@@ -20,6 +20,23 @@ pub fn grad_enabled() -> bool {
     }
 }
 
+/// Puts the thread's recording back as it was: for code that may switch it and not come back to switch it again.
+pub struct GradMode(bool);
+
+impl GradMode {
+    /// Remembers how it is now.
+    pub fn keep() -> Self {
+        Self(grad_enabled())
+    }
+}
+
+impl Drop for GradMode {
+    fn drop(&mut self) {
+        // SAFETY: the C call sets a thread-local flag.
+        unsafe { torch_sys::at_grad_set_enabled(self.0.into()) };
+    }
+}
+
 impl Tensor {
     /// Whether a gradient would reach this tensor.
     pub fn requires_grad(&self) -> bool {
@@ -68,6 +85,17 @@ mod tests {
         assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [6.0, -4.0]);
         x.zero_grad().unwrap();
         assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_switched_inside_is_as_before_outside() {
+        let _outer = no_grad();
+        let lost = std::panic::catch_unwind(|| {
+            let _mode = GradMode::keep();
+            tch::with_grad(|| panic!("before recording is switched off again"));
+        });
+        assert!(lost.is_err());
+        assert!(!grad_enabled());
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod shape;
 mod truncated;
 mod workers;
 
-pub use autograd::{NoGrad, grad_enabled, no_grad};
+pub use autograd::{GradMode, NoGrad, grad_enabled, no_grad};
 pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, set_threads, threads};
 pub use dtype::Dtype;
 pub use error::{Result, TensorError};
@@ -93,6 +93,11 @@ impl Tensor {
         self.0.is_contiguous()
     }
 
+    /// Whether there is a tensor at all, and its elements lie in memory by strides: not sparse, not in oneDNN's order.
+    pub fn is_strided(&self) -> bool {
+        self.0.defined() && !self.0.is_sparse() && !self.0.is_mkldnn()
+    }
+
     /// The `at::Tensor*` behind this tensor, borrowed.
     pub fn as_raw(&self) -> *const std::ffi::c_void {
         self.0.as_ptr().cast()
@@ -105,5 +110,19 @@ impl Tensor {
     pub unsafe fn clone_from_raw(raw: *const std::ffi::c_void) -> Self {
         // SAFETY: the caller vouches for the pointer; the call adds a reference and frees nothing.
         Tensor(unsafe { tch::Tensor::clone_from_ptr(raw.cast_mut().cast()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_by_strides_is_strided() {
+        let matrix = Tensor::from_f32(&[1.0, 0.0, 0.0, 2.0], &[2, 2]).unwrap();
+        assert!(matrix.is_strided());
+        assert!(matrix.transpose(0, 1).unwrap().is_strided());
+        assert!(!Tensor(tch::Tensor::new()).is_strided());
+        assert!(!Tensor(matrix.0.f_to_sparse_sparse_dim(2).unwrap()).is_strided());
     }
 }

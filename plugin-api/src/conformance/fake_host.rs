@@ -2,6 +2,7 @@
 
 use super::algebra::{compute, truncated_svd};
 use super::array::Array;
+use super::libtorch::{Lent, Libtorch};
 use super::random::{Stream, seed_for};
 use super::toy_model::ToyModel;
 use crate::compress::{LayerWeights, WeightForm};
@@ -13,6 +14,7 @@ use crate::low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
 use crate::outline::{LayerOutline, ModelOutline, WeightRole};
 use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
+use crate::torch::{LEND_TENSOR, TAKE_TENSOR};
 use nalgebra::DMatrix;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -55,6 +57,7 @@ pub struct FakeHost {
     refusals: usize,
     checkpoints: Vec<Vec<u8>>,
     curve: Vec<CurvePoint>,
+    lent: Lent,
 }
 
 impl FakeHost {
@@ -78,6 +81,7 @@ impl FakeHost {
             refusals: 0,
             checkpoints: Vec::new(),
             curve: Vec::new(),
+            lent: Lent::own(),
         }
     }
 
@@ -97,6 +101,13 @@ impl FakeHost {
     pub fn with_trainable(mut self, trainable: &[bool]) -> Self {
         assert_eq!(trainable.len(), self.model.outline.n_layers(), "one entry per layer");
         self.model.trainable = trainable.to_vec();
+        self
+    }
+
+    /// Plugins of the `tch` tier get tensors of this libtorch.
+    #[must_use]
+    pub fn with_libtorch(mut self, libtorch: &'static dyn Libtorch) -> Self {
+        self.lent.libtorch = Some(libtorch);
         self
     }
 
@@ -242,7 +253,14 @@ impl FakeHost {
     fn sweep(&mut self) {
         for handle in self.released.0.take() {
             self.arrays.remove(&handle);
+            self.lent.forget(handle);
         }
+    }
+
+    fn lend(&mut self, handle: Handle) -> Result<Vec<u8>, PluginError> {
+        self.sweep();
+        let array = self.arrays.get(&handle).ok_or_else(|| unknown(handle))?;
+        Ok(serde_json::to_vec(&self.lent.lend(handle, array)?)?)
     }
 
     /// Moments of a layer whose input has unit covariance and whose change is a thousandth of its input.
@@ -343,6 +361,11 @@ impl HostServices for FakeHost {
             "layer_curvature" => self.layer_curvature(serde_json::from_slice(question)?),
             "layer_weights" => self.some_weights(serde_json::from_slice(question)?),
             TRUNCATED_SVDS => self.truncated_svds(&serde_json::from_slice::<Vec<_>>(question)?),
+            LEND_TENSOR => self.lend(serde_json::from_slice(question)?),
+            TAKE_TENSOR => {
+                let array = self.lent.read(serde_json::from_slice(question)?)?;
+                Ok(serde_json::to_vec(&self.put(array))?)
+            }
             _ => self.model.answer(name, question),
         }
     }

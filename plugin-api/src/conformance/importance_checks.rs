@@ -40,7 +40,7 @@ fn checkpoint(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         estimate(session, host)?;
         let Some(last) = host.checkpoints().last() else { return Ok(()) };
-        let mut later = FakeHost::with_outline(host.outline().clone(), 7);
+        let mut later = subject.host(host.outline().clone());
         let mut resumed = subject.session()?;
         resumed.restore(last, &mut later)?;
         let scores = estimate(&mut resumed, &mut later)?;

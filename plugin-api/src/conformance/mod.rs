@@ -13,6 +13,7 @@
 mod algebra;
 mod array;
 mod fake_host;
+mod libtorch;
 mod random;
 mod toy_model;
 mod toy_similarity;
@@ -27,6 +28,7 @@ mod run_checks;
 mod subject;
 
 pub use fake_host::FakeHost;
+pub use libtorch::Libtorch;
 
 use crate::export::PluginModule_Ref;
 use crate::strategy::{PluginRecord, StrategyKind, StrategyRecord};
@@ -56,19 +58,27 @@ impl fmt::Display for Verdict {
 pub struct Conformance {
     module: PluginModule_Ref,
     options: BTreeMap<String, serde_json::Value>,
+    libtorch: Option<&'static dyn Libtorch>,
 }
 
 impl Conformance {
     /// Checks of the plugin with this root module.
     #[must_use]
     pub fn of(module: PluginModule_Ref) -> Self {
-        Self { module, options: BTreeMap::new() }
+        Self { module, options: BTreeMap::new(), libtorch: None }
     }
 
     /// Runs a strategy with these options instead of its defaults.
     #[must_use]
     pub fn with_options(mut self, strategy: &str, options: serde_json::Value) -> Self {
         self.options.insert(strategy.into(), options);
+        self
+    }
+
+    /// Gives plugins of the `tch` tier tensors of this libtorch; without it, those of this crate's own feature `tch`, if that is on.
+    #[must_use]
+    pub fn with_libtorch(mut self, libtorch: &'static dyn Libtorch) -> Self {
+        self.libtorch = Some(libtorch);
         self
     }
 
@@ -93,7 +103,7 @@ impl Conformance {
     fn strategy(&self, plugin: &PluginRecord, record: &StrategyRecord) -> Vec<Verdict> {
         let default = serde_json::json!({});
         let options = self.options.get(&record.name).unwrap_or(&default);
-        let subject = Subject { module: self.module, record, options };
+        let subject = Subject { module: self.module, record, options, libtorch: self.libtorch };
         let of_kind: &[Check] = match record.kind {
             StrategyKind::Importance => importance_checks::CHECKS,
             StrategyKind::Replace => replace_checks::CHECKS,

@@ -47,7 +47,7 @@ fn exercise(subject: &Subject, session: &mut Session, host: &mut FakeHost) -> Re
 fn repeatable(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         let first = exercise(subject, session, host)?;
-        let mut again = FakeHost::with_outline(host.outline().clone(), 7);
+        let mut again = subject.host(host.outline().clone());
         let second = exercise(subject, &mut subject.session()?, &mut again)?;
         ensure(first == second, || "two runs of the same seed differ".into())
     })

@@ -1,6 +1,7 @@
 //! A strategy under test, called as the host calls it, on two models that differ in everything a plugin might assume.
 
 use super::fake_host::FakeHost;
+use super::libtorch::Libtorch;
 use crate::error::{ErrorCode, PluginError};
 use crate::export::{PluginModule_Ref, RawStrategy, read_error};
 use crate::outline::{ModelOutline, WeightRole};
@@ -56,9 +57,19 @@ pub(super) struct Subject<'a> {
     pub(super) module: PluginModule_Ref,
     pub(super) record: &'a StrategyRecord,
     pub(super) options: &'a serde_json::Value,
+    pub(super) libtorch: Option<&'static dyn Libtorch>,
 }
 
 impl Subject<'_> {
+    /// A host with this model.
+    pub(super) fn host(&self, outline: ModelOutline) -> FakeHost {
+        let host = FakeHost::with_outline(outline, 7);
+        match self.libtorch {
+            Some(libtorch) => host.with_libtorch(libtorch),
+            None => host,
+        }
+    }
+
     /// A fresh strategy with the options under test.
     pub(super) fn session(&self) -> Result<Session, PluginError> {
         Session::create(self.module, &self.record.name, &self.options.to_string())
@@ -71,7 +82,7 @@ impl Subject<'_> {
         let mut supported = false;
         for outline in models() {
             let family = outline.family.clone();
-            let mut host = FakeHost::with_outline(outline, 7);
+            let mut host = self.host(outline);
             let mut session = self.session()?;
             match check(&mut session, &mut host) {
                 Ok(()) => supported = true,

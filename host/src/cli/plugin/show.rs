@@ -130,8 +130,10 @@ fn described(manifest: &PluginManifest, from: String, (path, sha256): (String, S
         "status": status, "pin": { &manifest.name: sha256 },
     });
     let paper = manifest.paper.as_ref().map(|paper| format!("\npaper {}", escape(paper))).unwrap_or_default();
+    let libtorch = manifest.built_with.libtorch.as_ref();
+    let libtorch = libtorch.map(|version| format!(" and libtorch {}", escape(version))).unwrap_or_default();
     let about = format!(
-        "{}\npublisher {}, licence {}{paper}\nplugin API {}, built with rustc {} for {}",
+        "{}\npublisher {}, licence {}{paper}\nplugin API {}, built with rustc {}{libtorch} for {}",
         escape(&manifest.about),
         escape(&manifest.publisher),
         escape(&manifest.licence),

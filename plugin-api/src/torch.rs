@@ -1,0 +1,74 @@
+//! The `tch` tier: handles as libtorch tensors that share memory and autograd with the host.
+//!
+//! Host and plugin each link a copy of `tch`, and both of them the one libtorch of the process. So the address of an `at::Tensor`
+//! means the same on either side, its reference count is libtorch's own, and it is freed by whoever lets go last. The recording
+//! of gradients is a flag of the thread: under the host's no-grad a plugin's operations are not recorded either.
+//!
+//! A `tch` release fits one minor version of libtorch, and so does such a plugin. It carries [`LIBTORCH_MARK`] and that version as
+//! plain bytes, which the host compares with its own before it loads anything.
+
+/// The service behind `Host::to_tch`: a handle's number to the address of its `at::Tensor`, alive until the handle is released.
+pub const LEND_TENSOR: &str = "lend_libtorch_tensor";
+
+/// The service behind `Host::from_tch`: the address of a live `at::Tensor` to a new handle on the same tensor.
+pub const TAKE_TENSOR: &str = "take_libtorch_tensor";
+
+/// What stands before the libtorch version in the bytes of a plugin of this tier; a zero byte ends the version.
+pub const LIBTORCH_MARK: &str = "scaleot-plugin-libtorch=";
+
+#[cfg(not(feature = "tch"))]
+pub(crate) const fn built_for() -> Option<String> {
+    None
+}
+
+#[cfg(feature = "tch")]
+pub(crate) use tier::built_for;
+
+#[cfg(feature = "tch")]
+mod tier {
+    use super::{LEND_TENSOR, LIBTORCH_MARK, TAKE_TENSOR};
+    use crate::error::PluginError;
+    use crate::host::Host;
+    use crate::tensor::{Handle, Tensor};
+
+    /// [`LIBTORCH_MARK`] and the libtorch minor that the workspace's `tch` fits: its build script takes no other.
+    static MARK: &str = "scaleot-plugin-libtorch=2.11\0";
+
+    /// The version in the mark, read so that the mark stays in the library.
+    pub(crate) fn built_for() -> Option<String> {
+        let mark = std::hint::black_box(MARK).strip_prefix(LIBTORCH_MARK)?;
+        Some(mark.trim_end_matches('\0').to_owned())
+    }
+
+    impl Host<'_> {
+        /// The libtorch tensor behind a handle: the same memory and the same place in the autograd graph. It may outlive the handle
+        /// and the call.
+        ///
+        /// Weights belong to the host: write into a copy, not into what was lent. `tch` panics where libtorch refuses; its `f_`
+        /// methods return the error instead.
+        ///
+        /// # Errors
+        /// `Host` for a released handle, `Unsupported` from a host of API 1.1.
+        pub fn to_tch(&mut self, a: &Tensor) -> Result<tch::Tensor, PluginError> {
+            let address: usize = self.ask(LEND_TENSOR, &a.handle())?;
+            if address == 0 {
+                return Err(PluginError::host("the host lent no tensor"));
+            }
+            // SAFETY: the host vouches for a live `at::Tensor` while `a` is; the libtorch that owns it is this library's own.
+            Ok(unsafe { tch::Tensor::clone_from_ptr(std::ptr::with_exposed_provenance_mut(address)) })
+        }
+
+        /// A handle on a libtorch tensor: the same memory and the same place in the autograd graph.
+        ///
+        /// # Errors
+        /// `Host` for a tensor that the host cannot hold (undefined, sparse), `Unsupported` from a host of API 1.1.
+        pub fn from_tch(&mut self, a: &tch::Tensor) -> Result<Tensor, PluginError> {
+            let handle: Handle = self.ask(TAKE_TENSOR, &a.as_ptr().expose_provenance())?;
+            Ok(Tensor::adopt(handle, self.services.releaser()))
+        }
+    }
+}
+
+#[cfg(all(test, feature = "tch"))]
+#[path = "torch_tests.rs"]
+mod tests;
