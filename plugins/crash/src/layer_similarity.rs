@@ -4,7 +4,10 @@
 //! the right one. That is always a pair of neighbouring layers, so these `n` numbers decide every clustering. The first layer has
 //! nothing before it to be like: `s_0 = 1`.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, SimilarityRequest, Strategy, TokenPooling};
+use plugin_api::{
+    Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest, Strategy,
+    TokenPooling,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +40,10 @@ impl Strategy for LayerSimilarity {
             return Err(PluginError::options(format!("samples is {}, expected 2 to 100000", options.samples)));
         }
         Ok(Self { options })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -7,8 +7,8 @@
 
 use crate::sensitivity::{to_pruning, to_rounding};
 use plugin_api::{
-    CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, check_batches, prune_smallest,
-    round_to_bits,
+    CompressionReport, Compressor, Host, LayerWeights, Need, PluginError, Requirement, Strategy, check_batches,
+    prune_smallest, round_to_bits,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -70,6 +70,10 @@ impl Strategy for LayerWise {
             return refused("bit_spread", options.bit_spread.to_string(), "0 to 16");
         }
         Ok(Self { options, policy: None })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -3,7 +3,8 @@
 //! code). Each batch costs seven forward passes and as many prunings.
 
 use plugin_api::{
-    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, PluginError, Strategy, check_batches,
+    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
+    check_batches,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +40,10 @@ impl Strategy for Sensitivity {
     fn new(options: SensitivityOptions) -> Result<Self, PluginError> {
         check_batches(options.batches)?;
         Ok(Self { options, mean: BatchMean::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

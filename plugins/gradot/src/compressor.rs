@@ -8,8 +8,8 @@
 use crate::importance::check;
 use crate::score::{channel_scores, component_scores};
 use plugin_api::{
-    CompressionReport, Compressor, Curvature, CurvatureRequest, Host, LayerWeights, MatrixReport, PluginError,
-    Strategy, Tensor, WeightForm, WeightRole,
+    CompressionReport, Compressor, Curvature, CurvatureRequest, Host, LayerWeights, MatrixReport, Need, PluginError,
+    Requirement, Strategy, Tensor, WeightForm, WeightRole,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,6 +59,10 @@ impl Strategy for GradientPreserving {
         let lambdas = [("lambda_attention", options.lambda_attention), ("lambda_mlp", options.lambda_mlp)];
         check(&lambdas, options.windows)?;
         Ok(Self { options })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -3,7 +3,9 @@
 //! A first-order reading of the paper's score for whole layers; components are taken to be independent, as there.
 
 use crate::score::matrix_score;
-use plugin_api::{CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, WeightRole};
+use plugin_api::{
+    CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, Strategy, WeightRole,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -46,6 +48,10 @@ impl Strategy for LayerScore {
     fn new(options: LayerScoreOptions) -> Result<Self, PluginError> {
         check(&[("lambda", options.lambda)], options.windows)?;
         Ok(Self { options })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 

@@ -3,7 +3,8 @@
 //! batch.
 
 use plugin_api::{
-    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, PluginError, Strategy, check_batches,
+    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
+    check_batches,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,6 +35,10 @@ impl Strategy for Taylor {
     fn new(options: TaylorOptions) -> Result<Self, PluginError> {
         check_batches(options.batches)?;
         Ok(Self { options, mean: BatchMean::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
     }
 }
 
