@@ -25,6 +25,9 @@ use crate::pipeline::error::StageError;
 
 const PAGE: &str = include_str!("page.html");
 
+/// A table of more rows is folded, so that the pictures are not pages away.
+const FOLDED_ABOVE: usize = 100;
+
 /// A table of the page.
 #[derive(Serialize)]
 struct Section {
@@ -77,6 +80,7 @@ pub fn page(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
         missing => result.missing,
         legend => legend,
         notes => notes,
+        folded_above => FOLDED_ABOVE,
     };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
