@@ -87,7 +87,7 @@ pub fn each_layer(
     keep: &mut dyn FnMut(usize, CompressedLayer) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
     let kept = inputs.plan.layers_with(LayerRole::Keep);
-    let mut later = LaterMixture::new(inputs.decoder, inputs.text);
+    let mut later = LaterMixture::new(inputs.decoder, inputs.text, kept.clone());
     progress.begin("compress", kept.len() as u64);
     for (done, &layer) in kept.iter().enumerate() {
         if stop_requested() {

@@ -1,8 +1,9 @@
-//! Gradients and Kronecker factors of the Hessian around one layer's matrices (KFAC): `A = E[x x^T]`, `G = E[g g^T]`, `D = E[g x^T]`.
+//! Gradients and Kronecker factors of the Hessian around layers' matrices (KFAC): `A = E[x x^T]`, `G = E[g g^T]`, `D = E[g x^T]`.
 //!
 //! `x_t` is what goes into a projection, `g_t` the gradient of the summed next-token loss at its output; means are over tokens that
 //! have a target, those of `A` over all tokens. The gradient at an output is that of a bias with a row for every token,
-//! `y = x W^T + B`, `B: [tokens, rows]`. Sums are fp32. Memory: one layer's `cols^2 + rows^2 + rows cols` a matrix.
+//! `y = x W^T + B`, `B: [tokens, rows]`. Sums are fp32. Memory: `cols^2 + rows^2 + rows cols` a matrix; one pass over the text serves
+//! as many layers as fit into [`READY`], because strategies ask for one layer after the other.
 
 use crate::data::{Batches, TextWindows, TrainingBatch};
 use crate::model::{Ask, Decoder, target_rows};
@@ -11,25 +12,90 @@ use crate::tensor::{Device, Dtype, Tensor, no_grad};
 use plugin_api::{Curvature, CurvatureRequest, WeightRole};
 use std::collections::BTreeMap;
 
-/// Sums over batches so far.
-#[derive(Default)]
-struct Sums {
-    by_role: BTreeMap<WeightRole, Curvature<Tensor>>,
-    tokens: f64,
-    targets: f64,
+/// The budget of a run.
+const READY: usize = 512 << 20;
+
+/// The curvature around every matrix of one layer.
+pub type LayerCurvature = Vec<(WeightRole, Curvature<Tensor>)>;
+
+/// Curvature of layers, taken for several at a time and handed out once.
+pub struct CurvatureSource {
+    /// Bytes that curvature taken in advance may fill; one layer is always taken.
+    budget: usize,
+    /// The layers that will be asked for; none: any.
+    only: Option<Vec<usize>>,
+    windows: usize,
+    ready: BTreeMap<usize, LayerCurvature>,
 }
 
-/// The curvature around every matrix of a layer, fp32 on the CPU.
-///
-/// # Errors
-/// A layer that does not exist, no window, or a decoder that cannot run.
-pub fn layer_curvature(
+impl Default for CurvatureSource {
+    fn default() -> Self {
+        Self { budget: READY, only: None, windows: 0, ready: BTreeMap::new() }
+    }
+}
+
+impl CurvatureSource {
+    /// Takes nothing in advance for other layers.
+    pub fn only(&mut self, layers: Vec<usize>) {
+        self.only = Some(layers);
+    }
+
+    /// The curvature around every matrix of a layer, fp32 on the CPU.
+    ///
+    /// # Errors
+    /// A layer that does not exist, no window, or a decoder that cannot run.
+    pub fn layer(
+        &mut self,
+        decoder: &Decoder,
+        text: &TextWindows,
+        request: CurvatureRequest,
+    ) -> Result<LayerCurvature, StageError> {
+        decoder.layer(request.layer)?;
+        let windows = text.len().min(request.windows as usize);
+        if windows != self.windows || !self.ready.contains_key(&request.layer) {
+            self.ready.clear();
+            self.windows = windows;
+            self.ready = curvature_of(decoder, text, &self.together(decoder, request.layer)?, windows)?;
+        }
+        Ok(self.ready.remove(&request.layer).unwrap_or_default())
+    }
+
+    /// The layers that one pass serves, from `first` on.
+    fn together(&self, decoder: &Decoder, first: usize) -> Result<Vec<usize>, StageError> {
+        let (mut layers, mut bytes) = (vec![first], layer_bytes(decoder, first)?);
+        for layer in first + 1..decoder.slots.len() {
+            let asked = self.only.as_ref().is_none_or(|only| only.contains(&layer));
+            if !asked || decoder.layer(layer).is_err() {
+                continue;
+            }
+            bytes += layer_bytes(decoder, layer)?;
+            if bytes > self.budget {
+                break;
+            }
+            layers.push(layer);
+        }
+        Ok(layers)
+    }
+}
+
+/// What the curvature of a layer fills.
+fn layer_bytes(decoder: &Decoder, layer: usize) -> Result<usize, StageError> {
+    let layer = decoder.layer(layer)?;
+    let mut values = 0;
+    for projection in WeightRole::ALL.into_iter().filter_map(|role| layer.projection(role)) {
+        if let [rows, cols] = projection.weight.dense()?.shape()[..] {
+            values += rows * rows + cols * cols + rows * cols;
+        }
+    }
+    Ok(4 * usize::try_from(values).unwrap_or(usize::MAX / 4))
+}
+
+fn curvature_of(
     decoder: &Decoder,
     text: &TextWindows,
-    request: CurvatureRequest,
-) -> Result<Vec<(WeightRole, Curvature<Tensor>)>, StageError> {
-    decoder.layer(request.layer)?;
-    let windows = text.len().min(request.windows as usize);
+    layers: &[usize],
+    windows: usize,
+) -> Result<BTreeMap<usize, LayerCurvature>, StageError> {
     if windows == 0 {
         return Err(StageError::Artefact {
             path: "layer_curvature".into(),
@@ -40,62 +106,88 @@ pub fn layer_curvature(
     }
     let mut sums = Sums::default();
     for step in 0..windows.div_ceil(text.batch_size().max(1)) {
-        sums.add(decoder, request.layer, &text.batch(step as u64))?;
+        sums.add(decoder, layers, &text.batch(step as u64))?;
     }
     let (tokens, targets) = (1.0 / sums.tokens, 1.0 / sums.targets);
-    let mean = |(role, sum): (WeightRole, Curvature<Tensor>)| -> Result<_, StageError> {
+    let mut found: BTreeMap<usize, LayerCurvature> = BTreeMap::new();
+    for ((layer, role), sum) in sums.by_matrix {
         let near = |tensor: Tensor, scale| tensor.mul_scalar(scale)?.to_device(Device::Cpu);
         let Curvature { input, output, gradient } = sum;
         let (input, output) = (near(input, tokens)?, near(output, targets)?);
-        Ok((role, Curvature { input, output, gradient: near(gradient, targets)? }))
-    };
-    sums.by_role.into_iter().map(mean).collect()
+        let mean = Curvature { input, output, gradient: near(gradient, targets)? };
+        found.entry(layer).or_default().push((role, mean));
+    }
+    Ok(found)
+}
+
+/// Sums over batches so far.
+#[derive(Default)]
+struct Sums {
+    by_matrix: BTreeMap<(usize, WeightRole), Curvature<Tensor>>,
+    tokens: f64,
+    targets: f64,
 }
 
 impl Sums {
-    fn add(&mut self, decoder: &Decoder, layer: usize, batch: &TrainingBatch) -> Result<(), StageError> {
+    fn add(&mut self, decoder: &Decoder, layers: &[usize], batch: &TrainingBatch) -> Result<(), StageError> {
         let TrainingBatch { batch, targets } = batch;
-        let tokens = batch.tokens() as i64;
         let mut own = decoder.clone();
-        let mut leaves = Vec::new();
-        for role in WeightRole::ALL {
-            let Some(projection) = own.layer_mut(layer)?.projection_mut(role) else { continue };
-            let rows = projection.weight.dense()?.size(0)?;
-            let zeros = Tensor::zeros(&[tokens, rows], decoder.dtype(), decoder.device())?;
-            let per_token = projection.bias.as_ref().map_or(Ok(zeros.clone()), |bias| zeros.add(bias))?;
-            let leaf = per_token.set_requires_grad(true)?;
-            projection.bias = Some(leaf.clone());
-            leaves.push((role, leaf));
-        }
+        let leaves = layers
+            .iter()
+            .map(|&layer| per_token_biases(&mut own, layer, batch.tokens()))
+            .collect::<Result<Vec<_>, _>>()?;
         // The state after the last layer is asked for, so that all its rows run.
-        let (rows, boundaries) = (target_rows(targets), [layer, own.slots.len()]);
+        let boundaries: Vec<usize> = layers.iter().copied().chain([own.slots.len()]).collect();
+        let rows = target_rows(targets);
         let states = own.states(batch, Ask { rows: &rows, mask: None, boundaries: &boundaries })?;
         own.loss_of_hidden(&states.hidden, &rows, targets)?.backward()?;
         let _guard = no_grad();
-        let Some(input) = states.boundaries.first() else { return Ok(()) };
-        let inputs: BTreeMap<_, _> = decoder.projection_inputs(layer, input, batch)?.into_iter().collect();
         let count = targets.len() as f64;
-        for (role, leaf) in leaves {
-            let (Some(x), Some(g)) = (inputs.get(&role), leaf.grad()?) else { continue };
-            // The mean loss gave `g / count`.
-            self.add_matrix(role, &x.to_dtype(Dtype::F32)?, &g.to_dtype(Dtype::F32)?.mul_scalar(count)?)?;
+        for ((&layer, leaves), input) in layers.iter().zip(leaves).zip(&states.boundaries) {
+            let inputs: BTreeMap<_, _> = decoder.projection_inputs(layer, input, batch)?.into_iter().collect();
+            for (role, leaf) in leaves {
+                let (Some(x), Some(g)) = (inputs.get(&role), leaf.grad()?) else { continue };
+                // The mean loss gave `g / count`.
+                let g = g.to_dtype(Dtype::F32)?.mul_scalar(count)?;
+                self.add_matrix((layer, role), &x.to_dtype(Dtype::F32)?, &g)?;
+            }
         }
-        self.tokens += tokens as f64;
+        self.tokens += batch.tokens() as f64;
         self.targets += count;
         Ok(())
     }
 
-    fn add_matrix(&mut self, role: WeightRole, x: &Tensor, g: &Tensor) -> Result<(), StageError> {
+    fn add_matrix(&mut self, at: (usize, WeightRole), x: &Tensor, g: &Tensor) -> Result<(), StageError> {
         let product = |a: &Tensor, b: &Tensor| a.transpose(0, 1)?.matmul(b);
         let mut new = Curvature { input: product(x, x)?, output: product(g, g)?, gradient: product(g, x)? };
-        if let Some(old) = self.by_role.get(&role) {
+        if let Some(old) = self.by_matrix.get(&at) {
             new.input.add_(&old.input)?;
             new.output.add_(&old.output)?;
             new.gradient.add_(&old.gradient)?;
         }
-        self.by_role.insert(role, new);
+        self.by_matrix.insert(at, new);
         Ok(())
     }
+}
+
+/// Gives every projection of a layer a bias with a row for every token, whose gradient is that of the output.
+fn per_token_biases(
+    decoder: &mut Decoder,
+    layer: usize,
+    tokens: usize,
+) -> Result<Vec<(WeightRole, Tensor)>, StageError> {
+    let (dtype, device) = (decoder.dtype(), decoder.device());
+    let mut leaves = Vec::new();
+    for role in WeightRole::ALL {
+        let Some(projection) = decoder.layer_mut(layer)?.projection_mut(role) else { continue };
+        let rows = projection.weight.dense()?.size(0)?;
+        let zeros = Tensor::zeros(&[tokens as i64, rows], dtype, device)?;
+        let per_token = projection.bias.as_ref().map_or(Ok(zeros.clone()), |bias| zeros.add(bias))?;
+        let leaf = per_token.set_requires_grad(true)?;
+        projection.bias = Some(leaf.clone());
+        leaves.push((role, leaf));
+    }
+    Ok(leaves)
 }
 
 #[cfg(test)]
@@ -120,7 +212,7 @@ mod tests {
     fn the_gradient_is_that_of_the_weight() {
         for layer in [2, 7] {
             let request = CurvatureRequest { layer, windows: 2 };
-            let found = layer_curvature(&decoder(), &text(), request).unwrap();
+            let found = CurvatureSource::default().layer(&decoder(), &text(), request).unwrap();
             let batch = text().batch(0);
             for (role, curvature) in found {
                 let mut own = decoder();
@@ -135,6 +227,38 @@ mod tests {
                 let [rows, cols] = [weight.size(0).unwrap(), weight.size(1).unwrap()];
                 assert_eq!((curvature.input.shape(), curvature.output.shape()), (vec![cols; 2], vec![rows; 2]));
             }
+        }
+    }
+
+    /// Layers taken in one pass are what they are one by one, in any order; those that nobody asks for are left out.
+    #[test]
+    fn layers_taken_together_are_the_same() {
+        let mut together = CurvatureSource::default();
+        together.only(vec![1, 3, 6]);
+        assert_eq!(together.together(&decoder(), 1).unwrap(), [1, 3, 6]);
+        assert_eq!(together.together(&decoder(), 4).unwrap(), [4, 6]);
+        for layer in [1, 6, 3, 1] {
+            let request = CurvatureRequest { layer, windows: 3 };
+            let one = curvature_of(&decoder(), &text(), &[layer], 3).unwrap().remove(&layer).unwrap();
+            let found = together.layer(&decoder(), &text(), request).unwrap();
+            assert_eq!(found.len(), 7);
+            for ((role, found), (_, one)) in found.iter().zip(&one) {
+                for (found, one) in [(&found.input, &one.input), (&found.output, &one.output)] {
+                    let off = found.sub(one).unwrap().norm().unwrap().to_f64().unwrap();
+                    assert!(off <= 1e-5 * one.norm().unwrap().to_f64().unwrap(), "layer {layer} {role}: {off}");
+                }
+            }
+        }
+    }
+
+    /// One layer always fits.
+    #[test]
+    fn a_pass_takes_as_many_layers_as_fit() {
+        let decoder = decoder();
+        let one = layer_bytes(&decoder, 0).unwrap();
+        for (budget, expected) in [(0, vec![5]), (2 * one, vec![5, 6]), (READY, vec![5, 6, 7])] {
+            let source = CurvatureSource { budget, ..CurvatureSource::default() };
+            assert_eq!(source.together(&decoder, 5).unwrap(), expected, "{budget} bytes");
         }
     }
 }

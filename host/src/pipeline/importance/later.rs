@@ -13,13 +13,15 @@ pub type ReadText<'a> = dyn Fn() -> Result<Option<(TextWindows, TextWindows)>, S
 pub struct LaterMixture<'a> {
     decoder: &'a Decoder,
     read: &'a ReadText<'a>,
+    /// What the questions will be about.
+    layers: Vec<usize>,
     made: Option<Option<Mixture>>,
 }
 
 impl<'a> LaterMixture<'a> {
-    /// Nothing is read yet.
-    pub fn new(decoder: &'a Decoder, read: &'a ReadText<'a>) -> Self {
-        Self { decoder, read, made: None }
+    /// Nothing is read yet; the questions will be about `layers`.
+    pub fn new(decoder: &'a Decoder, read: &'a ReadText<'a>, layers: Vec<usize>) -> Self {
+        Self { decoder, read, layers, made: None }
     }
 
     /// The mixture, in which every layer's substitute is the identity; `None` without public text.
@@ -30,7 +32,10 @@ impl<'a> LaterMixture<'a> {
         if self.made.is_none() {
             let identity = || Substitute::frozen(Module::Identity);
             let substitutes = self.decoder.slots.iter().map(|_| identity()).collect();
-            let make = |text| Mixture::new(self.decoder.clone(), substitutes, text);
+            let layers = self.layers.clone();
+            let make = |text| -> Result<_, StageError> {
+                Ok(Mixture::new(self.decoder.clone(), substitutes, text)?.curvature_only_of(layers))
+            };
             self.made = Some((self.read)()?.map(make).transpose()?);
         }
         Ok(self.made.as_mut().and_then(Option::as_mut))

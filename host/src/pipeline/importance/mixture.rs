@@ -3,8 +3,9 @@
 //! Training steps change substitutes only: the backbone is frozen, gradients flow through it. Batches are counted, so that
 //! the same seed sees the same text in the same order.
 
+use super::curvature::{CurvatureSource, LayerCurvature};
 use super::local_fit::LocalTargets;
-use super::{curvature, similarity, statistics};
+use super::{similarity, statistics};
 use crate::data::{Batches, TextWindows};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -14,8 +15,8 @@ use crate::pipeline::tensor_file::TensorFile;
 use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::{
-    Curvature, CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
-    SimilarityRequest, StepReport, Substitute, TrainStep, WeightRole,
+    CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
+    SimilarityRequest, StepReport, Substitute, TrainStep,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,7 @@ pub struct Mixture {
     held_out: TextWindows,
     trained: u64,
     judged: u64,
+    curvature: CurvatureSource,
 }
 
 /// What decides the future of a mixture beside the substitutes and the moments.
@@ -93,6 +95,7 @@ impl Mixture {
             held_out,
             trained: 0,
             judged: 0,
+            curvature: CurvatureSource::default(),
         })
     }
 
@@ -234,12 +237,16 @@ impl Mixture {
         numbers.into_iter().map(|number| self.finite(self.judged, "a layer statistic", number)).collect()
     }
 
+    /// The same; curvature will be asked for these layers alone.
+    #[must_use]
+    pub fn curvature_only_of(mut self, layers: Vec<usize>) -> Self {
+        self.curvature.only(layers);
+        self
+    }
+
     /// The loss around a layer's matrices, over public training text.
-    pub fn layer_curvature(
-        &self,
-        request: CurvatureRequest,
-    ) -> Result<Vec<(WeightRole, Curvature<Tensor>)>, StageError> {
-        curvature::layer_curvature(&self.decoder, &self.train, request)
+    pub fn layer_curvature(&mut self, request: CurvatureRequest) -> Result<LayerCurvature, StageError> {
+        self.curvature.layer(&self.decoder, &self.train, request)
     }
 
     /// Linear CKA of the outputs of all layers.
