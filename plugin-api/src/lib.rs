@@ -34,6 +34,7 @@ mod outline;
 mod plan;
 mod replace;
 mod requirement;
+pub mod schema;
 mod services;
 mod similarity;
 mod strategy;
@@ -60,7 +61,7 @@ pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_ser
 pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
-    StrategyKind, StrategyRecord, reply,
+    StrategyKind, StrategyRecord, reply, strategy_from_json,
 };
 #[cfg(feature = "tch")]
 pub use tch;

@@ -57,10 +57,6 @@ pub struct ProgressiveRank {
 impl Strategy for ProgressiveRank {
     type Options = ProgressiveRankOptions;
     fn new(options: ProgressiveRankOptions) -> Result<Self, PluginError> {
-        let shares = [("min_rank_ratio", options.min_rank_ratio), ("max_rank_ratio", options.max_rank_ratio)];
-        if let Some((name, share)) = shares.into_iter().find(|(_, share)| !(*share > 0.0 && *share <= 1.0)) {
-            return Err(PluginError::options(format!("{name} is {share}, expected a share above 0 and at most 1")));
-        }
         Ok(Self { options, ratios: None })
     }
 }

@@ -46,12 +46,6 @@ pub struct SelectiveRank {
 impl Strategy for SelectiveRank {
     type Options = SelectiveRankOptions;
     fn new(options: SelectiveRankOptions) -> Result<Self, PluginError> {
-        if !(options.rank_ratio > 0.0 && options.rank_ratio <= 1.0) {
-            return Err(PluginError::options(format!(
-                "rank_ratio is {}, expected a share that is kept, above 0 and at most 1",
-                options.rank_ratio
-            )));
-        }
         Ok(Self { options })
     }
 }
