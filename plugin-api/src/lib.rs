@@ -34,6 +34,7 @@ mod outline;
 mod plan;
 mod replace;
 mod requirement;
+mod schedule;
 pub mod schema;
 mod services;
 mod similarity;
@@ -57,6 +58,7 @@ pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
 pub use replace::LayerReplacer;
 pub use requirement::{Need, OptionValue, Requirement};
+pub use schedule::Schedule;
 pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
 pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{

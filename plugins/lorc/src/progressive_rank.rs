@@ -69,14 +69,7 @@ impl Compressor for ProgressiveRank {
         };
         let ratio = ratios.get(layer.outline().index).copied().unwrap_or(self.options.max_rank_ratio);
         self.ratios = Some(ratios);
-        let mut ranks = Vec::new();
-        for &role in self.options.modules.roles() {
-            let Some(weight) = layer.get(role) else { continue };
-            let full_rank = host.shape(weight)?.into_iter().min().unwrap_or(0);
-            // Ranks are far below 2^52, so the conversions are exact.
-            ranks.push((role, (full_rank as f64 * ratio).floor() as usize));
-        }
-        layer.cut_ranks(&ranks, self.options.storage, host)
+        layer.cut_rank_share(self.options.modules.roles(), ratio, self.options.storage, host)
     }
 }
 

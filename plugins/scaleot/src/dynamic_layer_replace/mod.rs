@@ -9,7 +9,7 @@ mod policy;
 mod reward;
 mod state;
 
-pub use options::{DynamicLayerReplaceOptions, Schedule};
+pub use options::DynamicLayerReplaceOptions;
 pub use policy::Grouping;
 pub use reward::Reward;
 

@@ -6,20 +6,9 @@
 
 use super::policy::Grouping;
 use super::reward::Reward;
+use plugin_api::Schedule;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// How the substitutes' learning rate changes after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Not at all.
-    Constant,
-    /// Half a cosine to 0.
-    Cosine,
-    /// Straight to 0.
-    Linear,
-}
+use serde::Deserialize;
 
 /// Options of `scaleot/dynamic-layer-replace`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -94,12 +83,7 @@ impl DynamicLayerReplaceOptions {
             return self.learning_rate * (step + 1) as f64 / warmup as f64;
         }
         let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-        self.learning_rate
-            * match self.schedule {
-                Schedule::Constant => 1.0,
-                Schedule::Linear => 1.0 - progress,
-                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
-            }
+        self.learning_rate * self.schedule.factor(progress)
     }
 }
 

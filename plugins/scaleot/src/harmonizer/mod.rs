@@ -10,8 +10,8 @@ mod selection;
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
 use plugin_api::{
-    Activation, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
-    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute,
+    FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need, NormKind,
+    Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute,
 };
 use regression::Parts;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ impl LayerReplacer for Harmonizer {
         while self.fitted.passes < passes {
             let along = f64::from(self.fitted.passes) / f64::from(passes);
             let step = FitStep {
-                learning_rate: self.options.fit_learning_rate * (0.5 + 0.5 * (std::f64::consts::PI * along).cos()),
+                learning_rate: self.options.fit_learning_rate * Schedule::Cosine.factor(along),
                 steps: self.options.fit_steps,
                 windows: self.options.fit_windows,
                 weight: self.options.token_weight,
@@ -119,9 +119,6 @@ impl Harmonizer {
 
     fn module(&self, parts: Parts, width: usize, host: &mut Host) -> Result<Module, PluginError> {
         let Parts { down, down_bias, up, up_bias } = parts;
-        if !self.options.norm && self.options.activation == Activation::Relu {
-            return Ok(Module::harmonizer(down, down_bias, up, up_bias));
-        }
         let mut modules = Vec::with_capacity(4);
         if self.options.norm {
             let weight = host.from_f32(&vec![1.0; width], &[width])?;
