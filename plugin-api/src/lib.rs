@@ -44,7 +44,7 @@ mod tensor;
 mod torch;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
-pub use batch_mean::{BatchMean, check_batches};
+pub use batch_mean::BatchMean;
 pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use curvature::{Curvature, CurvatureRequest};
