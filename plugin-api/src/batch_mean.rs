@@ -66,14 +66,3 @@ impl BatchMean {
         Ok(serde_json::from_slice(state)?)
     }
 }
-
-/// What every count of batches in options must keep to.
-///
-/// # Errors
-/// `Options` outside 1 to 100,000.
-pub fn check_batches(batches: u32) -> Result<(), PluginError> {
-    if (1..=100_000).contains(&batches) {
-        return Ok(());
-    }
-    Err(PluginError::options(format!("batches is {batches}, expected 1 to 100000")))
-}

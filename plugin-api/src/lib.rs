@@ -32,8 +32,11 @@ mod module;
 mod objective;
 mod outline;
 mod plan;
+mod regression;
 mod replace;
 mod requirement;
+mod schedule;
+pub mod schema;
 mod services;
 mod similarity;
 mod strategy;
@@ -41,7 +44,7 @@ mod tensor;
 mod torch;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
-pub use batch_mean::{BatchMean, check_batches};
+pub use batch_mean::BatchMean;
 pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use curvature::{Curvature, CurvatureRequest};
@@ -54,13 +57,15 @@ pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
+pub use regression::{ReducedRank, TwoLayers};
 pub use replace::LayerReplacer;
 pub use requirement::{Need, OptionValue, Requirement};
+pub use schedule::Schedule;
 pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
 pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
-    StrategyKind, StrategyRecord, reply,
+    StrategyKind, StrategyRecord, reply, strategy_from_json,
 };
 #[cfg(feature = "tch")]
 pub use tch;

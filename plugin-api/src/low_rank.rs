@@ -97,6 +97,37 @@ impl LayerWeights {
         }
         Ok(CompressionReport { matrices })
     }
+
+    /// [`cut_ranks`](Self::cut_ranks) of these weights to one share of each one's whole rank:
+    /// `r = max(1, floor(min(rows, cols) * share))`.
+    ///
+    /// ```
+    /// use plugin_api::{PluginError, Storage, WeightRole, conformance::FakeHost};
+    /// let mut fake = FakeHost::toy(1, 8);
+    /// let mut layer = fake.layer_weights(0);
+    /// let report = layer.cut_rank_share(&[WeightRole::AttentionO], 0.7, Storage::Dense, &mut fake.host())?;
+    /// assert_eq!((report.matrices[0].rank, report.matrices[0].full_rank), (5, 8));
+    /// # Ok::<(), PluginError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`cut_ranks`](Self::cut_ranks).
+    pub fn cut_rank_share(
+        &mut self,
+        roles: &[WeightRole],
+        share: f64,
+        storage: Storage,
+        host: &mut Host,
+    ) -> Result<CompressionReport, PluginError> {
+        let mut ranks = Vec::with_capacity(roles.len());
+        for &role in roles {
+            let Some(weight) = self.get(role) else { continue };
+            let full_rank = host.shape(weight)?.into_iter().min().unwrap_or(0);
+            // Ranks are far below 2^52, so the conversions are exact.
+            ranks.push((role, (full_rank as f64 * share).floor() as usize));
+        }
+        self.cut_ranks(&ranks, storage, host)
+    }
 }
 
 /// 0 for a zero matrix.

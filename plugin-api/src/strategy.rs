@@ -10,6 +10,7 @@ use crate::outline::{LayerOutline, WeightRole};
 use crate::plan::ReplaceRequest;
 use crate::replace::LayerReplacer;
 use crate::requirement::Requirement;
+use crate::schema::check_numbers;
 use crate::services::HostServices;
 use crate::tensor::{Handle, Tensor};
 use schemars::JsonSchema;
@@ -19,13 +20,14 @@ use std::rc::Rc;
 
 /// How the host makes a strategy: options in, strategy out.
 ///
-/// Options are a `serde` struct with `#[serde(deny_unknown_fields, default)]`; ranges belong in its JSON Schema, where the
-/// host checks them first and names file and line, and in [`new`](Self::new), which has the last word.
+/// Options are a `serde` struct with `#[serde(deny_unknown_fields, default)]`; ranges belong in its JSON Schema, and only there.
+/// The host checks them first and names file and line; the plugin checks them again, whoever the host is, before
+/// [`new`](Self::new), which has the last word on what a range cannot say, such as what goes together.
 pub trait Strategy: Sized {
     /// The strategy's options, with the defaults of its paper.
     type Options: DeserializeOwned + JsonSchema;
 
-    /// A strategy with these options.
+    /// A strategy with these options, whose numbers are within the bounds of their schema.
     ///
     /// # Errors
     /// `Options`, naming the option, what was found and what was expected.
@@ -140,7 +142,16 @@ pub struct StrategyEntry {
     pub create: fn(&[u8]) -> Result<AnyStrategy, PluginError>,
 }
 
-fn build<S: Strategy>(options: &[u8]) -> Result<S, PluginError> {
+/// A strategy from its options as JSON, as the host makes it: numbers within the bounds of their schema, then
+/// [`Strategy::new`].
+///
+/// # Errors
+/// `Options`, naming the option, what was found and what was expected.
+pub fn strategy_from_json<S: Strategy>(options: &[u8]) -> Result<S, PluginError> {
+    // What is no JSON at all is refused below, with the reader's own words.
+    if let Ok(given) = serde_json::from_slice(options) {
+        check_numbers(schemars::schema_for!(S::Options).as_value(), &given)?;
+    }
     let mut reader = serde_json::Deserializer::from_slice(options);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| unreadable_option(&error))?;
     reader.end().map_err(|error| PluginError::options(error.to_string()))?;
@@ -169,7 +180,7 @@ macro_rules! entry {
                     options,
                     requires: S::requires(),
                 },
-                create: |options| Ok(AnyStrategy::$kind(Box::new(build::<S>(options)?))),
+                create: |options| Ok(AnyStrategy::$kind(Box::new(strategy_from_json::<S>(options)?))),
             }
         }
     };

@@ -31,9 +31,6 @@ struct Even(EvenOptions);
 impl Strategy for Even {
     type Options = EvenOptions;
     fn new(options: EvenOptions) -> Result<Self, PluginError> {
-        if options.score > 9 {
-            return Err(PluginError::options(format!("score is {}, expected 0 to 9", options.score)));
-        }
         Ok(Self(options))
     }
 }

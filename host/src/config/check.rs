@@ -4,6 +4,7 @@
 //! Read are the parts of JSON Schema that `schemars` writes for plain option structs; an object with `properties`
 //! is closed unless it says otherwise.
 
+use plugin_api::schema::{NumberBounds, referenced};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
@@ -53,14 +54,14 @@ impl<'a> Checker<'a> {
             }
             Value::Integer(number) if has_type(schema, "integer") => {
                 self.whole_fits(schema, *number, at)?;
-                self.require(fits_number(schema, *number as f64), schema, value, at)
+                self.require(NumberBounds::of(schema).hold(*number as f64), schema, value, at)
             }
             Value::Integer(number) if has_type(schema, "number") => {
-                self.require(fits_number(schema, *number as f64), schema, value, at)
+                self.require(NumberBounds::of(schema).hold(*number as f64), schema, value, at)
             }
             Value::Float(number) if !number.is_finite() => Err(self.expected(value, "a finite number".to_owned(), at)),
             Value::Float(number) if has_type(schema, "number") => {
-                self.require(fits_number(schema, *number), schema, value, at)
+                self.require(NumberBounds::of(schema).hold(*number), schema, value, at)
             }
             Value::Boolean(_) if has_type(schema, "boolean") => Ok(()),
             _ => Err(self.refused(schema, value, at)),
@@ -109,17 +110,8 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// Follows `#/…` references; one that leads nowhere or in a circle takes no value.
     fn resolve(&self, schema: &'a Json) -> &'a Json {
-        let mut schema = schema;
-        for _ in 0..16 {
-            let Some(reference) = schema.get("$ref").and_then(Json::as_str) else {
-                return schema;
-            };
-            let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-            schema = target.unwrap_or(&Json::Bool(false));
-        }
-        &Json::Bool(false)
+        referenced(self.root, schema)
     }
 
     /// Rust's integer types have bounds that schemars writes as a format only.
@@ -201,16 +193,6 @@ fn has_type(schema: &Json, name: &str) -> bool {
         Some(_) => false,
         None => *schema != Json::Bool(false),
     }
-}
-
-fn fits_number(schema: &Json, number: f64) -> bool {
-    let bound = |key: &str| schema.get(key).and_then(Json::as_f64);
-    number.is_finite()
-        && bound("minimum").is_none_or(|least| number >= least)
-        && bound("maximum").is_none_or(|most| number <= most)
-        && bound("exclusiveMinimum").is_none_or(|below| number > below)
-        && bound("exclusiveMaximum").is_none_or(|above| number < above)
-        && bound("multipleOf").is_none_or(|step| step > 0.0 && (number / step).fract() == 0.0)
 }
 
 fn fits_text(schema: &Json, text: &str) -> bool {

@@ -39,15 +39,6 @@ pub enum Placement {
     TopScore,
 }
 
-/// How the learning rate falls after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    Linear,
-    Cosine,
-    Constant,
-}
-
 /// What is done with a plugin library that nothing pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,5 +1,6 @@
 //! The words of a refusal: what a schema asks for, and what was found instead.
 
+use plugin_api::schema::NumberBounds;
 use serde_json::Value as Json;
 use toml::Value;
 
@@ -31,8 +32,7 @@ pub(super) fn describe(schema: &Json) -> String {
         return words.join(" or ");
     }
     match kind(schema) {
-        "integer" => numbers(schema, "whole number"),
-        "number" => numbers(schema, "number"),
+        "integer" | "number" => NumberBounds::of(schema).to_string(),
         "boolean" => "true or false".to_owned(),
         "array" => list(schema),
         "object" => "a table".to_owned(),
@@ -65,27 +65,6 @@ fn kind(schema: &Json) -> &str {
         }
         _ => "",
     }
-}
-
-fn numbers(schema: &Json, noun: &str) -> String {
-    let bound = |key: &str| schema.get(key).filter(|bound| bound.is_number());
-    let (article, noun) = match bound("multipleOf").and_then(Json::as_u64) {
-        Some(2) => ("an even", noun.to_owned()),
-        Some(step) => ("a", format!("{noun} divisible by {step}")),
-        None => ("a", noun.to_owned()),
-    };
-    let limits = match (bound("minimum"), bound("maximum"), bound("exclusiveMinimum"), bound("exclusiveMaximum")) {
-        (Some(least), Some(most), _, _) => format!(" from {least} to {most}"),
-        (Some(least), None, _, Some(above)) => format!(" from {least} to below {above}"),
-        (None, Some(most), Some(below), _) => format!(" above {below} and at most {most}"),
-        (None, None, Some(below), Some(above)) => format!(" between {below} and {above}, both excluded"),
-        (Some(least), None, _, None) => format!(" of at least {least}"),
-        (None, Some(most), None, _) => format!(" of at most {most}"),
-        (None, None, Some(below), None) => format!(" above {below}"),
-        (None, None, None, Some(above)) => format!(" below {above}"),
-        (None, None, None, None) => String::new(),
-    };
-    format!("{article} {noun}{limits}")
 }
 
 fn list(schema: &Json) -> String {

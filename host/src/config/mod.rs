@@ -20,15 +20,14 @@ pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{
-    Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyKind, StrategyName, Unpinned,
-};
+pub use choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyKind, StrategyName, Unpinned};
 pub use error::ConfigError;
 pub use layers::LayerBudget;
 pub use load::NEWEST_VERSION;
 pub use numbers::{Momentum, NonNegative, Positive, Ratio};
 pub use paths::PathNeed;
 pub use place::{KeyPath, Place, Places};
+pub use plugin_api::Schedule;
 pub use sections::{
     AdapterSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection, PluginsSection,
     ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
+use plugin_api::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Isolation, Placement, Precision, Schedule, Split, StrategyName, Unpinned};
+use super::choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyName, Unpinned};
 use super::numbers::{Momentum, NonNegative, Positive, Ratio};
 use super::place::Places;
 

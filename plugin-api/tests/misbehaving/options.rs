@@ -1,7 +1,14 @@
 //! Options that break a promise each.
 
-use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, export_plugin};
+use plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
+use plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
+use plugin_api::export::{PluginModule, RawStrategy, create_strategy, describe_plugin};
+use plugin_api::{
+    Adapter, AdapterModule, AdapterPart, AnyStrategy, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
+    export_plugin,
+};
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 /// Trains whole layers, whatever its options are.
 struct With<O>(PhantomData<O>);
@@ -62,7 +69,7 @@ impl Checked for Unchecked {}
 struct Vague {
     /// A count.
     #[schemars(range(max = 8))]
-    size: usize,
+    size: i64,
 }
 impl Checked for Vague {
     fn check(&self) -> Result<(), PluginError> {
@@ -82,8 +89,6 @@ export_plugin! {
         "open": adapter With<Open>, "Takes unknown keys.";
         "mute": adapter With<Mute>, "Describes nothing.";
         "required": adapter With<Required>, "Has no defaults.";
-        "unchecked": adapter With<Unchecked>, "Says a range and does not keep to it.";
-        "vague": adapter With<Vague>, "Refuses without saying what.";
         "bare": adapter With<Bare>, "Takes a number.";
     }
 }
@@ -91,7 +96,6 @@ export_plugin! {
 #[test]
 fn are_found() {
     let schema = "has a closed object schema";
-    let range = "refuses a value out of range by its option's name";
     crate::assert_found(
         scaleot_root_module(),
         &[
@@ -99,9 +103,40 @@ fn are_found() {
             ("open", "refuses an unknown option by name", "no-such-option = 1 was accepted"),
             ("mute", "describes every option", "size has no description"),
             ("required", "can be made with its defaults", "missing field `size`"),
-            ("unchecked", range, "share = -1.0 was accepted"),
-            ("vague", range, "too large"),
             ("bare", schema, "its type is Some(String(\"number\"))"),
         ],
     );
+}
+
+/// Made as a plugin makes them that does not check its schema's bounds, such as one in another language.
+fn unbounded<O: Checked + 'static>(options: &[u8]) -> Result<AnyStrategy, PluginError> {
+    let options: O = serde_json::from_slice(options)?;
+    Ok(AnyStrategy::Adapter(Box::new(With::<O>::new(options)?)))
+}
+
+fn entries() -> &'static [StrategyEntry] {
+    static ENTRIES: OnceLock<Vec<StrategyEntry>> = OnceLock::new();
+    let unchecked = StrategyEntry::adapter::<With<Unchecked>>("unchecked", "Says a range and does not keep to it.");
+    let vague = StrategyEntry::adapter::<With<Vague>>("vague", "Refuses without saying what.");
+    ENTRIES.get_or_init(|| {
+        vec![
+            StrategyEntry { create: unbounded::<Unchecked>, ..unchecked },
+            StrategyEntry { create: unbounded::<Vague>, ..vague },
+        ]
+    })
+}
+
+extern "C" fn describe() -> RString {
+    describe_plugin(|| PluginRecord::new("ranges", "0.1.0", "Ranges that nothing keeps to.", entries()))
+}
+
+extern "C" fn create(name: RStr<'_>, options: RSlice<'_, u8>) -> RResult<RawStrategy, RVec<u8>> {
+    create_strategy(entries, name, options)
+}
+
+#[test]
+fn ranges_that_nothing_keeps_to_are_found() {
+    let range = "refuses a value out of range by its option's name";
+    let module = PluginModule { api_major: 1, api_minor: 2, describe, create }.leak_into_prefix();
+    crate::assert_found(module, &[("unchecked", range, "share = -1.0 was accepted"), ("vague", range, "too large")]);
 }

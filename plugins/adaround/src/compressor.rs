@@ -45,18 +45,7 @@ impl Strategy for AdaRound {
     type Options = AdaRoundOptions;
 
     fn new(options: AdaRoundOptions) -> Result<Self, PluginError> {
-        let refuse = |problem: String| Err(PluginError::options(problem));
-        if !(2..=16).contains(&options.bits) {
-            return refuse(format!("bits is {}, expected 2 to 16", options.bits));
-        }
-        if options.steps == 0 || options.windows == 0 {
-            return refuse("steps and windows are expected to be 1 or more".to_owned());
-        }
-        let rates = [("learning_rate", options.learning_rate), ("regularisation", options.regularisation)];
-        match rates.into_iter().find(|(_, rate)| !rate.is_finite() || *rate < 0.0) {
-            Some((name, rate)) => refuse(format!("{name} is {rate}, expected 0 or more")),
-            None => Ok(Self { options }),
-        }
+        Ok(Self { options })
     }
 
     fn requires() -> Vec<Requirement> {

@@ -36,9 +36,6 @@ pub struct LayerSimilarity {
 impl Strategy for LayerSimilarity {
     type Options = LayerSimilarityOptions;
     fn new(options: LayerSimilarityOptions) -> Result<Self, PluginError> {
-        if !(2..=100_000).contains(&options.samples) {
-            return Err(PluginError::options(format!("samples is {}, expected 2 to 100000", options.samples)));
-        }
         Ok(Self { options })
     }
 

@@ -4,7 +4,6 @@
 
 use plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
-    check_batches,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -38,7 +37,6 @@ pub struct Sensitivity {
 impl Strategy for Sensitivity {
     type Options = SensitivityOptions;
     fn new(options: SensitivityOptions) -> Result<Self, PluginError> {
-        check_batches(options.batches)?;
         Ok(Self { options, mean: BatchMean::default() })
     }
 

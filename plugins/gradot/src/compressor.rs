@@ -5,7 +5,6 @@
 //! and gate and column `c` of down, scored together; the lowest `1 - mlp_ratio` of them become 0. The bundle stores feed-forward parts in
 //! the model's own width, so channels shrink in value, not in bytes.
 
-use crate::importance::check;
 use crate::score::{channel_scores, component_scores};
 use plugin_api::{
     CompressionReport, Compressor, Curvature, CurvatureRequest, Host, LayerWeights, MatrixReport, Need, PluginError,
@@ -52,12 +51,6 @@ pub struct GradientPreserving {
 impl Strategy for GradientPreserving {
     type Options = GradientPreservingOptions;
     fn new(options: GradientPreservingOptions) -> Result<Self, PluginError> {
-        let ratios = [("attention_ratio", options.attention_ratio), ("mlp_ratio", options.mlp_ratio)];
-        if let Some((name, ratio)) = ratios.into_iter().find(|(_, ratio)| !(*ratio > 0.0 && *ratio <= 1.0)) {
-            return Err(PluginError::options(format!("{name} is {ratio}, expected a share above 0 and at most 1")));
-        }
-        let lambdas = [("lambda_attention", options.lambda_attention), ("lambda_mlp", options.lambda_mlp)];
-        check(&lambdas, options.windows)?;
         Ok(Self { options })
     }
 

@@ -32,21 +32,9 @@ pub struct LayerScore {
     options: LayerScoreOptions,
 }
 
-/// The checks that both strategies share.
-pub(crate) fn check(lambdas: &[(&str, f64)], windows: u32) -> Result<(), PluginError> {
-    if let Some((name, lambda)) = lambdas.iter().find(|(_, lambda)| !(0.0..=1e9).contains(lambda)) {
-        return Err(PluginError::options(format!("{name} is {lambda}, expected 0 to 1e9")));
-    }
-    if !(1..=100_000).contains(&windows) {
-        return Err(PluginError::options(format!("windows is {windows}, expected 1 to 100000")));
-    }
-    Ok(())
-}
-
 impl Strategy for LayerScore {
     type Options = LayerScoreOptions;
     fn new(options: LayerScoreOptions) -> Result<Self, PluginError> {
-        check(&[("lambda", options.lambda)], options.windows)?;
         Ok(Self { options })
     }
 

@@ -4,7 +4,6 @@
 
 use plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
-    check_batches,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,7 +32,6 @@ pub struct Taylor {
 impl Strategy for Taylor {
     type Options = TaylorOptions;
     fn new(options: TaylorOptions) -> Result<Self, PluginError> {
-        check_batches(options.batches)?;
         Ok(Self { options, mean: BatchMean::default() })
     }
 

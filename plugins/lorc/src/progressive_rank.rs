@@ -57,10 +57,6 @@ pub struct ProgressiveRank {
 impl Strategy for ProgressiveRank {
     type Options = ProgressiveRankOptions;
     fn new(options: ProgressiveRankOptions) -> Result<Self, PluginError> {
-        let shares = [("min_rank_ratio", options.min_rank_ratio), ("max_rank_ratio", options.max_rank_ratio)];
-        if let Some((name, share)) = shares.into_iter().find(|(_, share)| !(*share > 0.0 && *share <= 1.0)) {
-            return Err(PluginError::options(format!("{name} is {share}, expected a share above 0 and at most 1")));
-        }
         Ok(Self { options, ratios: None })
     }
 }
@@ -73,14 +69,7 @@ impl Compressor for ProgressiveRank {
         };
         let ratio = ratios.get(layer.outline().index).copied().unwrap_or(self.options.max_rank_ratio);
         self.ratios = Some(ratios);
-        let mut ranks = Vec::new();
-        for &role in self.options.modules.roles() {
-            let Some(weight) = layer.get(role) else { continue };
-            let full_rank = host.shape(weight)?.into_iter().min().unwrap_or(0);
-            // Ranks are far below 2^52, so the conversions are exact.
-            ranks.push((role, (full_rank as f64 * ratio).floor() as usize));
-        }
-        layer.cut_ranks(&ranks, self.options.storage, host)
+        layer.cut_rank_share(self.options.modules.roles(), ratio, self.options.storage, host)
     }
 }
 

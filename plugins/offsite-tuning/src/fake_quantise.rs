@@ -40,9 +40,6 @@ pub struct FakeQuantise {
 impl Strategy for FakeQuantise {
     type Options = FakeQuantiseOptions;
     fn new(options: FakeQuantiseOptions) -> Result<Self, PluginError> {
-        if !(2..=16).contains(&options.bits) {
-            return Err(PluginError::options(format!("bits is {}, expected 2 to 16", options.bits)));
-        }
         Ok(Self { options })
     }
 }

@@ -28,9 +28,6 @@ pub struct MagnitudePrune {
 impl Strategy for MagnitudePrune {
     type Options = MagnitudePruneOptions;
     fn new(options: MagnitudePruneOptions) -> Result<Self, PluginError> {
-        if !(0.0..=1.0).contains(&options.share) {
-            return Err(PluginError::options(format!("share is {}, expected a share from 0 to 1", options.share)));
-        }
         Ok(Self { options })
     }
 }

@@ -30,9 +30,6 @@ pub struct Bottleneck {
 impl Strategy for Bottleneck {
     type Options = BottleneckOptions;
     fn new(options: BottleneckOptions) -> Result<Self, PluginError> {
-        if !(1..=65_536).contains(&options.size) {
-            return Err(PluginError::options(format!("size is {}, expected 1 to 65536", options.size)));
-        }
         Ok(Self { options })
     }
 }

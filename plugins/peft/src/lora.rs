@@ -45,13 +45,6 @@ pub struct Lora {
 impl Strategy for Lora {
     type Options = LoraOptions;
     fn new(options: LoraOptions) -> Result<Self, PluginError> {
-        let LoraOptions { rank, alpha, .. } = options;
-        if !(1..=65_536).contains(&rank) {
-            return Err(PluginError::options(format!("rank is {rank}, expected 1 to 65536")));
-        }
-        if !(alpha > 0.0 && alpha <= 1e6) {
-            return Err(PluginError::options(format!("alpha is {alpha}, expected above 0 and at most 1e6")));
-        }
         Ok(Self { options })
     }
 }

@@ -7,9 +7,9 @@ mod dynamic_layer_replace;
 mod harmonizer;
 mod selective_rank;
 
-pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
+pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward};
 pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, Selection, WarmStart};
-pub use plugin_api::Storage;
+pub use plugin_api::{Schedule, Storage};
 pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions};
 
 plugin_api::export_plugin! {

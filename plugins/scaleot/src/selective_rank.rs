@@ -46,24 +46,15 @@ pub struct SelectiveRank {
 impl Strategy for SelectiveRank {
     type Options = SelectiveRankOptions;
     fn new(options: SelectiveRankOptions) -> Result<Self, PluginError> {
-        if !(options.rank_ratio > 0.0 && options.rank_ratio <= 1.0) {
-            return Err(PluginError::options(format!(
-                "rank_ratio is {}, expected a share that is kept, above 0 and at most 1",
-                options.rank_ratio
-            )));
-        }
         Ok(Self { options })
     }
 }
 
 impl Compressor for SelectiveRank {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-        let mut ranks = Vec::new();
-        for role in layer.roles().into_iter().filter(|role| self.options.modules.include(*role)) {
-            let Some(weight) = layer.get(role) else { continue };
-            ranks.push((role, self.rank(&host.shape(weight)?)));
-        }
-        layer.cut_ranks(&ranks, self.options.storage, host)
+        let SelectiveRankOptions { rank_ratio, modules, storage } = self.options;
+        let roles: Vec<WeightRole> = layer.roles().into_iter().filter(|role| modules.include(*role)).collect();
+        layer.cut_rank_share(&roles, rank_ratio, storage, host)
     }
 }
 
@@ -75,13 +66,5 @@ impl Modules {
             Self::Mlp => mlp,
             Self::Both => attention || mlp,
         }
-    }
-}
-
-impl SelectiveRank {
-    /// The rank that a matrix keeps, before the floor of 1.
-    fn rank(&self, shape: &[usize]) -> usize {
-        // Ranks are far below 2^52, so the conversions are exact.
-        (shape.iter().min().copied().unwrap_or(0) as f64 * self.options.rank_ratio).floor() as usize
     }
 }

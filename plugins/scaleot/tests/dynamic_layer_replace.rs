@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use plugin_api::conformance::FakeHost;
-use plugin_api::{ErrorCode, ImportanceEstimator, ImportanceScores, ModelOutline, PluginError, Strategy};
+use plugin_api::{
+    ErrorCode, ImportanceEstimator, ImportanceScores, ModelOutline, PluginError, Strategy, strategy_from_json,
+};
 use plugin_scaleot::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
 
 /// Eight important layers side by side: all of group 8..12, halves of 4..8 and 12..16.
@@ -156,4 +158,23 @@ fn the_order_of_draws_is_pinned() {
     let found: Vec<i32> =
         scores(&short(20), &mut FakeHost::toy(6, 8)).iter().map(|s| (s * 1e4).round() as i32).collect();
     assert_eq!(found, [302, 297, 1467, 1085, -2114, -1032]);
+}
+
+#[test]
+fn values_without_meaning_are_refused_by_name() {
+    let made = |options: &str| {
+        strategy_from_json::<DynamicLayerReplace>(options.as_bytes()).map(drop).map_err(|error| error.message)
+    };
+    for (options, message) in [
+        (r#"{"steps": 0}"#, "steps is 0, expected a whole number of at least 1"),
+        (r#"{"group_size": 1}"#, "group_size is 1, expected at least 2, or 0 for one group of all layers"),
+        (r#"{"candidates": 1}"#, "candidates is 1, expected a whole number of at least 2"),
+        (r#"{"reinforce_every": 0}"#, "reinforce_every is 0, expected a whole number of at least 1"),
+        (r#"{"score_rate": 0}"#, "score_rate is 0, expected a number above 0.0"),
+        (r#"{"score_limit": -6}"#, "score_limit is -6, expected a number above 0.0"),
+        (r#"{"learning_rate": -1.0}"#, "learning_rate is -1.0, expected a number of at least 0.0"),
+    ] {
+        assert_eq!(made(options), Err(message.to_owned()));
+    }
+    assert_eq!(made(r#"{"learning_rate": 0, "group_size": 0}"#), Ok(()));
 }

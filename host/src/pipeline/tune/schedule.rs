@@ -1,25 +1,17 @@
-//! Learning-rate schedules: warm-up, then constant, linear to zero, or half a cosine to zero.
+//! Learning rates with a warm-up from 0, as `transformers.get_scheduler` computes them.
 //!
-//! Step `t` of `T` (from 0) with warm-up `w`: `t < w: t/w`; then with `x = (t-w)/(T-w)`: `1`, `1-x`, or `(1+cos(pi x))/2`,
-//! as `transformers.get_scheduler` computes them.
+//! Step `t` of `T` (from 0) with warm-up `w`: `t < w: t/w`; then with `x = (t-w)/(T-w)`: `1`, `1-x`, or `(1+cos(pi x))/2`.
 
 pub use crate::config::Schedule;
 
-impl Schedule {
-    /// The factor on the peak learning rate in step `step` (from 0) of `total`.
-    #[must_use]
-    pub fn factor(self, step: u64, total: u64, warmup: u64) -> f64 {
-        if step < warmup {
-            return step as f64 / warmup as f64;
-        }
-        let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-        let progress = progress.min(1.0);
-        match self {
-            Self::Constant => 1.0,
-            Self::Linear => 1.0 - progress,
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
-        }
+/// The factor on the peak learning rate in step `step` (from 0) of `total`.
+#[must_use]
+pub fn rate_factor(schedule: Schedule, step: u64, total: u64, warmup: u64) -> f64 {
+    if step < warmup {
+        return step as f64 / warmup as f64;
     }
+    let along = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+    schedule.factor(along.min(1.0))
 }
 
 #[cfg(test)]
@@ -30,7 +22,7 @@ mod tests {
     #[test]
     fn follows_transformers() {
         let factors = |schedule: Schedule| -> Vec<f64> {
-            (0..6).map(|step| (schedule.factor(step, 6, 2) * 1e4).round() / 1e4).collect()
+            (0..6).map(|step| (rate_factor(schedule, step, 6, 2) * 1e4).round() / 1e4).collect()
         };
         assert_eq!(factors(Schedule::Constant), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0]);
         assert_eq!(factors(Schedule::Linear), [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]);

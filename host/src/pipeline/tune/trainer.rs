@@ -4,7 +4,7 @@
 //! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`. Recipe: Offsite-Tuning, section 4.4.
 
 use super::adamw::{AdamW, AdamWOptions, Moments};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, rate_factor};
 use crate::data::{Batches, TrainingBatch};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -120,7 +120,7 @@ impl<'a> Trainer<'a> {
             scaled.backward()?;
         }
         let scale = self.clip_scale(step)?;
-        let factor = self.settings.schedule.factor(step, self.settings.steps, self.settings.warmup_steps);
+        let factor = rate_factor(self.settings.schedule, step, self.settings.steps, self.settings.warmup_steps);
         self.optimiser.step(&mut self.parameters, self.settings.learning_rate * factor, scale)?;
         self.log.steps += 1;
         self.running = (self.running.0 + total, self.running.1 + 1);

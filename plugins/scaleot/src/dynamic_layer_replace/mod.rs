@@ -9,7 +9,7 @@ mod policy;
 mod reward;
 mod state;
 
-pub use options::{DynamicLayerReplaceOptions, Schedule};
+pub use options::DynamicLayerReplaceOptions;
 pub use policy::Grouping;
 pub use reward::Reward;
 
@@ -30,7 +30,10 @@ pub struct DynamicLayerReplace {
 impl Strategy for DynamicLayerReplace {
     type Options = DynamicLayerReplaceOptions;
     fn new(options: DynamicLayerReplaceOptions) -> Result<Self, PluginError> {
-        Ok(Self { options: options.checked()?, state: None })
+        if options.group_size == 1 {
+            return Err(PluginError::options("group_size is 1, expected at least 2, or 0 for one group of all layers"));
+        }
+        Ok(Self { options, state: None })
     }
 
     fn requires() -> Vec<Requirement> {

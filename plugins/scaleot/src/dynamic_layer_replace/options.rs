@@ -6,21 +6,9 @@
 
 use super::policy::Grouping;
 use super::reward::Reward;
-use plugin_api::PluginError;
+use plugin_api::Schedule;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// How the substitutes' learning rate changes after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Not at all.
-    Constant,
-    /// Half a cosine to 0.
-    Cosine,
-    /// Straight to 0.
-    Linear,
-}
+use serde::Deserialize;
 
 /// Options of `scaleot/dynamic-layer-replace`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -87,32 +75,6 @@ impl Default for DynamicLayerReplaceOptions {
 }
 
 impl DynamicLayerReplaceOptions {
-    /// # Errors
-    /// `Options` for a value out of range.
-    pub(super) fn checked(self) -> Result<Self, PluginError> {
-        let positive = |number: f64| number > 0.0 && number.is_finite();
-        let refused = [
-            (self.steps == 0, "steps", f64::from(self.steps), "at least 1"),
-            (self.group_size == 1, "group_size", 1.0, "at least 2, or 0 for one group of all layers"),
-            (self.candidates < 2, "candidates", f64::from(self.candidates), "at least 2: rewards are differences"),
-            (self.reinforce_every == 0, "reinforce_every", f64::from(self.reinforce_every), "at least 1"),
-            (!positive(self.score_rate), "score_rate", self.score_rate, "a number above 0"),
-            (!positive(self.score_limit), "score_limit", self.score_limit, "a number above 0"),
-            (
-                self.learning_rate != 0.0 && !positive(self.learning_rate),
-                "learning_rate",
-                self.learning_rate,
-                "a number above 0, or 0 to leave substitutes as they are",
-            ),
-        ];
-        match refused.into_iter().find(|(wrong, ..)| *wrong) {
-            Some((_, name, found, expected)) => {
-                Err(PluginError::options(format!("{name} is {found}, expected {expected}")))
-            }
-            None => Ok(self),
-        }
-    }
-
     /// The learning rate of step `step`, counted from 0.
     pub(super) fn learning_rate_at(&self, step: u64) -> f64 {
         let (warmup, total) = (u64::from(self.warmup_steps), u64::from(self.steps));
@@ -121,12 +83,7 @@ impl DynamicLayerReplaceOptions {
             return self.learning_rate * (step + 1) as f64 / warmup as f64;
         }
         let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-        self.learning_rate
-            * match self.schedule {
-                Schedule::Constant => 1.0,
-                Schedule::Linear => 1.0 - progress,
-                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
-            }
+        self.learning_rate * self.schedule.factor(progress)
     }
 }
 
@@ -156,27 +113,5 @@ mod tests {
             rates(Schedule::Linear, 12),
             [8.0 / 12.0, 16.0 / 12.0, 2.0, 32.0 / 12.0, 40.0 / 12.0, 4.0].map(|x: f64| (x * 1e9).round() / 1e9)
         );
-    }
-
-    #[test]
-    fn values_without_meaning_are_refused_by_name() {
-        type Change = fn(&mut DynamicLayerReplaceOptions);
-        let cases: [(Change, &str); 5] = [
-            (|o| o.group_size = 1, "group_size is 1, expected at least 2, or 0 for one group of all layers"),
-            (|o| o.candidates = 1, "candidates is 1, expected at least 2: rewards are differences"),
-            (|o| o.score_rate = f64::NAN, "score_rate is NaN, expected a number above 0"),
-            (|o| o.score_limit = f64::INFINITY, "score_limit is inf, expected a number above 0"),
-            (
-                |o| o.learning_rate = -1.0,
-                "learning_rate is -1, expected a number above 0, or 0 to leave substitutes as they are",
-            ),
-        ];
-        for (change, message) in cases {
-            let mut options = DynamicLayerReplaceOptions::default();
-            change(&mut options);
-            assert_eq!(options.checked().unwrap_err().message, message);
-        }
-        let idle = DynamicLayerReplaceOptions { learning_rate: 0.0, group_size: 0, ..Default::default() };
-        assert!(idle.checked().is_ok());
     }
 }

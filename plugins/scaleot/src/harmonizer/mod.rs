@@ -1,19 +1,17 @@
 //! Harmonizers (ScaleOT, 3.3): `h(x) = x + W_up relu(W_down x + b_down) + b_up`, `W_down [r, d]`, `W_up [d, r]`.
 //!
 //! One beside every layer, trained by the owner, frozen at the data owner; `2 d r + d + r` parameters. It starts as the identity
-//! (the paper's description) or, as a warm start of this project's, from the regression of its own layer ([`regression`]).
+//! (the paper's description) or, as a warm start of this project's, from the reduced-rank regression of its own layer.
 
 mod options;
-mod regression;
 mod selection;
 
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
 use plugin_api::{
-    Activation, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
-    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute,
+    FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need, NormKind,
+    Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute, TwoLayers,
 };
-use regression::Parts;
 use serde::{Deserialize, Serialize};
 
 /// Harmonizers in place of unimportant layers.
@@ -49,7 +47,8 @@ impl LayerReplacer for Harmonizer {
             WarmStart::Regression => {
                 let (windows, weight) = (self.options.regression_windows, self.options.token_weight);
                 let moments = host.layer_moments(&MomentsRequest { layer: layer.index, windows, weight })?;
-                regression::regress(&moments, &self.options, host)?
+                let map = moments.reduced_rank(self.options.rank, self.options.ridge, host)?;
+                map.through_relu(&moments, self.options.opening, host)?.widened(self.options.rank, host)?
             }
         };
         Ok(Substitute::trainable(self.module(parts, layer.hidden_size, host)?))
@@ -60,7 +59,7 @@ impl LayerReplacer for Harmonizer {
         while self.fitted.passes < passes {
             let along = f64::from(self.fitted.passes) / f64::from(passes);
             let step = FitStep {
-                learning_rate: self.options.fit_learning_rate * (0.5 + 0.5 * (std::f64::consts::PI * along).cos()),
+                learning_rate: self.options.fit_learning_rate * Schedule::Cosine.factor(along),
                 steps: self.options.fit_steps,
                 windows: self.options.fit_windows,
                 weight: self.options.token_weight,
@@ -101,7 +100,7 @@ impl LayerReplacer for Harmonizer {
 
 impl Harmonizer {
     /// `W_up = 0` and no biases: the identity, with a gradient on `W_up` at once and on `W_down` after one step.
-    fn identity(&self, layer: &LayerOutline, host: &mut Host) -> Result<Parts, PluginError> {
+    fn identity(&self, layer: &LayerOutline, host: &mut Host) -> Result<TwoLayers, PluginError> {
         let (rank, width) = (self.options.rank, layer.hidden_size);
         let seed = host.seed(&format!("harmonizer {}", layer.index))?;
         let inputs = width as f64;
@@ -109,7 +108,7 @@ impl Harmonizer {
             Initialisation::KaimingUniform => host.random_uniform(&[rank, width], (6.0 / inputs).sqrt(), seed)?,
             Initialisation::KaimingNormal => host.random_normal(&[rank, width], (2.0 / inputs).sqrt(), seed)?,
         };
-        Ok(Parts {
+        Ok(TwoLayers {
             down,
             down_bias: host.zeros(&[rank])?,
             up: host.zeros(&[width, rank])?,
@@ -117,11 +116,8 @@ impl Harmonizer {
         })
     }
 
-    fn module(&self, parts: Parts, width: usize, host: &mut Host) -> Result<Module, PluginError> {
-        let Parts { down, down_bias, up, up_bias } = parts;
-        if !self.options.norm && self.options.activation == Activation::Relu {
-            return Ok(Module::harmonizer(down, down_bias, up, up_bias));
-        }
+    fn module(&self, parts: TwoLayers, width: usize, host: &mut Host) -> Result<Module, PluginError> {
+        let TwoLayers { down, down_bias, up, up_bias } = parts;
         let mut modules = Vec::with_capacity(4);
         if self.options.norm {
             let weight = host.from_f32(&vec![1.0; width], &[width])?;

@@ -115,37 +115,18 @@ impl Default for HarmonizerOptions {
 }
 
 impl HarmonizerOptions {
-    /// Has the last word on values and on what goes together.
+    /// Has the last word on what goes together.
     ///
     /// # Errors
-    /// `Options`, naming the option, what was found and what was expected.
+    /// `Options`, saying what does not and what to do.
     pub fn check(&self) -> Result<(), PluginError> {
-        let wrong = |text: String| Err(PluginError::options(text));
-        let ranges = [
-            ("rank", self.rank as f64, 1.0, 65_536.0),
-            ("distillation_weight", self.distillation_weight, 0.0, 1e6),
-            ("regression_windows", self.regression_windows.into(), 1.0, 1e6),
-            ("ridge", self.ridge, 0.0, 1.0),
-            ("opening", self.opening, 0.0, 100.0),
-            ("fit_passes", self.fit_passes.into(), 0.0, 1e6),
-            ("fit_windows", self.fit_windows.into(), 1.0, 1e4),
-            ("fit_steps", self.fit_steps.into(), 1.0, 1e3),
-            ("fit_learning_rate", self.fit_learning_rate, f64::MIN_POSITIVE, 1.0),
-            ("group_size", self.group_size as f64, 1.0, 1e4),
-        ];
-        let outside = |(_, value, least, most): &(&str, f64, f64, f64)| !(least..=most).contains(&value);
-        if let Some((name, value, least, most)) = ranges.into_iter().find(outside) {
-            return wrong(format!("{name} is {value}, expected a number from {least} to {most}"));
-        }
-        let regression = self.warm_start == WarmStart::Regression;
-        if regression && self.norm {
-            return wrong("warm_start = \"regression\" works on plain inputs: set norm = false".into());
-        }
-        if regression && self.activation == Activation::Tanh {
-            return wrong(
-                "warm_start = \"regression\" needs an activation that is linear far out: relu, gelu or silu".into(),
-            );
-        }
-        Ok(())
+        let problem = match (self.warm_start, self.norm, self.activation) {
+            (WarmStart::Regression, true, _) => "warm_start = \"regression\" works on plain inputs: set norm = false",
+            (WarmStart::Regression, _, Activation::Tanh) => {
+                "warm_start = \"regression\" needs an activation that is linear far out: relu, gelu or silu"
+            }
+            _ => return Ok(()),
+        };
+        Err(PluginError::options(problem))
     }
 }

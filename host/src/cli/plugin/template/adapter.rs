@@ -36,18 +36,6 @@ pub struct Delta {
 impl Strategy for Delta {
     type Options = DeltaOptions;
     fn new(options: DeltaOptions) -> Result<Self, PluginError> {
-        if !(1..=65536).contains(&options.rank) {
-            return Err(PluginError::options(format!(
-                "rank is {}, expected 1 to 65536",
-                options.rank
-            )));
-        }
-        if !(options.alpha > 0.0 && options.alpha <= 1e6) {
-            return Err(PluginError::options(format!(
-                "alpha is {}, expected above 0 and at most 1e6",
-                options.alpha
-            )));
-        }
         Ok(Self { options })
     }
 }

@@ -32,12 +32,6 @@ pub struct LowRank {
 impl Strategy for LowRank {
     type Options = LowRankOptions;
     fn new(options: LowRankOptions) -> Result<Self, PluginError> {
-        if !(options.keep > 0.0 && options.keep <= 1.0) {
-            return Err(PluginError::options(format!(
-                "keep is {}, expected above 0 and at most 1",
-                options.keep
-            )));
-        }
         Ok(Self { keep: options.keep })
     }
 }

@@ -29,9 +29,6 @@ pub struct Probe {
 impl Strategy for Probe {
     type Options = ProbeOptions;
     fn new(options: ProbeOptions) -> Result<Self, PluginError> {
-        if options.batches == 0 {
-            return Err(PluginError::options("batches is 0, expected at least 1"));
-        }
         Ok(Self { options })
     }
 }

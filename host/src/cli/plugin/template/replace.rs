@@ -31,12 +31,6 @@ pub struct Bottleneck {
 impl Strategy for Bottleneck {
     type Options = BottleneckOptions;
     fn new(options: BottleneckOptions) -> Result<Self, PluginError> {
-        if !(1..=65536).contains(&options.rank) {
-            return Err(PluginError::options(format!(
-                "rank is {}, expected 1 to 65536",
-                options.rank
-            )));
-        }
         Ok(Self {
             rank: options.rank as usize,
         })
