@@ -53,15 +53,19 @@ valgrind: setup ## 1,000 cycles of loading and calling plugins: no error, no lea
 		$(EXAMPLES)/libtest_misbehaving.so $(EXAMPLES)/libtest_objectives.so
 
 PEFT = target/peft-layout
+PROMPT = configs/ci.toml output=$(PEFT)/prompt-run adapter.use=peft/soft-prompt tune.learning_rate=1e-2 evaluate.limit=2
 LORA = configs/ci.toml output=$(PEFT)/run adapter.use=peft/lora tune.learning_rate=5e-3 evaluate.limit=2
 
-peft-layout: setup setup-peer ## an exported LoRA adapter, opened by the package peft
+peft-layout: setup setup-peer ## an exported LoRA adapter and exported soft prompts, opened by the package peft
 	$(CARGO) build --workspace
-	rm -rf $(PEFT)/adapter $(PEFT)/merged
+	rm -rf $(PEFT)/adapter $(PEFT)/merged $(PEFT)/prompt
 	./target/debug/scaleot run $(LORA)
 	./target/debug/scaleot export $(LORA) --what peft --to $(PEFT)/adapter
 	./target/debug/scaleot export $(LORA) --what plug-in --to $(PEFT)/merged
-	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/adapter $(PEFT)/merged
+	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/adapter --merged $(PEFT)/merged
+	./target/debug/scaleot run $(PROMPT)
+	./target/debug/scaleot export $(PROMPT) --what peft --to $(PEFT)/prompt
+	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/prompt
 
 bench: setup setup-model setup-peer ## hot paths, then side by side with Transformers and PyTorch
 	$(CARGO) build --release --workspace
@@ -70,6 +74,7 @@ bench: setup setup-model setup-peer ## hot paths, then side by side with Transfo
 
 goldens: setup-peer ## make tests/golden again from Transformers
 	.peer/venv/bin/python tests/golden/make_goldens.py
+	.peer/venv/bin/python tests/golden/make_soft_prompt.py
 
 docs: ## the reference of the plugin API, from its doc comments
 	$(CARGO) doc -p plugin-api --no-deps --features conformance

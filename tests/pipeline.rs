@@ -240,7 +240,38 @@ fn low_rank_deltas_are_exported_as_peft_names_them_and_nothing_else_is() {
     behaviour::copy(finished_run(), &whole);
     let other = folder.path().join("other");
     let refused = verb("export", &whole, &["--what", "peft", "--to", other.to_str().unwrap()]).expect(3);
-    assert!(refused.stderr.contains("low-rank deltas and nothing else"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("low-rank deltas alone"), "{}", refused.stderr);
+    assert!(!other.exists());
+}
+
+#[test]
+fn soft_prompts_are_exported_as_peft_names_them() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    let prompt = ["adapter.use=peft/soft-prompt", "adapter.options.length=3", "evaluate.limit=2"];
+    verb("run", &run, &prompt).expect(0);
+    let to = folder.path().join("adapter");
+    verb("export", &run, &[&prompt[..], &["--what", "peft", "--to", to.to_str().unwrap()]].concat()).expect(0);
+    let read = |name: &str| std::fs::read(to.join(name)).unwrap();
+    let config: Value = serde_json::from_slice(&read("adapter_config.json")).unwrap();
+    // Eight layers, the first of which is an adapter layer.
+    assert_eq!(
+        (&config["peft_type"], &config["adapter_len"], &config["adapter_layers"]),
+        (&"ADAPTION_PROMPT".into(), &3.into(), &8.into())
+    );
+    let bytes = read("adapter_model.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |layer: usize, part: &str| {
+        let name = format!("base_model.model.model.layers.{layer}.self_attn.adaption_{part}");
+        tensors.tensor(&name).unwrap()
+    };
+    assert_eq!((tensors.len(), tensor(0, "prompt").shape().len(), tensor(0, "prompt").shape()[1]), (16, 3, 3));
+    let trained = |layer| tensor(layer, "gate").data() != [0; 4];
+    assert!(trained(0) && trained(7) && !trained(4), "adapter layers train, a layer between them does nothing");
+    let other = folder.path().join("other");
+    let refused =
+        verb("export", &run, &[&prompt[..], &["--what", "plug-in", "--to", other.to_str().unwrap()]].concat());
+    assert!(refused.expect(3).stderr.contains("a soft prompt"));
     assert!(!other.exists());
 }
 

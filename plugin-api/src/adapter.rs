@@ -33,6 +33,41 @@ pub enum AdapterPart {
     },
     /// The layer's existing biases (BitFit).
     BiasOnly,
+    /// Trained positions that every query of the layer's attention sees beside its own context (LLaMA-Adapter, arXiv 2303.16199):
+    /// `attended + gate softmax(q (P W_k)ᵀ / √d) (P W_v)`, `P: [length, hidden]` random, `gate: [1]` zero at the start.
+    SoftPrompt {
+        /// Positions.
+        length: usize,
+    },
+}
+
+impl AdapterPart {
+    /// The largest rank, width or length of a part. Beyond it no layer has a use for the part, and memory for it may not be there.
+    pub const LARGEST_SIZE: usize = 65_536;
+
+    /// Whether a layer can have this part: its projections are there, its size is in `1..=LARGEST_SIZE`, its scale is finite.
+    ///
+    /// ```
+    /// use plugin_api::{AdapterPart, ModelOutline};
+    ///
+    /// let layer = &ModelOutline::toy(4, 8).layers[0];
+    /// assert!(AdapterPart::SoftPrompt { length: 10 }.fits(layer));
+    /// assert!(!AdapterPart::SoftPrompt { length: 0 }.fits(layer));
+    /// ```
+    #[must_use]
+    pub fn fits(&self, layer: &LayerOutline) -> bool {
+        let projection = |role: &WeightRole| role.is_matrix() && layer.weight(*role).is_some();
+        let size = |size: &usize| (1..=Self::LARGEST_SIZE).contains(size);
+        match self {
+            Self::WholeLayer => true,
+            Self::LowRankDelta { role, rank, alpha } => projection(role) && size(rank) && alpha.is_finite(),
+            Self::Bottleneck { role, size: width, .. } => projection(role) && size(width),
+            Self::BiasOnly => layer.weights.iter().any(|weight| weight.bias),
+            Self::SoftPrompt { length } => {
+                size(length) && [WeightRole::AttentionK, WeightRole::AttentionV].iter().all(projection)
+            }
+        }
+    }
 }
 
 /// What trains in one adapter layer. The host makes the tensors, seeds them, and runs them.

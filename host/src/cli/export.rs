@@ -73,19 +73,24 @@ fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf)
     }
 }
 
-/// Refuses a return of which the layout of `peft` would hold only a part.
+/// Refuses a return of which the layout of `peft` would hold only a part: it has one kind of part, and knows two kinds.
 fn deltas_only(returned: &Path, verified: &VerifiedReturn) -> Result<(), StageError> {
-    let mut parts =
-        verified.adapters.iter().flat_map(|(slot, adapter)| adapter.parts.iter().map(move |part| (slot, part)));
-    match parts.find(|(_, part)| !matches!(part, AdapterPart::LowRankDelta { .. })) {
+    let parts =
+        || verified.adapters.iter().flat_map(|(slot, adapter)| adapter.parts.iter().map(move |part| (slot, part)));
+    let first = parts().next().map(|(_, part)| std::mem::discriminant(part));
+    let held = |part: &AdapterPart| {
+        matches!(part, AdapterPart::LowRankDelta { .. } | AdapterPart::SoftPrompt { .. })
+            && first == Some(std::mem::discriminant(part))
+    };
+    match parts().find(|(_, part)| !held(part)) {
         None => Ok(()),
         Some((slot, part)) => Err(StageError::Artefact {
             path: returned.display().to_string(),
             what: format!("adapter of slot {slot}"),
             found: format!("{part:?}"),
-            expected:
-                "low-rank deltas and nothing else, such as peft/lora trains; export --what plug-in writes every adapter"
-                    .into(),
+            expected: "low-rank deltas alone, such as peft/lora trains, or soft prompts alone; \
+                       export --what plug-in writes whole layers and biases"
+                .into(),
         }),
     }
 }

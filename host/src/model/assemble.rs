@@ -95,6 +95,7 @@ impl Assembly<'_> {
             activation: self.config.activation,
             parallel_residual: self.config.parallel_residual,
             head_dim: self.config.head_dim,
+            prompt: None,
         })
     }
 

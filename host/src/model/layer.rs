@@ -9,6 +9,7 @@ use super::config::Activation;
 use super::norm::Norm;
 use super::plan::Plan;
 use super::projection::Projection;
+use super::prompt::SoftPrompt;
 use super::rope::RopeTables;
 use super::segments::Segment;
 use crate::tensor::{Epilogue, Result, Tensor};
@@ -29,6 +30,8 @@ pub struct DecoderLayer {
     pub activation: Activation,
     pub parallel_residual: bool,
     pub head_dim: usize,
+    /// Trained positions beside the context.
+    pub prompt: Option<SoftPrompt>,
 }
 
 /// Who asks in this layer: every token, or the wanted rows only.
@@ -93,7 +96,8 @@ impl DecoderLayer {
     /// Every tensor of the layer, whatever its form.
     pub fn tensors(&self) -> Vec<&Tensor> {
         let norms = self.norm_attention.tensors().into_iter().chain(self.norm_mlp.tensors());
-        norms.chain(self.projections().flat_map(|(_, p)| p.tensors())).collect()
+        let prompt = self.prompt.iter().flat_map(SoftPrompt::tensors);
+        norms.chain(self.projections().flat_map(|(_, p)| p.tensors())).chain(prompt).collect()
     }
 
     /// Whether gradients would reach a weight of this layer.
@@ -144,7 +148,12 @@ impl DecoderLayer {
             tables.rotate(&heads)?.view(&[tokens, width])
         };
         let (q, k) = (turn(q, asking.rope)?, turn(k, plan.rope.as_ref())?);
-        Qkv { q, k, v, head_dim }.attend(asking.segments)
+        let prompted = match &self.prompt {
+            Some(prompt) => Some(prompt.attended(&q, (&self.k, &self.v), head_dim)?),
+            None => None,
+        };
+        let attended = Qkv { q, k, v, head_dim }.attend(asking.segments)?;
+        prompted.map_or(Ok(attended.clone()), |prompted| attended.add(&prompted))
     }
 
     /// What `down` takes in.

@@ -126,17 +126,20 @@ fn layer_parts<'a>(
 }
 
 fn writable(layer: &DecoderLayer, role: WeightRole, number: usize) -> Result<&Projection> {
+    let unfit = |found: String| {
+        let expected = "plain weights: a bottleneck or a soft prompt has no place in a Transformers folder";
+        Err(ModelError::Slot { layer: number, found, expected })
+    };
+    if layer.prompt.is_some() {
+        return unfit("a soft prompt".to_owned());
+    }
     let projection = layer
         .projection(role)
         .ok_or_else(|| ModelError::FamilyFile { message: format!("layer {number} has no {role}") })?;
-    if projection.bottleneck.is_none() {
-        return Ok(projection);
+    if projection.bottleneck.is_some() {
+        return unfit(format!("a bottleneck after {role}"));
     }
-    Err(ModelError::Slot {
-        layer: number,
-        found: format!("a bottleneck after {role}"),
-        expected: "plain weights: a bottleneck has no place in a Transformers folder",
-    })
+    Ok(projection)
 }
 
 fn bias_of(projection: &Projection) -> Result<Tensor> {

@@ -1,4 +1,4 @@
-//! Low-rank deltas of a decoder → a folder in the layout of the package `peft`: `adapter_config.json` and
+//! Low-rank deltas or soft prompts of a decoder → a folder in the layout of the package `peft`: `adapter_config.json` and
 //! `adapter_model.safetensors`, which `PeftModel.from_pretrained` puts on the original model.
 //!
 //! `W + (alpha / r) B A`: `base_model.model.<module>.lora_A.weight` is `A` `[r, in]`, `lora_B.weight` is `B` `[out, r]`
@@ -10,6 +10,7 @@ use super::family::LayerModule;
 use super::names::Names;
 use super::projection::LowRankDelta;
 use super::write::write_json;
+use super::write_peft_prompt::write_prompts;
 use crate::store::{self, FileRecord, TensorSource, write_safetensors_file};
 use crate::tensor::{Device, Dtype, Tensor};
 use serde_json::{Map, Value, json};
@@ -27,8 +28,11 @@ struct Adapted<'a> {
 /// Writes the two files; `base_model` is what the config names as the model that the adapter belongs to.
 ///
 /// # Errors
-/// A decoder without low-rank deltas, a delta on part of a fused module, or a full disk.
+/// A decoder without low-rank deltas or soft prompts, one that `peft` cannot hold, or a full disk.
 pub fn write_peft_folder(decoder: &Decoder, folder: &Path, base_model: &str) -> Result<Vec<FileRecord>> {
+    if decoder.kept_layers()?.iter().any(|(_, layer)| layer.prompt.is_some()) {
+        return write_prompts(decoder, folder, base_model);
+    }
     let adapted = adapted(decoder)?;
     let config = write_json(&folder.join("adapter_config.json"), &config_json(&adapted, base_model)?)?;
     let mut sources = Vec::with_capacity(2 * adapted.len());
@@ -102,7 +106,7 @@ fn config_json(adapted: &[Adapted<'_>], base_model: &str) -> Result<Value> {
     }))
 }
 
-fn source<'a>(name: String, tensor: &Tensor) -> Result<TensorSource<'a>> {
+pub(super) fn source<'a>(name: String, tensor: &Tensor) -> Result<TensorSource<'a>> {
     let tensor = tensor.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
     let shape = tensor.shape().iter().map(|&size| size as u64).collect();
     let write = move |out: &mut dyn io::Write| out.write_all(tensor.as_bytes().map_err(io::Error::other)?);

@@ -303,17 +303,13 @@ impl AdapterHandle {
         if module.parts.is_empty() {
             return Err(self.0.wrong("attach", "an adapter without parts", "at least one part that trains"));
         }
-        for part in &module.parts {
-            let (role, size) = match part {
-                AdapterPart::LowRankDelta { role, rank, .. } => (Some(*role), *rank),
-                AdapterPart::Bottleneck { role, size, .. } => (Some(*role), *size),
-                AdapterPart::WholeLayer | AdapterPart::BiasOnly => (None, 1),
-            };
-            let known = role.is_none_or(|role| role.is_matrix() && layer.weight(role).is_some());
-            if size == 0 || !known {
-                let expected = format!("a size above 0 and a projection of layer {}", layer.index);
-                return Err(self.0.wrong("attach", format!("{part:?}"), expected));
-            }
+        if let Some(part) = module.parts.iter().find(|part| !part.fits(layer)) {
+            let expected = format!(
+                "a projection or bias that layer {} has, a size in 1..={}",
+                layer.index,
+                AdapterPart::LARGEST_SIZE
+            );
+            return Err(self.0.wrong("attach", format!("{part:?}"), expected));
         }
         Ok(module)
     }

@@ -4,7 +4,7 @@ use super::fake_host::FakeHost;
 use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use crate::adapter::{AdapterModule, AdapterPart};
 use crate::host::StepReport;
-use crate::outline::{LayerOutline, WeightRole};
+use crate::outline::LayerOutline;
 use crate::strategy::Method;
 
 pub(super) const CHECKS: &[Check] =
@@ -40,20 +40,19 @@ fn parts(subject: &Subject) -> Outcome {
 }
 
 fn check_part(part: &AdapterPart, layer: &LayerOutline) -> Outcome {
-    let projection = |role: &WeightRole| {
-        let weight = layer.weight(*role).filter(|_| role.is_matrix());
-        weight.ok_or_else(|| Broken::from(format!("{part:?} names {role}, which is no projection of the layer")))
-    };
-    let fits = match part {
-        AdapterPart::WholeLayer => true,
+    if let AdapterPart::LowRankDelta { role, .. } | AdapterPart::Bottleneck { role, .. } = part {
+        let known = role.is_matrix() && layer.weight(*role).is_some();
+        ensure(known, || format!("{part:?} names {role}, which is no projection of the layer"))?;
+    }
+    let useful = match part {
+        // A rank beyond the shorter side costs memory and adds nothing; a scale of zero or less trains nothing or backwards.
         AdapterPart::LowRankDelta { role, rank, alpha } => {
-            let full_rank = projection(role)?.shape.iter().min().copied().unwrap_or(0);
-            (1..=full_rank).contains(rank) && alpha.is_finite() && *alpha > 0.0
+            let shape = layer.weight(*role).map(|weight| weight.shape.as_slice()).unwrap_or_default();
+            *rank <= shape.iter().min().copied().unwrap_or(0) && *alpha > 0.0
         }
-        AdapterPart::Bottleneck { role, size, .. } => projection(role).map(|_| *size > 0)?,
-        AdapterPart::BiasOnly => layer.weights.iter().any(|weight| weight.bias),
+        _ => true,
     };
-    ensure(fits, || format!("{part:?} does not fit"))
+    ensure(useful && part.fits(layer), || format!("{part:?} does not fit"))
 }
 
 fn same_place(a: &AdapterPart, b: &AdapterPart) -> bool {

@@ -3,7 +3,9 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use peft::{BitFit, Bottleneck, BottleneckOptions, Lora, LoraOptions, Modules, NoOptions};
+use peft::{
+    BitFit, Bottleneck, BottleneckOptions, Lora, LoraOptions, Modules, NoOptions, SoftPrompt, SoftPromptOptions,
+};
 use plugin_api::{Adapter, AdapterPart, ErrorCode, LayerOutline, ModelOutline, Strategy, WeightRole};
 
 fn layer() -> LayerOutline {
@@ -52,4 +54,13 @@ fn biases_train_where_there_are_any() {
     assert_eq!(refused.code, ErrorCode::Unsupported);
     layer.weights[3].bias = true;
     assert_eq!(BitFit::new(NoOptions {}).unwrap().attach(&layer).unwrap().parts, [AdapterPart::BiasOnly]);
+}
+
+#[test]
+fn a_prompt_where_there_is_attention() {
+    let mut layer = layer();
+    let mut prompt = SoftPrompt::new(SoftPromptOptions::default()).unwrap();
+    assert_eq!(prompt.attach(&layer).unwrap().parts, [AdapterPart::SoftPrompt { length: 10 }]);
+    layer.weights.retain(|weight| weight.role != WeightRole::AttentionV);
+    assert_eq!(prompt.attach(&layer).unwrap_err().code, ErrorCode::Unsupported);
 }

@@ -1,7 +1,7 @@
 //! Attachments of projections, and gradients against finite differences.
 
 use super::{FAMILIES, golden_model, next_token_targets};
-use crate::model::{Activation, Bottleneck, Decoder, LowRankDelta, PackedBatch, WeightForm, WeightRole};
+use crate::model::{Activation, Bottleneck, Decoder, LowRankDelta, PackedBatch, SoftPrompt, WeightForm, WeightRole};
 use crate::tensor::{NormalStream, Tensor};
 
 fn loss(decoder: &Decoder, batch: &PackedBatch) -> f64 {
@@ -70,6 +70,14 @@ fn gradients_of_attachments_are_right() {
         o.bottleneck = Some(Bottleneck { down, up: draw(4, &[32, 5]), activation: Activation::Gelu });
         changed
     });
+    let gate = draw(6, &[1]).add_scalar(1.0).unwrap();
+    let prompted = |prompt: Tensor, gate: Tensor| {
+        let mut changed = decoder.clone();
+        changed.layer_mut(0).unwrap().prompt = Some(SoftPrompt { prompt, gate });
+        changed
+    };
+    check_gradient(decoder, &batch, &draw(5, &[3, 32]), &|prompt| prompted(prompt, gate.clone()));
+    check_gradient(decoder, &batch, &gate, &|gate| prompted(draw(5, &[3, 32]), gate));
 }
 
 #[test]

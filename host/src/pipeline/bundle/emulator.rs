@@ -128,6 +128,7 @@ impl Reader<'_> {
             activation: self.config.activation,
             parallel_residual: self.config.parallel_residual,
             head_dim: self.config.head_dim,
+            prompt: None,
         })
     }
 

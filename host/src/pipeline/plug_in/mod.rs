@@ -11,8 +11,8 @@ pub use verify::{ReturnCheck, VerifiedReturn, verify};
 
 use super::error::StageError;
 use super::tune::tensor_mut;
-use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta};
-use crate::tensor::no_grad;
+use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt};
+use crate::tensor::{Tensor, no_grad};
 use plugin_api::{AdapterPart, WeightRole};
 
 /// Puts a return into a decoder; `layer_of` turns a slot of the emulator into a layer of this decoder.
@@ -46,7 +46,11 @@ fn put_part(
     part: &AdapterPart,
     returned: &VerifiedReturn,
 ) -> Result<(), StageError> {
-    let tensor = |role: &WeightRole, part: &str| returned.tensor(&format!("slots.{slot}.{role}.{part}"));
+    let (dtype, device) = (layer.norm_attention.weight.dtype(), layer.norm_attention.weight.device());
+    let placed = |name: String| -> Result<Tensor, StageError> {
+        Ok(returned.tensor(&name)?.to_dtype(dtype)?.to_device(device)?)
+    };
+    let tensor = |role: &WeightRole, part: &str| placed(format!("slots.{slot}.{role}.{part}"));
     match part {
         AdapterPart::WholeLayer | AdapterPart::BiasOnly => {
             for (role, part) in WeightRole::ALL.iter().flat_map(|role| [(role, "weight"), (role, "bias")]) {
@@ -69,6 +73,10 @@ fn put_part(
             if let Some(projection) = layer.projection_mut(*role) {
                 projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
             }
+        }
+        AdapterPart::SoftPrompt { .. } => {
+            let part = |part: &str| placed(format!("slots.{slot}.soft_prompt.{part}"));
+            layer.prompt = Some(SoftPrompt { prompt: part("prompt")?, gate: part("gate")? });
         }
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! Makes an adapter layer trainable: leaves in place of weights (`whole_layer`, `bias_only`), or new tensors beside them.
 //!
 //! Low-rank delta: `A` uniform in `+-1/sqrt(cols)` (Kaiming, a = sqrt 5, as PEFT), `B` zero. Bottleneck: `down` the same, `up` zero.
+//! Soft prompt: standard normal (as LLaMA-Adapter and PEFT), its gate zero.
 //! So before the first step every adapter leaves the model as it is.
 
-use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, WeightForm};
+use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, WeightForm};
 use crate::pipeline::error::StageError;
 use crate::pipeline::importance::seed_for;
 use crate::pipeline::tensor_file::TensorFile;
-use crate::tensor::{NormalStream, Tensor};
+use crate::tensor::{Device, Dtype, NormalStream, Tensor};
 use plugin_api::{AdapterModule, AdapterPart, WeightRole};
 
 /// A tensor that trains, by its name in the return.
@@ -54,6 +55,14 @@ pub fn attach(
                 if let Some(projection) = layer.projection_mut(*role) {
                     projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
                 }
+            }
+            AdapterPart::SoftPrompt { length } => {
+                let prompt = soft_prompt(layer, *length, seed_for(seed, &format!("{slot}/soft_prompt")), device)?;
+                for (part, tensor) in ["prompt", "gate"].into_iter().zip(prompt.tensors()) {
+                    let name = format!("slots.{slot}.soft_prompt.{part}");
+                    parameters.push(Parameter { name, tensor: tensor.clone(), shipped: None });
+                }
+                layer.prompt = Some(prompt);
             }
         }
     }
@@ -130,14 +139,24 @@ fn new_parameter(slot: usize, role: WeightRole, part: &str, tensor: &Tensor) -> 
 
 /// `A [rank, cols]` and `B [rows, rank]`.
 fn fresh(layer: &DecoderLayer, role: WeightRole, rank: usize, seed: u64) -> Result<[Tensor; 2], StageError> {
+    check_size(rank)?;
     let (rows, cols) = matrix_shape(layer, role)?;
     random_and_zero((rank as i64, cols), (rows, rank as i64), seed)
 }
 
 /// `down [size, rows]` and `up [rows, size]`, on the output of the projection.
 fn bottleneck(layer: &DecoderLayer, role: WeightRole, size: usize, seed: u64) -> Result<[Tensor; 2], StageError> {
+    check_size(size)?;
     let (rows, _) = matrix_shape(layer, role)?;
     random_and_zero((size as i64, rows), (rows, size as i64), seed)
+}
+
+fn soft_prompt(layer: &DecoderLayer, length: usize, seed: u64, device: Device) -> Result<SoftPrompt, StageError> {
+    check_size(length)?;
+    let (_, hidden) = matrix_shape(layer, WeightRole::AttentionK)?;
+    let prompt = NormalStream::new(seed, 0).tensor(&[length as i64, hidden], 1.0)?;
+    let gate = Tensor::zeros(&[1], Dtype::F32, device)?;
+    Ok(SoftPrompt { prompt: leaf(&prompt.to_device(device)?)?, gate: leaf(&gate)? })
 }
 
 fn random_and_zero(first: (i64, i64), second: (i64, i64), seed: u64) -> Result<[Tensor; 2], StageError> {
@@ -145,6 +164,20 @@ fn random_and_zero(first: (i64, i64), second: (i64, i64), seed: u64) -> Result<[
     let random = NormalStream::new(seed, 0).uniform_tensor(&[first.0, first.1], bound)?;
     let zero = NormalStream::new(seed, 1).uniform_tensor(&[second.0, second.1], 0.0)?;
     Ok([random, zero])
+}
+
+/// A bundle comes from outside: what it asks to train must not take all memory.
+fn check_size(size: usize) -> Result<(), StageError> {
+    let largest = AdapterPart::LARGEST_SIZE;
+    if (1..=largest).contains(&size) {
+        return Ok(());
+    }
+    Err(StageError::Artefact {
+        path: "adapter".into(),
+        what: "rank, width or length".into(),
+        found: size.to_string(),
+        expected: format!("a size in 1..={largest}"),
+    })
 }
 
 fn matrix_shape(layer: &DecoderLayer, role: WeightRole) -> Result<(i64, i64), StageError> {
