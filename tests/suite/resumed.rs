@@ -60,19 +60,31 @@ fn a_killed_suite_continues_and_recomputes_nothing_that_is_finished() {
     assert_eq!(suite.record("compare")["points"][0]["rows"], whole.record("compare")["points"][0]["rows"]);
 }
 
-#[test]
-fn a_polite_stop_is_exit_7_and_leaves_no_table() {
-    let suite = Suite::new(SEEDS);
-    let child = start(&suite);
-    wait_for(&suite, &name(0), "bundle/manifest.json");
+/// Stops a suite politely once a cell has a file; what it said.
+fn stop_at(suite: &Suite, cell: &str, file: &str) -> String {
+    let child = start(suite);
+    wait_for(suite, cell, file);
     let sent = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(7), "{stderr}");
     assert!(stderr.contains("cells left; the same command continues"), "{stderr}");
-    assert!(!suite.output().join("compare.json").exists());
+    stderr
+}
+
+#[test]
+fn a_polite_stop_is_exit_7_and_leaves_the_table_of_what_is_finished() {
+    let suite = Suite::new(SEEDS);
+    stop_at(&suite, &name(0), "bundle/manifest.json");
+    assert!(!suite.output().join("compare.json").exists(), "a table of nothing");
+    let said = stop_at(&suite, &name(1), "bundle/manifest.json");
+    assert!(said.contains("2 of 3 cells left") && said.contains("; 1 finished in "), "{said}");
+    let record = suite.record("compare");
+    assert_eq!((record["cells"].as_array().unwrap().len(), record["missing"].as_array().unwrap().len()), (1, 2));
+    assert_eq!(record["points"][0]["rows"][0]["figures"]["plug_in"]["seeds"], 1);
     suite.verb("compare", &[]).expect(0);
+    assert_eq!(suite.record("compare")["missing"], serde_json::json!([]));
 }
 
 #[test]

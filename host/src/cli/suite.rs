@@ -37,15 +37,6 @@ pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> a
     let engine = engine(&suite, jobs, global)?;
     let outcomes = run(&engine, &cells, &mut bars)?;
     drop(bars);
-    let unfinished = cells
-        .iter()
-        .filter(|cell| !matches!(outcomes.get(&cell.name), Some(Outcome::Finished | Outcome::Failed { .. })));
-    let unfinished = unfinished.count();
-    if unfinished > 0 || stop_requested() {
-        let message =
-            format!("interrupted with {unfinished} of {} cells left; the same command continues", cells.len());
-        return Err(ProgramError::Found(message, ExitCode::Interrupted).into());
-    }
     let failed: BTreeMap<String, String> = (outcomes.iter())
         .filter_map(|(cell, outcome)| match outcome {
             Outcome::Failed { reason, .. } => Some((cell.clone(), reason.clone())),
@@ -53,9 +44,29 @@ pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> a
         })
         .collect();
     let result = gather(&suite, &title(&args.suite), &cells, &failed);
+    let ended = |cell: &&Cell| matches!(outcomes.get(&cell.name), Some(Outcome::Finished | Outcome::Failed { .. }));
+    let unfinished = cells.len() - cells.iter().filter(ended).count();
+    if unfinished > 0 || stop_requested() {
+        return Err(interrupted(&dir, &result, view, (unfinished, cells.len())));
+    }
     write(&dir, &result, view)?;
     output.result(&result, || terminal(&result, view))?;
     conclude(&result, &outcomes)
+}
+
+/// What is finished is worth a table, whatever comes of the rest.
+fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, (left, of): (usize, usize)) -> anyhow::Error {
+    let mut message = format!("interrupted with {left} of {of} cells left; the same command continues");
+    if !result.cells.is_empty() {
+        match write(dir, result, view) {
+            Ok(()) => {
+                let table = dir.path().join(format!("{}.md", file_name(view)));
+                message += &format!("; {} finished in {}", result.cells.len(), table.display());
+            }
+            Err(error) => message += &format!("; the table of what is finished was not written: {error:#}"),
+        }
+    }
+    ProgramError::Found(message, ExitCode::Interrupted).into()
 }
 
 /// Picks a point from what is finished; runs nothing.
@@ -167,11 +178,15 @@ fn run(engine: &Engine, cells: &[Cell], bars: &mut Bars) -> anyhow::Result<BTree
     Ok(outcomes)
 }
 
-fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
-    let name = match view {
+fn file_name(view: View) -> &'static str {
+    match view {
         View::Compare => "compare",
         View::Sweep => "sweep",
-    };
+    }
+}
+
+fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
+    let name = file_name(view);
     let files = [
         ("json", serde_json::to_vec_pretty(result)?),
         ("md", markdown(result, view).into_bytes()),
