@@ -10,6 +10,7 @@ use crate::tensor::{Tensor, no_grad};
 use plugin_api::AdapterModule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 /// A return that passed every check.
@@ -73,6 +74,18 @@ pub fn verify(
     check_names(&file, &shipped)?;
     let check = measure(&file, &shipped, limit)?;
     Ok(VerifiedReturn { adapters: expected, artefact, check, file })
+}
+
+impl fmt::Display for ReturnCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "||delta|| = {:.4}", self.delta_norm)?;
+        let (ratio, tensor) = &self.largest_ratio;
+        match tensor.is_empty() {
+            // New tensors have nothing to be measured against.
+            true => Ok(()),
+            false => write!(f, ", largest ||delta||/||shipped|| = {ratio:.4} ({tensor})"),
+        }
+    }
 }
 
 impl VerifiedReturn {

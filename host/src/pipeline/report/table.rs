@@ -4,6 +4,7 @@ use super::gather::{Report, Row};
 use crate::fault::escape;
 use crate::pipeline::run::{Figure, PluginUsed};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::HumanCount;
 use std::collections::BTreeSet;
 
 /// The table and the lines under it, as wide as the terminal allows.
@@ -63,7 +64,8 @@ fn facts(report: &Report) -> Vec<String> {
     }
     if let Some(trainable) = report.trainable {
         let (steps, best) = report.tuning_steps.unwrap_or((0, 0));
-        facts.push(format!("{:.1} M trainable values, {steps} steps, best at step {best}", trainable as f64 / 1e6));
+        let trainable = HumanCount(trainable);
+        facts.push(format!("{trainable} trainable values, {steps} steps, best at step {best}"));
     }
     let costs = &report.costs;
     let stages: Vec<String> = costs.0.iter().map(|(stage, cost)| format!("{stage} {:.1} s", cost.seconds)).collect();
