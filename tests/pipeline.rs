@@ -245,6 +245,22 @@ fn low_rank_deltas_are_exported_as_peft_names_them_and_nothing_else_is() {
 }
 
 #[test]
+fn small_adapters_tune_and_plug_in_beside_narrow_weights() {
+    let folder = scratch();
+    for adapter in ["lora", "bottleneck", "soft-prompt"] {
+        let run = folder.path().join(adapter);
+        let narrow = [format!("adapter.use=peft/{adapter}"), "model.dtype=bf16".into(), "evaluate.limit=2".into()];
+        let narrow: Vec<&str> = narrow.iter().map(String::as_str).collect();
+        verb("run", &run, &narrow).expect(0);
+        if adapter == "lora" {
+            let to = folder.path().join("merged");
+            verb("export", &run, &[&narrow[..], &["--what", "plug-in", "--to", to.to_str().unwrap()]].concat())
+                .expect(0);
+        }
+    }
+}
+
+#[test]
 fn soft_prompts_are_exported_as_peft_names_them() {
     let folder = scratch();
     let run = folder.path().join("run");

@@ -3,6 +3,7 @@
 //!
 //! Shapes: `W` `[out, in]`; `W = left · right` with `left` `[out, r]`, `right` `[r, in]`;
 //! `A` `[r, in]`, `B` `[out, r]`; bottleneck `y + up act(down y)`, `down` `[s, out]`, `up` `[out, s]`.
+//! What is added stays in fp32, so that small steps are not lost, and is cast to the element type of `x` where that is narrower.
 
 use super::config::Activation;
 use crate::tensor::{Epilogue, Result, Tensor};
@@ -97,8 +98,8 @@ impl Projection {
             WeightForm::Factored { left, right } => x.linear(right, None)?.linear_then(left, bias, inner)?,
         };
         if let Some(delta) = &self.delta {
-            let low = x.linear(&delta.a, None)?.mul_scalar(delta.scale)?;
-            y = low.linear_then(&delta.b, None, Epilogue::Add(&y))?;
+            let low = x.linear(&delta.a.to_dtype(x.dtype())?, None)?.mul_scalar(delta.scale)?;
+            y = low.linear_then(&delta.b.to_dtype(x.dtype())?, None, Epilogue::Add(&y))?;
         }
         if let Some(bottleneck) = &self.bottleneck {
             y = bottleneck.forward(&y)?;
@@ -110,7 +111,7 @@ impl Projection {
     pub fn merged(&self) -> Result<Tensor> {
         let weight = self.weight.dense()?;
         match &self.delta {
-            Some(delta) => weight.add(&delta.b.matmul(&delta.a)?.mul_scalar(delta.scale)?),
+            Some(delta) => weight.add(&delta.b.matmul(&delta.a)?.mul_scalar(delta.scale)?.to_dtype(weight.dtype())?),
             None => Ok(weight),
         }
     }
@@ -118,7 +119,7 @@ impl Projection {
 
 impl Bottleneck {
     fn forward(&self, y: &Tensor) -> Result<Tensor> {
-        let inner = y.linear_then(&self.down, None, self.activation.epilogue())?;
-        inner.linear_then(&self.up, None, Epilogue::Add(y))
+        let inner = y.linear_then(&self.down.to_dtype(y.dtype())?, None, self.activation.epilogue())?;
+        inner.linear_then(&self.up.to_dtype(y.dtype())?, None, Epilogue::Add(y))
     }
 }

@@ -30,7 +30,8 @@ impl SoftPrompt {
             let (length, width) = (x.size(0)?, x.size(1)?);
             x.view(&[length, width / head_dim, head_dim])?.transpose(0, 1)
         };
-        let (keys, values) = (heads(k.forward(&self.prompt)?)?, heads(v.forward(&self.prompt)?)?);
+        let prompt = self.prompt.to_dtype(q.dtype())?;
+        let (keys, values) = (heads(k.forward(&prompt)?)?, heads(v.forward(&prompt)?)?);
         let (queries, width, shared) = (q.size(0)?, q.size(1)?, keys.size(0)?);
         let group = width / head_dim / shared;
         let grouped = q.reshape(&[queries, shared, group, head_dim])?.transpose(0, 1)?;
@@ -38,6 +39,6 @@ impl SoftPrompt {
         let scores = rows.matmul(&keys.transpose(1, 2)?)?.mul_scalar(1.0 / (head_dim as f64).sqrt())?;
         let weights = scores.to_dtype(Dtype::F32)?.softmax(-1)?.to_dtype(q.dtype())?;
         let seen = weights.matmul(&values)?.reshape(&[shared, queries, group, head_dim])?;
-        seen.transpose(0, 1)?.reshape(&[queries, width])?.mul(&self.gate)
+        seen.transpose(0, 1)?.reshape(&[queries, width])?.mul(&self.gate.to_dtype(q.dtype())?)
     }
 }

@@ -1,8 +1,10 @@
 //! Attachments of projections, and gradients against finite differences.
 
-use super::{FAMILIES, golden_model, next_token_targets};
-use crate::model::{Activation, Bottleneck, Decoder, LowRankDelta, PackedBatch, SoftPrompt, WeightForm, WeightRole};
-use crate::tensor::{NormalStream, Tensor};
+use super::{FAMILIES, golden, golden_model, ids, next_token_targets};
+use crate::model::{
+    Activation, Bottleneck, Decoder, LowRankDelta, Model, PackedBatch, SoftPrompt, WeightForm, WeightRole,
+};
+use crate::tensor::{Device, Dtype, NormalStream, Tensor};
 
 fn loss(decoder: &Decoder, batch: &PackedBatch) -> f64 {
     decoder.loss(batch, &next_token_targets(batch), None).unwrap().to_f64().unwrap()
@@ -78,6 +80,37 @@ fn gradients_of_attachments_are_right() {
     };
     check_gradient(decoder, &batch, &draw(5, &[3, 32]), &|prompt| prompted(prompt, gate.clone()));
     check_gradient(decoder, &batch, &gate, &|gate| prompted(draw(5, &[3, 32]), gate));
+}
+
+#[test]
+fn attachments_stay_in_fp32_beside_narrow_weights() {
+    let (folder, golden) = golden("llama");
+    let ids = ids(&golden);
+    let batch = PackedBatch::causal([&ids[0][..6]]);
+    let attached = |decoder: &Decoder| {
+        let leaves: Vec<Tensor> = [[3, 32], [32, 3], [5, 32], [32, 5], [2, 32]]
+            .iter()
+            .map(|shape| draw(7, shape).set_requires_grad(true).unwrap())
+            .collect();
+        let [a, b, down, up, prompt] = leaves.clone().try_into().unwrap();
+        let mut changed = decoder.clone();
+        let layer = changed.layer_mut(1).unwrap();
+        layer.q.delta = Some(LowRankDelta { a, b, scale: 2.0 });
+        layer.o.bottleneck = Some(Bottleneck { down, up, activation: Activation::Gelu });
+        layer.prompt = Some(SoftPrompt { prompt, gate: draw(8, &[1]).add_scalar(1.0).unwrap() });
+        let loss = changed.loss(&batch, &next_token_targets(&batch), None).unwrap();
+        loss.backward().unwrap();
+        let norms: Vec<f64> =
+            leaves.iter().map(|leaf| leaf.grad().unwrap().unwrap().norm().unwrap().to_f64().unwrap()).collect();
+        assert!(leaves.iter().all(|leaf| leaf.grad().unwrap().unwrap().dtype() == Dtype::F32));
+        (loss.to_f64().unwrap(), norms)
+    };
+    let of = |dtype| attached(&Model::load(&folder, Device::Cpu, dtype).unwrap().decoder);
+    let (wide, narrow) = (of(Dtype::F32), of(Dtype::BF16));
+    assert!((wide.0 - narrow.0).abs() < 0.05 * wide.0, "{wide:?} {narrow:?}");
+    for (wide, narrow) in wide.1.iter().zip(&narrow.1) {
+        assert!((wide - narrow).abs() < 0.15 * wide && *wide > 0.0, "{wide} {narrow}");
+    }
 }
 
 #[test]

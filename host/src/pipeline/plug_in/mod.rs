@@ -46,10 +46,8 @@ fn put_part(
     part: &AdapterPart,
     returned: &VerifiedReturn,
 ) -> Result<(), StageError> {
-    let (dtype, device) = (layer.norm_attention.weight.dtype(), layer.norm_attention.weight.device());
-    let placed = |name: String| -> Result<Tensor, StageError> {
-        Ok(returned.tensor(&name)?.to_dtype(dtype)?.to_device(device)?)
-    };
+    let device = layer.norm_attention.weight.device();
+    let placed = |name: String| -> Result<Tensor, StageError> { Ok(returned.tensor(&name)?.to_device(device)?) };
     let tensor = |role: &WeightRole, part: &str| placed(format!("slots.{slot}.{role}.{part}"));
     match part {
         AdapterPart::WholeLayer | AdapterPart::BiasOnly => {
