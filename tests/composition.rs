@@ -94,11 +94,11 @@ fn covering(choices: &[Vec<String>]) -> Vec<Vec<String>> {
 }
 
 /// A run as short as one can be.
-fn run(folder: &Path, number: usize, strategies: &[&Offered]) -> Value {
+fn run(folder: &Path, number: usize, strategies: &[&Offered], dtype: &str) -> Value {
     let short = ["tune.steps=1", "tune.batch_size=1", "data.train_limit=8", "data.validation_limit=4"];
     let table = ["evaluate.limit=2", "evaluate.text=[]", "evaluate.columns=[\"emulator\", \"plug_in\"]"];
     let mut more: Vec<String> = short.iter().chain(&table).map(ToString::to_string).collect();
-    more.push("data.block_length=32".to_owned());
+    more.extend(["data.block_length=32", dtype].map(str::to_owned));
     more.extend(strategies.iter().flat_map(|strategy| strategy.overrides()));
     more.extend(["--json", "--quiet", "--stage-pool"].map(str::to_owned));
     more.push(folder.join("pool").display().to_string());
@@ -123,13 +123,14 @@ fn every_pair_of_strategies_gives_a_row_of_the_table() {
         .collect();
     assert!(choices.iter().all(|kind| !kind.is_empty()), "a kind without a strategy: {choices:?}");
     choices[2].push(NONE.to_owned());
+    choices.push(["model.dtype=fp32", "model.dtype=bf16"].map(str::to_owned).to_vec());
     let rows = covering(&choices);
     let product: usize = choices.iter().map(Vec::len).product();
     assert!(rows.len() <= product && rows.len() >= choices[0].len() * choices[1].len().min(2), "{rows:?}");
     let folder = scratch();
     for (number, row) in rows.iter().enumerate() {
         let strategies: Vec<&Offered> = all.iter().filter(|offered| row.contains(&offered.name)).collect();
-        let report = run(folder.path(), number, &strategies);
+        let report = run(folder.path(), number, &strategies, &row[KINDS.len()]);
         for strategy in &strategies {
             assert_eq!(report["strategies"][&strategy.kind], strategy.name.as_str(), "{row:?}");
         }

@@ -39,10 +39,13 @@ pub(super) fn shared_layers(module: &ModuleRunner) -> Vec<usize> {
 pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>) -> Result<Tensor> {
     match module {
         Module::Identity => Ok(x.clone()),
-        Module::Linear { weight, bias } => Ok(x.linear(weight, bias.as_ref())?),
+        Module::Linear { weight, bias } => {
+            let (weight, bias) = (beside(weight, x)?, bias.as_ref().map(|bias| beside(bias, x)).transpose()?);
+            Ok(x.linear(&weight, bias.as_ref())?)
+        }
         Module::Activation { function } => Ok(Activation::from(*function).apply(x)?),
         Module::Norm { function, weight, bias, epsilon } => {
-            let (weight, bias) = (weight.clone(), bias.clone());
+            let (weight, bias) = (beside(weight, x)?, bias.as_ref().map(|bias| beside(bias, x)).transpose()?);
             Ok(Norm { kind: *function, weight, bias, epsilon: *epsilon }.forward(x)?)
         }
         Module::Sequential { modules } => {
@@ -51,4 +54,9 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
         Module::Residual { module } => Ok(x.add(&forward(module, x, run_layer)?)?),
         Module::SharedWith { layer } => run_layer(*layer, x),
     }
+}
+
+/// What trains stays in fp32; it is cast where the layers around it are narrower.
+fn beside(tensor: &Tensor, x: &Tensor) -> Result<Tensor> {
+    Ok(tensor.to_dtype(x.dtype())?)
 }

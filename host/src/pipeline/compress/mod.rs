@@ -9,7 +9,7 @@ use super::tensor_file::{TensorFile, write_tensors};
 use crate::model::{Decoder, WeightForm as RunForm};
 use crate::plugins::{CompressedLayer, CompressorHandle};
 use crate::store::{ManifestHead, StageDir, VerifiedFolder};
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use plugin_api::{CompressionReport, LayerPlan, LayerRole, ModelOutline, WeightForm, WeightRole};
 use serde::{Deserialize, Serialize};
 
@@ -98,11 +98,25 @@ pub fn each_layer(
         let (outline, seed) = (inputs.outline, inputs.seed);
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         (questions.later, questions.decoder) = (Some(&mut later), Some(inputs.decoder));
-        keep(layer, compressor.compress(shape, &weights, &mut questions)?)?;
+        let compressed = compressor.compress(shape, &weights, &mut questions)?;
+        keep(layer, in_dtype(compressed, inputs.decoder.dtype())?)?;
         progress.at(done as u64 + 1, &format!("layer {layer}"));
     }
     progress.end(&format!("{} layers compressed", kept.len()));
     Ok(())
+}
+
+/// Plugins compute in fp32; what is kept is as wide as the model.
+fn in_dtype(mut compressed: CompressedLayer, dtype: Dtype) -> Result<CompressedLayer, StageError> {
+    for (_, form) in &mut compressed.changed {
+        *form = match form {
+            WeightForm::Dense { weight } => WeightForm::Dense { weight: weight.to_dtype(dtype)? },
+            WeightForm::Factored { left, right } => {
+                WeightForm::Factored { left: left.to_dtype(dtype)?, right: right.to_dtype(dtype)? }
+            }
+        };
+    }
+    Ok(compressed)
 }
 
 fn file_of(layer: usize) -> String {

@@ -11,7 +11,7 @@ use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
 use crate::plugins::{Give, Questions};
 use crate::store::Digest;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use plugin_api::{
     ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, WeightRole,
     unknown_service,
@@ -173,7 +173,7 @@ impl Questions for OwnerQuestions<'_, '_> {
     }
 }
 
-/// Dense weights of a layer by role, norms included.
+/// Dense weights of a layer by role, norms included, in fp32 whatever the model is stored in.
 ///
 /// # Errors
 /// A layer that does not exist.
@@ -182,9 +182,9 @@ pub fn layer_weights(decoder: &Decoder, layer: usize) -> Result<Vec<(WeightRole,
     let mut weights = Vec::new();
     for role in WeightRole::ALL {
         if let Some(projection) = layer.projection(role) {
-            weights.push((role, projection.weight.dense()?));
+            weights.push((role, projection.weight.dense()?.to_dtype(Dtype::F32)?));
         } else if let Some(norm) = layer.norm(role) {
-            weights.push((role, norm.weight.clone()));
+            weights.push((role, norm.weight.to_dtype(Dtype::F32)?));
         }
     }
     Ok(weights)
