@@ -248,7 +248,7 @@ pub enum ExportWhat {
     PlugIn,
     /// The run's emulator, if its slots are layers
     Emulator,
-    /// The return's low-rank deltas in the layout of the package peft, for the full model
+    /// The return's low-rank deltas, or its soft prompts, in the layout of the package peft, for the full model
     Peft,
 }
 

@@ -1,5 +1,5 @@
-//! `export`: the adapted model, or the emulator, as a Hugging Face folder that Transformers opens; or low-rank deltas alone as
-//! a folder that `peft` opens.
+//! `export`: the adapted model, or the emulator, as a Hugging Face folder that Transformers opens; or low-rank deltas or soft
+//! prompts alone as a folder that `peft` opens.
 
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
@@ -10,22 +10,12 @@ use host::fault::ExitCode;
 use host::model::{Decoder, write_hf_folder, write_peft_folder};
 use host::pipeline::bundle;
 use host::pipeline::error::StageError;
-use host::pipeline::plug_in::VerifiedReturn;
+use host::pipeline::plug_in::{COMPANIONS, VerifiedReturn};
 use host::pipeline::report::size;
 use host::store::{StoreError, lies_inside};
 use plugin_api::AdapterPart;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-
-/// What goes along with the weights, where the model folder has it.
-const COMPANIONS: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "vocab.json",
-    "merges.txt",
-];
 
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
@@ -35,7 +25,7 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     let (decoder, companions) = session.work(|session| subject(session, args.what))?;
     let unfinished = unfinished(&args.to);
     let written = match args.what {
-        ExportWhat::Peft => write_deltas(&decoder, &companions, &unfinished),
+        ExportWhat::Peft => write_peft(&decoder, &companions, &unfinished),
         ExportWhat::PlugIn | ExportWhat::Emulator => write(&decoder, &companions, &unfinished),
     };
     if written.is_err() {
@@ -59,7 +49,7 @@ fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf)
         ExportWhat::Peft => {
             let returned = super::stages::own_return(run)?;
             let (decoder, verified) = run.plugged(&returned)?;
-            deltas_only(&returned, &verified)?;
+            one_kind_for_peft(&returned, &verified)?;
             Ok((decoder, run.config.model.path.clone()))
         }
         ExportWhat::Emulator => {
@@ -74,7 +64,7 @@ fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf)
 }
 
 /// Refuses a return of which the layout of `peft` would hold only a part: it has one kind of part, and knows two kinds.
-fn deltas_only(returned: &Path, verified: &VerifiedReturn) -> Result<(), StageError> {
+fn one_kind_for_peft(returned: &Path, verified: &VerifiedReturn) -> Result<(), StageError> {
     let parts =
         || verified.adapters.iter().flat_map(|(slot, adapter)| adapter.parts.iter().map(move |part| (slot, part)));
     let first = parts().next().map(|(_, part)| std::mem::discriminant(part));
@@ -125,8 +115,8 @@ fn write(decoder: &Decoder, companions: &Path, folder: &Path) -> anyhow::Result<
     Ok(written.iter().map(|file| file.size).sum())
 }
 
-/// The deltas alone; the model that they belong to stays where it is.
-fn write_deltas(decoder: &Decoder, model: &Path, folder: &Path) -> anyhow::Result<u64> {
+/// The adapter alone; the model that it belongs to stays where it is.
+fn write_peft(decoder: &Decoder, model: &Path, folder: &Path) -> anyhow::Result<u64> {
     std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
     let written = stage(write_peft_folder(decoder, folder, &model.display().to_string()))?;
     Ok(written.iter().map(|file| file.size).sum())

@@ -77,7 +77,7 @@ fn alone(module: &LayerModule, slot: usize) -> Result<()> {
 
 fn unfit(layer: usize, found: String) -> ModelError {
     let expected =
-        "low-rank deltas on whole modules, such as peft/lora makes; export --what plug-in writes every adapter";
+        "low-rank deltas on whole modules, such as peft/lora makes; export --what plug-in merges those on parts too";
     ModelError::Slot { layer, found, expected }
 }
 

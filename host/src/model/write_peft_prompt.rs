@@ -74,7 +74,7 @@ fn attention(decoder: &Decoder, slot: usize, layer: &DecoderLayer, number: usize
         None => Err(unfit(
             slot,
             format!("a soft prompt in the family {}", family.name),
-            "llama without biases, the one family whose soft prompts `peft` opens; the run folder's return holds the prompt as it is",
+            "llama without biases, the one family whose soft prompts `peft` opens; the return itself holds them for every family",
         )),
     }
 }

@@ -12,7 +12,7 @@ use crate::tensor::{Device, Dtype, Tensor, no_grad};
 use plugin_api::{Curvature, CurvatureRequest, WeightRole};
 use std::collections::BTreeMap;
 
-/// The budget of a run.
+/// Bytes of curvature that a run takes in advance at most.
 const READY: usize = 512 << 20;
 
 /// The curvature around every matrix of one layer.
@@ -80,13 +80,13 @@ impl CurvatureSource {
 
 /// What the curvature of a layer fills.
 fn layer_bytes(decoder: &Decoder, layer: usize) -> Result<usize, StageError> {
-    let layer = decoder.layer(layer)?;
-    let mut values = 0;
-    for projection in WeightRole::ALL.into_iter().filter_map(|role| layer.projection(role)) {
-        if let [rows, cols] = projection.weight.dense()?.shape()[..] {
-            values += rows * rows + cols * cols + rows * cols;
-        }
-    }
+    let matrices = decoder.layer(layer)?.projections();
+    let values: i64 = matrices
+        .map(|(role, _)| match decoder.config.shape(role)[..] {
+            [rows, cols] => rows * rows + cols * cols + rows * cols,
+            _ => 0,
+        })
+        .sum();
     Ok(4 * usize::try_from(values).unwrap_or(usize::MAX / 4))
 }
 

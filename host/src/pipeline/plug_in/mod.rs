@@ -6,7 +6,7 @@
 mod export;
 mod verify;
 
-pub use export::export;
+pub use export::{COMPANIONS, export};
 pub use verify::{ReturnCheck, VerifiedReturn, verify};
 
 use super::error::StageError;

@@ -190,3 +190,39 @@ fn matrix_shape(layer: &DecoderLayer, role: WeightRole) -> Result<(i64, i64), St
     let weight = layer.projection(role).ok_or_else(none)?.weight.dense()?;
     Ok((weight.size(0)?, weight.size(1)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use std::path::Path;
+
+    fn attached(part: AdapterPart) -> Result<Vec<Parameter>, StageError> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/llama");
+        let mut decoder = Model::load(&folder, Device::Cpu, Dtype::F32).unwrap().decoder;
+        attach(&mut decoder, 0, &AdapterModule { parts: vec![part] }, 0)
+    }
+
+    #[test]
+    fn a_soft_prompt_is_random_behind_a_gate_of_zero() {
+        let parameters = attached(AdapterPart::SoftPrompt { length: 64 }).unwrap();
+        let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        assert_eq!(names, ["slots.0.soft_prompt.prompt", "slots.0.soft_prompt.gate"]);
+        let [prompt, gate] = [0, 1].map(|index: usize| parameters[index].tensor.to_vec_f32().unwrap());
+        let variance = prompt.iter().map(|value| value * value).sum::<f32>() / prompt.len() as f32;
+        assert!((variance - 1.0).abs() < 0.1 && gate == [0.0], "{variance} {gate:?}");
+    }
+
+    #[test]
+    fn no_part_takes_all_memory() {
+        let (role, activation) = (WeightRole::AttentionQ, plugin_api::Activation::Relu);
+        for size in [0, AdapterPart::LARGEST_SIZE + 1, usize::MAX] {
+            let low_rank = AdapterPart::LowRankDelta { role, rank: size, alpha: 1.0 };
+            let bottleneck = AdapterPart::Bottleneck { role, size, activation };
+            for part in [low_rank, bottleneck, AdapterPart::SoftPrompt { length: size }] {
+                let error = attached(part).err().unwrap().to_string();
+                assert!(error.contains(&size.to_string()) && error.contains("1..=65536"), "{error}");
+            }
+        }
+    }
+}
