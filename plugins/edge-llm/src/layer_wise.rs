@@ -1,8 +1,9 @@
-//! Layer-wise unified compression (LUC): layers that suffer little are pruned more and get fewer bits.
+//! Layer-wise compression after Edge-LLM's LUC: layers that suffer little are pruned more and get fewer bits. Not LUC as
+//! published, which prunes with SparseGPT (its weights are updated) and gives all but four layers 8 bits.
 //!
 //! With the sensitivities scaled to `z_l` in `[0, 1]` over all `L` layers of the model: `share_l = (1 - z_l) / sum_j (1 - z_j) rho L`,
 //! held within `[0, 0.95]` (the published code lets it leave that range). Bits: `b_l = round(b + spread (z_l - mean z))` with the
-//! sensitivity to rounding, a linear reading of the paper's "same idea" (its code names the wider layers by hand).
+//! sensitivity to rounding, a linear reading of the paper's "same idea" (its code names the narrower layers by hand).
 //! Pruning comes first, and what is 0 stays 0 when rows are rounded. Needs public text.
 
 use crate::sensitivity::{to_pruning, to_rounding};
@@ -23,7 +24,7 @@ pub struct LayerWiseOptions {
     /// Mean share of the weights that is pruned, over all layers (rho; the paper: 0.5). 0 prunes nothing.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub prune_ratio: f64,
-    /// Mean bits of a weight, over all layers (the paper: 4). 0 rounds nothing.
+    /// Mean bits of a weight, over all layers (the published scripts: 8, and 4 for four layers). 0 rounds nothing.
     #[schemars(range(max = 16))]
     pub bits: u32,
     /// Bits between the least and the most sensitive layer (unknown in the paper).

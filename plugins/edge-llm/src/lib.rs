@@ -11,7 +11,7 @@ pub use sensitivity::{Sensitivity, SensitivityOptions};
 
 plugin_api::export_plugin! {
     name: "edge-llm",
-    about: "Edge-LLM, arXiv 2406.15758: sensitivity of layers to pruning, and layer-wise pruning and bits.",
+    about: "After Edge-LLM, arXiv 2406.15758: sensitivity of layers to pruning, and layer-wise pruning and bits.",
     strategies: {
         "sensitivity": importance Sensitivity, "The error of a layer's output, mean over trial pruning ratios.";
         "layer-wise": compress LayerWise, "Prunes sensitive layers less and gives them more bits.";

@@ -8,7 +8,7 @@ pub use taylor::{Taylor, TaylorOptions};
 
 plugin_api::export_plugin! {
     name: "llm-pruner",
-    about: "LLM-Pruner, arXiv 2305.11627: importance by the loss's first-order term in a layer's weights.",
+    about: "After LLM-Pruner, arXiv 2305.11627: importance by the loss's first-order term in a whole layer's weights.",
     strategies: {
         "taylor": importance Taylor, "The sum of |weight x gradient| over a layer's matrices, mean over held-out batches.";
     }

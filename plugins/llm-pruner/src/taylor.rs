@@ -1,6 +1,6 @@
-//! First-order importance: `I_i = sum over the weights w of layer i of |w dL/dw|`, `L` the mean next-token loss (LLM-Pruner, equation 4
-//! without the term of second order; its grouping by coupled structures is taken to be the whole layer). One backward pass a
-//! batch.
+//! First-order importance: `I_i = sum over the weights w of layer i of |w dL/dw|`, `L` the mean next-token loss, mean over batches
+//! (LLM-Pruner, equation 4 without the term of second order, for whole layers as Shortened LLaMA's Taylor criterion; both take
+//! the gradient summed over all samples before the absolute value). One backward pass a batch.
 
 use plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,

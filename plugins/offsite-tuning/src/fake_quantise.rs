@@ -1,5 +1,6 @@
 //! Fake quantisation: every weight becomes the nearest of `2^bits - 1` steps about 0 and stays a float (Offsite-Tuning's alternative
-//! emulator). A step is `max |w| / (2^(bits-1) - 1)` over a row; the paper's code takes it over the whole tensor (`scale = "tensor"`).
+//! emulator). A step is `max |w| / (2^(bits-1) - 1)` over a row or the tensor; the paper's code is affine, with `2^bits - 1` steps
+//! from the least to the largest weight of the tensor.
 
 use plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, round_to_bits};
 use schemars::JsonSchema;
