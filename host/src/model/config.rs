@@ -3,7 +3,7 @@
 //! Read from a `config.json` of Transformers 4 or 5 by `config_read`; after that nothing is optional.
 
 use super::family::Family;
-use super::rope::Rope;
+use super::rope_scaling::Rope;
 use crate::tensor::{Epilogue, Result as TensorResult, Tensor};
 use plugin_api::{NormKind, WeightRole};
 use std::collections::BTreeSet;

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod error;
 pub mod finite;
 pub mod folder;
+pub mod foreign_json;
 pub mod manifest;
 pub mod names;
 pub mod run_dir;

@@ -4,6 +4,7 @@ mod folder;
 mod golden;
 mod mixture;
 mod packing;
+mod rope_sections;
 mod soft_prompt;
 mod training;
 mod writing;
