@@ -102,6 +102,8 @@ pub struct ModelConfig {
     pub raw: serde_json::Map<String, serde_json::Value>,
     /// Where it was read, for messages.
     pub path: PathBuf,
+    /// The weight file that it names; else the usual ones are looked for.
+    pub weights_name: Option<String>,
 }
 
 impl ModelConfig {

@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// A real one has a few kilobytes.
 const MAX_BYTES: u64 = 16 << 20;
+/// The key that names a weight file (`transformers_explicit_filename` in Transformers 5).
+const WEIGHTS_NAME: &str = "transformers_weights";
 const MAX_LAYERS: usize = 4096;
 /// Wider than any published model; keeps every product of two sizes within 64 bits.
 const MAX_WIDTH: usize = 1 << 24;
@@ -37,8 +39,11 @@ impl ModelConfig {
         let family = find_family(&path, &raw)?;
         let source = Source { path: &path, raw: &raw, family };
         source.check_supported()?;
-        let config = source.config()?;
-        Ok(ModelConfig { raw: raw.clone(), path: path.clone(), ..config })
+        let (config, weights_name) = (source.config()?, source.weights_name()?);
+        let mut raw = raw;
+        // A folder that is written has its weights under the usual name.
+        raw.remove(WEIGHTS_NAME);
+        Ok(ModelConfig { raw, path, weights_name, ..config })
     }
 }
 
@@ -117,6 +122,13 @@ impl Source<'_> {
 
     /// Variants that would compute something else than we do are refused, not approximated.
     fn check_supported(&self) -> Result<()> {
+        for key in ["quantization_config", "compression_config"] {
+            if let Some(value) = self.raw.get(key).filter(|value| !value.is_null()) {
+                // The method alone: the rest is long.
+                let method = value.get("quant_method").unwrap_or(value);
+                return Err(ModelError::ConfigQuantised { path: self.path.to_owned(), key, found: shown(method) });
+            }
+        }
         for (key, &wanted) in &self.family.required {
             if self.flag(key, wanted)? != wanted {
                 return Err(self.wrong(
@@ -134,6 +146,19 @@ impl Source<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The weight file that the config names, where it does.
+    fn weights_name(&self) -> Result<Option<String>> {
+        let Some(value) = self.raw.get(WEIGHTS_NAME).filter(|value| !value.is_null()) else { return Ok(None) };
+        let ends = |name: &&str| name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+        match value.as_str().filter(ends).filter(|name| folder::is_plain_name(name)) {
+            Some(name) => Ok(Some(name.to_owned())),
+            None => {
+                let expected = "the plain name of a file that ends in .safetensors or .safetensors.index.json";
+                Err(self.wrong(WEIGHTS_NAME, Some(value), expected))
+            }
+        }
     }
 
     fn config(&self) -> Result<ModelConfig> {
@@ -175,6 +200,7 @@ impl Source<'_> {
             biases: self.biases()?,
             raw: Map::new(),
             path: self.path.to_owned(),
+            weights_name: None,
         })
     }
 
@@ -188,7 +214,11 @@ impl Source<'_> {
         // Transformers would turn a part of this width and attend with the other.
         let said = self.raw.get("head_dim").filter(|value| !value.is_null());
         if said.is_some_and(|value| value.as_u64() != Some(head_dim as u64)) {
-            return Err(self.wrong("head_dim", said, format!("{head_dim}, the hidden size shared out among the heads")));
+            return Err(self.wrong(
+                "head_dim",
+                said,
+                format!("{head_dim}, the hidden size shared out among the heads"),
+            ));
         }
         Ok(head_dim)
     }

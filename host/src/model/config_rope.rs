@@ -144,7 +144,11 @@ impl Section<'_> {
         }
         if !head_dim.is_multiple_of(2) && rope.width == head_dim {
             let (key, value) = self.source.lookup("head_dim").unwrap_or(("head_dim", &Value::Null));
-            return Err(self.source.wrong(key, Some(value), format!("an even number; heads have {head_dim} dimensions")));
+            return Err(self.source.wrong(
+                key,
+                Some(value),
+                format!("an even number; heads have {head_dim} dimensions"),
+            ));
         }
         let expected = if self.source.family.partial_rotary {
             format!("a share that turns 1 to {head_dim} dimensions of a head")

@@ -1,5 +1,6 @@
 //! What can be wrong with a model folder, a batch or a slot: one variant per way to be wrong.
 
+use super::leftovers::DEQUANTISE;
 use crate::store::StoreError;
 use crate::store::foreign_json::ForeignJsonProblem;
 use crate::tensor::TensorError;
@@ -47,6 +48,10 @@ pub enum ModelError {
     )]
     OnlyAdapter { path: PathBuf },
     #[error(
+        "{path}: beside a whole model, into which Transformers would load the adapter; merge it first, or remove the file"
+    )]
+    AdapterBeside { path: PathBuf },
+    #[error(
         "{path}: weights in another layout, expected model.safetensors or model.safetensors.index.json; write them with Transformers' save_pretrained"
     )]
     OtherWeights { path: PathBuf },
@@ -73,6 +78,12 @@ pub enum ModelError {
     TensorShape { path: PathBuf, tensor: String, found: Vec<i64>, expected: Vec<i64> },
     #[error("{path}: tensor `{tensor}` has {rows} rows, but `{key}` in config.json is {vocabulary}")]
     VocabularyRows { path: PathBuf, tensor: String, rows: i64, key: String, vocabulary: usize },
+    #[error("{path}: tensor `{tensor}` is a part of a quantised weight; {DEQUANTISE}")]
+    TensorQuantised { path: PathBuf, tensor: String },
+    #[error("{path}: `{key}` is {found}; {DEQUANTISE}")]
+    ConfigQuantised { path: PathBuf, key: &'static str, found: String },
+    #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16; {DEQUANTISE}")]
+    TensorInteger { path: PathBuf, tensor: String, found: &'static str },
     #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16")]
     TensorDtype { path: PathBuf, tensor: String, found: &'static str },
     #[error("{path}: `{key}` is true, but `{head}` differs from `{embedding}`; remove one, or set the key to false")]

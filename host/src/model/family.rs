@@ -104,8 +104,6 @@ pub struct TensorNames {
     pub final_norm: String,
     pub head: String,
     pub layer: String,
-    /// Buffers that old files carry in each layer, not weights.
-    pub ignored: Vec<String>,
 }
 
 /// What is used where `config.json` is silent.

@@ -5,7 +5,7 @@ use crate::store::foreign_json;
 use serde_json::{Map, Value};
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Refuses what is not a readable folder.
 pub(super) fn check_folder(folder: &Path) -> Result<()> {
@@ -74,17 +74,20 @@ pub(super) fn json_object(path: &Path, text: &[u8]) -> Result<Map<String, Value>
     Err(ModelError::JsonKind { path: path.to_owned(), found })
 }
 
-/// Says what a folder without `config.json` is, where that can be told.
+/// Says what a folder without `config.json` is, where that can be told. An adapter beside a model would make another model of it:
+/// Transformers loads both (`AutoModel.from_pretrained`, where peft is installed).
 pub(super) fn check_has_config(folder: &Path) -> Result<()> {
+    let adapter = folder.join("adapter_config.json");
+    let has_adapter = fs::symlink_metadata(&adapter).is_ok();
     if fs::symlink_metadata(folder.join("config.json")).is_ok() {
-        return Ok(());
+        return if has_adapter { Err(ModelError::AdapterBeside { path: adapter }) } else { Ok(()) };
     }
     let snapshots = folder.join("snapshots");
     if snapshots.is_dir() {
         let newest = names(&snapshots)?.pop().map_or_else(|| snapshots.clone(), |name| snapshots.join(name));
         return Err(ModelError::HubCache { path: folder.to_owned(), snapshot: newest });
     }
-    if fs::symlink_metadata(folder.join("adapter_config.json")).is_ok() {
+    if has_adapter {
         return Err(ModelError::OnlyAdapter { path: folder.to_owned() });
     }
     Ok(())
@@ -98,7 +101,11 @@ pub(super) enum WeightFiles {
 
 /// Finds the weights as Transformers does: `model.safetensors`, else the index; other files with weights are passed over. Says
 /// what is there when neither is.
-pub(super) fn find_weights(folder: &Path) -> Result<WeightFiles> {
+pub(super) fn find_weights(folder: &Path, named: Option<&str>) -> Result<WeightFiles> {
+    if let Some(name) = named {
+        let path = folder.join(name);
+        return Ok(if name.ends_with(".json") { WeightFiles::Sharded(path) } else { WeightFiles::Single(path) });
+    }
     let exists = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
     for (name, make) in [
         ("model.safetensors", WeightFiles::Single as fn(PathBuf) -> WeightFiles),
@@ -129,6 +136,12 @@ fn other_weights(folder: &Path) -> Result<ModelError> {
         Some(name) => Ok(ModelError::OtherWeights { path: folder.join(name) }),
         None => Ok(ModelError::NoWeights { path: folder.to_owned() }),
     }
+}
+
+/// Whether a name from a file stays in its folder.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let one = matches!(Path::new(name).components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]);
+    one && !name.contains(['/', '\\', '\0'])
 }
 
 /// The names in a folder, sorted.

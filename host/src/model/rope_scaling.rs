@@ -97,9 +97,7 @@ impl Rope {
                 let long = 1.0 / (*factor as f32 * period);
                 long * ramp + frequency * (1.0 - ramp)
             }
-            RopeScaling::LongRope { factors, .. } => {
-                1.0 / (factors.get(pair).copied().unwrap_or(1.0) as f32 * period)
-            }
+            RopeScaling::LongRope { factors, .. } => 1.0 / (factors.get(pair).copied().unwrap_or(1.0) as f32 * period),
             RopeScaling::Proportional { turning, .. } if pair >= *turning => 0.0,
             RopeScaling::Proportional { factor, .. } => frequency / *factor as f32,
         }

@@ -35,10 +35,10 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the weight files of a folder and reads their headers.
-    pub fn open(folder: &Path) -> Result<Weights> {
+    /// Maps the weight files of a folder, or the one that its config names, and reads their headers.
+    pub fn open(folder: &Path, named: Option<&str>) -> Result<Weights> {
         folder::check_folder(folder)?;
-        match folder::find_weights(folder)? {
+        match folder::find_weights(folder, named)? {
             WeightFiles::Single(path) => {
                 let mut weights = Weights::empty(path.clone());
                 weights.add_shard(&path)?;
@@ -152,7 +152,8 @@ impl Weights {
             store::Dtype::F32 => Dtype::F32,
             store::Dtype::F16 => Dtype::F16,
             store::Dtype::Bf16 => Dtype::BF16,
-            other => return Err(ModelError::TensorDtype { path, tensor, found: other.name() }),
+            store::Dtype::F64 => return Err(ModelError::TensorDtype { path, tensor, found: "F64" }),
+            other => return Err(ModelError::TensorInteger { path, tensor, found: other.name() }),
         };
         let (Some(shard), Some(range)) = (self.shards.get(place.shard), place.entry.range()) else {
             return Err(ModelError::TensorMissing { path, tensor, expected: shape.to_vec() });
@@ -187,10 +188,7 @@ fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
             return Err(wrong(tensor, Some(value), "the name of a shard"));
         };
         let (path, tensor, shard) = (path.to_owned(), tensor.clone(), shard.to_owned());
-        let plain = Path::new(&shard).components().count() == 1
-            && !shard.contains(['/', '\\', '\0'])
-            && shard.ends_with(".safetensors");
-        if !plain {
+        if !folder::is_plain_name(&shard) || !shard.ends_with(".safetensors") {
             let shard = shard.escape_debug().take(80).collect();
             return Err(ModelError::ShardName { path, shard, tensor });
         }

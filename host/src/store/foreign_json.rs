@@ -93,7 +93,8 @@ fn number(text: &[u8]) -> (Option<&'static str>, usize) {
     let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
     let length = text.iter().take_while(|byte| is_part(byte)).count().max(1);
     let value = text.get(..length).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<f64>().ok());
-    let word = value.filter(|value| value.is_infinite()).map(|value| if value > 0.0 { "Infinity" } else { "-Infinity" });
+    let word =
+        value.filter(|value| value.is_infinite()).map(|value| if value > 0.0 { "Infinity" } else { "-Infinity" });
     (word, length)
 }
 
@@ -109,7 +110,8 @@ mod tests {
     /// The left sides are what Python 3.11's `json.dumps` gives for `float("inf")`, `float("-inf")` and `float("nan")`.
     #[test]
     fn numbers_that_python_writes_and_json_has_not() {
-        let text = br#"{"a": Infinity, "b": [-Infinity, NaN], "c": 1e999, "d": -1E+999, "e": -1.5e3, "f": "NaN \" Infinity"}"#;
+        let text =
+            br#"{"a": Infinity, "b": [-Infinity, NaN], "c": 1e999, "d": -1E+999, "e": -1.5e3, "f": "NaN \" Infinity"}"#;
         let tag = |word: &str| json!({ "__float__": word });
         let expected = json!({
             "a": tag("Infinity"), "b": [tag("-Infinity"), tag("NaN")], "c": tag("Infinity"), "d": tag("-Infinity"),

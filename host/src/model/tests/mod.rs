@@ -2,6 +2,7 @@
 
 mod folder;
 mod golden;
+mod foreign_files;
 mod mixture;
 mod packing;
 mod rope_sections;

@@ -76,7 +76,8 @@ fn check(case: &Case) -> Result<(), String> {
             let Positions::Rope(rope) = &config.positions else { return Err("no rotary positions".into()) };
             let frequencies = rope.frequencies();
             let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs();
-            let same = frequencies.len() == case.frequencies.len() && frequencies.iter().zip(&case.frequencies).all(near);
+            let same =
+                frequencies.len() == case.frequencies.len() && frequencies.iter().zip(&case.frequencies).all(near);
             let factor = (rope.attention_factor - case.attention_factor).abs() <= 1e-12;
             if same && factor && config.context == case.longest {
                 return Ok(());
@@ -97,7 +98,10 @@ fn sections_are_read_as_transformers_reads_them() {
         .iter()
         .filter_map(|case| {
             let problem = check(case).err()?;
-            let expected = case.error.clone().unwrap_or_else(|| format!("{:?}", (&case.frequencies, case.attention_factor, case.longest)));
+            let expected = case
+                .error
+                .clone()
+                .unwrap_or_else(|| format!("{:?}", (&case.frequencies, case.attention_factor, case.longest)));
             Some(format!("{}, {}: expected {expected}\n    found {problem}", case.family, case.name))
         })
         .collect();
