@@ -5,6 +5,7 @@ use super::decoder::{Decoder, Slot};
 use super::error::{ModelError, Result};
 use super::family::{Fused, LayerModule};
 use super::layer::DecoderLayer;
+use super::leftovers::{is_buffer, is_quantised};
 use super::names::Names;
 use super::norm::Norm;
 use super::projection::Projection;
@@ -27,6 +28,7 @@ struct Assembly<'a> {
 
 /// Builds the decoder of a folder.
 pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, device: Device) -> Result<Decoder> {
+    check_not_quantised(weights)?;
     let names = Names::of(weights, config.family);
     let mut assembly = Assembly { config: &config, weights, names, dtype, device, used: BTreeSet::new() };
     let embedding = assembly.vocabulary(assembly.names.embedding())?;
@@ -170,8 +172,7 @@ impl Assembly<'_> {
 
     fn check_nothing_left(&self) -> Result<()> {
         let layers = self.config.layers;
-        let extra =
-            self.weights.names().find(|name| !self.used.contains(*name) && !self.names.is_ignored(name, layers));
+        let extra = self.weights.names().find(|name| !self.used.contains(*name) && !is_buffer(name));
         match extra {
             None => Ok(()),
             Some(name) => Err(ModelError::TensorExtra {
@@ -180,6 +181,16 @@ impl Assembly<'_> {
                 family: self.config.family.name.clone(),
                 layers,
             }),
+        }
+    }
+}
+
+/// Said before a weight is missed that stands there in another form.
+fn check_not_quantised(weights: &Weights) -> Result<()> {
+    match weights.names().find(|name| is_quantised(name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(ModelError::TensorQuantised { path: weights.file_of(name).to_owned(), tensor: name.to_owned() })
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Read from a `config.json` of Transformers 4 or 5 by `config_read`; after that nothing is optional.
 
 use super::family::Family;
-use super::rope::Rope;
+use super::rope_scaling::Rope;
 use crate::tensor::{Epilogue, Result as TensorResult, Tensor};
 use plugin_api::{NormKind, WeightRole};
 use std::collections::BTreeSet;
@@ -102,6 +102,8 @@ pub struct ModelConfig {
     pub raw: serde_json::Map<String, serde_json::Value>,
     /// Where it was read, for messages.
     pub path: PathBuf,
+    /// The weight file that it names; else the usual ones are looked for.
+    pub weights_name: Option<String>,
 }
 
 impl ModelConfig {

@@ -3,10 +3,11 @@
 //! Upstream files carry many keys that do not concern us: unknown ones are left alone, unlike in our
 //! own files.
 
-use super::config::{Activation, ModelConfig};
+use super::config::{Activation, ModelConfig, Positions};
 use super::error::{ModelError, Result};
-use super::family::{Family, Residual, Switch};
+use super::family::{Family, Residual, Switch, Window};
 use super::folder;
+use crate::store::foreign_json;
 use plugin_api::WeightRole;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use std::path::Path;
 
 /// A real one has a few kilobytes.
 const MAX_BYTES: u64 = 16 << 20;
+/// The key that names a weight file (`transformers_explicit_filename` in Transformers 5).
+const WEIGHTS_NAME: &str = "transformers_weights";
 const MAX_LAYERS: usize = 4096;
 /// Wider than any published model; keeps every product of two sizes within 64 bits.
 const MAX_WIDTH: usize = 1 << 24;
@@ -29,14 +32,18 @@ impl ModelConfig {
     /// Reads and checks `config.json` in a model folder.
     pub fn read(folder: &Path) -> Result<ModelConfig> {
         folder::check_folder(folder)?;
+        folder::check_has_config(folder)?;
         let path = folder.join("config.json");
-        let text = folder::read_small(folder, &path, MAX_BYTES)?;
+        let text = folder::read_small(&path, MAX_BYTES)?;
         let raw = folder::json_object(&path, &text)?;
         let family = find_family(&path, &raw)?;
         let source = Source { path: &path, raw: &raw, family };
         source.check_supported()?;
-        let config = source.config()?;
-        Ok(ModelConfig { raw: raw.clone(), path: path.clone(), ..config })
+        let (config, weights_name) = (source.config()?, source.weights_name()?);
+        let mut raw = raw;
+        // A folder that is written has its weights under the usual name.
+        raw.remove(WEIGHTS_NAME);
+        Ok(ModelConfig { raw, path, weights_name, ..config })
     }
 }
 
@@ -61,7 +68,7 @@ fn find_family(path: &Path, raw: &Map<String, Value>) -> Result<&'static Family>
 
 /// A foreign value for a message: escaped by JSON itself, and short.
 fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    let text = foreign_json::special_number(value).map_or_else(|| value.to_string(), str::to_owned);
     if text.chars().count() <= 80 {
         return text;
     }
@@ -83,12 +90,12 @@ impl Source<'_> {
 
     fn optional_size(&self, word: &str, limit: usize) -> Result<Option<usize>> {
         let Some((key, value)) = self.lookup(word) else { return Ok(None) };
-        value
-            .as_u64()
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| (1..=limit).contains(n))
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, Some(value), format!("a whole number from 1 to {limit}")))
+        self.whole(key, value, limit).map(Some)
+    }
+
+    fn whole(&self, key: &str, value: &Value, limit: usize) -> Result<usize> {
+        let number = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=limit).contains(n));
+        number.ok_or_else(|| self.wrong(key, Some(value), format!("a whole number from 1 to {limit}")))
     }
 
     fn size(&self, word: &str, limit: usize) -> Result<usize> {
@@ -115,6 +122,13 @@ impl Source<'_> {
 
     /// Variants that would compute something else than we do are refused, not approximated.
     fn check_supported(&self) -> Result<()> {
+        for key in ["quantization_config", "compression_config"] {
+            if let Some(value) = self.raw.get(key).filter(|value| !value.is_null()) {
+                // The method alone: the rest is long.
+                let method = value.get("quant_method").unwrap_or(value);
+                return Err(ModelError::ConfigQuantised { path: self.path.to_owned(), key, found: shown(method) });
+            }
+        }
         for (key, &wanted) in &self.family.required {
             if self.flag(key, wanted)? != wanted {
                 return Err(self.wrong(
@@ -134,6 +148,19 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// The weight file that the config names, where it does.
+    fn weights_name(&self) -> Result<Option<String>> {
+        let Some(value) = self.raw.get(WEIGHTS_NAME).filter(|value| !value.is_null()) else { return Ok(None) };
+        let ends = |name: &&str| name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+        match value.as_str().filter(ends).filter(|name| folder::is_plain_name(name)) {
+            Some(name) => Ok(Some(name.to_owned())),
+            None => {
+                let expected = "the plain name of a file that ends in .safetensors or .safetensors.index.json";
+                Err(self.wrong(WEIGHTS_NAME, Some(value), expected))
+            }
+        }
+    }
+
     fn config(&self) -> Result<ModelConfig> {
         let (family, defaults) = (self.family, &self.family.defaults);
         let hidden = self.size("hidden", MAX_WIDTH)?;
@@ -149,6 +176,11 @@ impl Source<'_> {
             Some((key, value)) => self.positive(key, value)?,
             None => defaults.norm_epsilon,
         };
+        let positions = self.positions(head_dim)?;
+        let longest = match &positions {
+            Positions::Rope(rope) => rope.longest().unwrap_or(usize::MAX),
+            Positions::Learned { .. } => usize::MAX,
+        };
         let tied = self.flag(family.keys.get("tied").map_or("", String::as_str), defaults.tied)?;
         Ok(ModelConfig {
             family,
@@ -159,15 +191,16 @@ impl Source<'_> {
             head_dim,
             intermediate,
             vocabulary: self.size("vocabulary", MAX_WIDTH)?,
-            context: self.context()?,
+            context: self.context()?.min(longest),
             norm_epsilon,
             activation: self.activation()?,
-            positions: self.positions(head_dim)?,
+            positions,
             parallel_residual: self.parallel_residual()?,
             tied,
             biases: self.biases()?,
             raw: Map::new(),
             path: self.path.to_owned(),
+            weights_name: None,
         })
     }
 
@@ -177,7 +210,17 @@ impl Source<'_> {
             return Ok(head_dim);
         }
         self.check_divides("heads", heads, "hidden", hidden)?;
-        Ok(hidden / heads)
+        let head_dim = hidden / heads;
+        // Transformers would turn a part of this width and attend with the other.
+        let said = self.raw.get("head_dim").filter(|value| !value.is_null());
+        if said.is_some_and(|value| value.as_u64() != Some(head_dim as u64)) {
+            return Err(self.wrong(
+                "head_dim",
+                said,
+                format!("{head_dim}, the hidden size shared out among the heads"),
+            ));
+        }
+        Ok(head_dim)
     }
 
     fn check_divides(&self, word: &str, value: usize, other: &str, other_value: usize) -> Result<()> {
@@ -198,12 +241,26 @@ impl Source<'_> {
     /// Within the attention window full attention is exact; beyond it we would compute another model.
     fn context(&self) -> Result<usize> {
         let context = self.size("context", MAX_WIDTH)?;
-        let switched_on = match self.family.keys.get("window_switch") {
+        let Some(window) = self.family.window.as_ref().filter(|window| self.has_window(window)) else {
+            return Ok(context);
+        };
+        let on = match &window.switch {
             Some(key) => self.flag(key, false)?,
             None => true,
         };
-        let window = self.optional_size("window", MAX_WIDTH)?.filter(|_| switched_on);
-        Ok(window.map_or(context, |window| window.min(context)))
+        let length = match self.raw.get(&window.key) {
+            _ if !on => None,
+            None => Some(window.default),
+            Some(Value::Null) => None,
+            Some(value) => Some(self.whole(&window.key, value, MAX_WIDTH)?),
+        };
+        Ok(length.map_or(context, |length| length.min(context)))
+    }
+
+    /// Whether the model type has an attention window; one that is not named is that of the `architectures`.
+    fn has_window(&self, window: &Window) -> bool {
+        let named = |name: &str| self.raw.get("model_type").and_then(Value::as_str).is_none_or(|found| found == name);
+        window.model_types.iter().any(|name| named(name))
     }
 
     fn activation(&self) -> Result<Activation> {

@@ -1,6 +1,8 @@
 //! What can be wrong with a model folder, a batch or a slot: one variant per way to be wrong.
 
+use super::leftovers::DEQUANTISE;
 use crate::store::StoreError;
+use crate::store::foreign_json::ForeignJsonProblem;
 use crate::tensor::TensorError;
 use std::path::PathBuf;
 
@@ -12,14 +14,20 @@ pub type Result<T> = std::result::Result<T, ModelError>;
 pub enum ModelError {
     #[error("{path}: found {found}, expected a model folder with config.json and safetensors files")]
     NotAFolder { path: PathBuf, found: String },
-    #[error("{path}: {kind}, expected a regular file inside the model folder; copy the file there")]
-    FileKind { path: PathBuf, kind: String },
+    #[error("{path}: found {found}, expected a regular file")]
+    FileKind { path: PathBuf, found: &'static str },
+    #[error(
+        "{path}: a link to {target}, where nothing is: the download is unfinished, or a Hub cache was copied without its blobs; fetch the model again, or copy it with `cp -rL`"
+    )]
+    DanglingLink { path: PathBuf, target: PathBuf },
+    #[error("{path}: a model of the Hub's cache; name its snapshot, such as {snapshot}")]
+    HubCache { path: PathBuf, snapshot: PathBuf },
     #[error("{path}: cannot be read: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: {found} bytes, expected at most {limit}; this is not a file that Transformers wrote")]
     TooLarge { path: PathBuf, found: u64, limit: u64 },
-    #[error("{path}: not JSON: {message}; is the download complete?")]
-    Json { path: PathBuf, message: String },
+    #[error("{path}: {problem}")]
+    Json { path: PathBuf, problem: ForeignJsonProblem },
     #[error("{path}: found {found}, expected a JSON object")]
     JsonKind { path: PathBuf, found: &'static str },
     #[error("{path}: `model_type` is {found}, expected one of {known}")]
@@ -35,14 +43,24 @@ pub enum ModelError {
         "{path}: a pickle, not read, by design (it can run code); convert it to safetensors with Transformers' save_pretrained"
     )]
     OnlyPickle { path: PathBuf },
+    #[error(
+        "{path}: an adapter of peft, expected a whole model; merge it into its model first, with peft's merge_and_unload and save_pretrained"
+    )]
+    OnlyAdapter { path: PathBuf },
+    #[error(
+        "{path}: beside a whole model, into which Transformers would load the adapter; merge it first, or remove the file"
+    )]
+    AdapterBeside { path: PathBuf },
+    #[error(
+        "{path}: weights in another layout, expected model.safetensors or model.safetensors.index.json; write them with Transformers' save_pretrained"
+    )]
+    OtherWeights { path: PathBuf },
     #[error("{path}: `{key}` is {found}, expected {expected}")]
     Index { path: PathBuf, key: String, found: String, expected: &'static str },
     #[error("{path}: tensor `{tensor}` is in `{shard}`, which is missing; copy the shard into the folder")]
     ShardMissing { path: PathBuf, shard: String, tensor: String },
     #[error("{path}: tensor `{tensor}` is in `{shard}`, expected a plain file name ending in .safetensors")]
     ShardName { path: PathBuf, shard: String, tensor: String },
-    #[error("{path}: not named in {index}; remove the file, or mend the index")]
-    ShardUnlisted { path: PathBuf, index: PathBuf },
     #[error("tensor `{tensor}` is in {first} and in {second}, expected in one")]
     TensorTwice { tensor: String, first: PathBuf, second: PathBuf },
     #[error("{path}: tensor `{tensor}` is not in this shard, where {index} puts it")]
@@ -60,6 +78,12 @@ pub enum ModelError {
     TensorShape { path: PathBuf, tensor: String, found: Vec<i64>, expected: Vec<i64> },
     #[error("{path}: tensor `{tensor}` has {rows} rows, but `{key}` in config.json is {vocabulary}")]
     VocabularyRows { path: PathBuf, tensor: String, rows: i64, key: String, vocabulary: usize },
+    #[error("{path}: tensor `{tensor}` is a part of a quantised weight; {DEQUANTISE}")]
+    TensorQuantised { path: PathBuf, tensor: String },
+    #[error("{path}: `{key}` is {found}; {DEQUANTISE}")]
+    ConfigQuantised { path: PathBuf, key: &'static str, found: String },
+    #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16; {DEQUANTISE}")]
+    TensorInteger { path: PathBuf, tensor: String, found: &'static str },
     #[error("{path}: tensor `{tensor}` has dtype {found}, expected F32, F16 or BF16")]
     TensorDtype { path: PathBuf, tensor: String, found: &'static str },
     #[error("{path}: `{key}` is true, but `{head}` differs from `{embedding}`; remove one, or set the key to false")]

@@ -63,6 +63,20 @@ pub enum Residual {
     Key { key: String, default: bool },
 }
 
+/// Attention that sees only so many tokens back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The model types of the family that have it; the others do not read the key.
+    pub model_types: Vec<String>,
+    pub key: String,
+    /// What holds where the key is absent; null says that there is no window.
+    pub default: usize,
+    /// A key that must be true for the window to count.
+    #[serde(default)]
+    pub switch: Option<String>,
+}
+
 /// One module of a layer: a norm, a projection, or several projections in one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,8 +104,6 @@ pub struct TensorNames {
     pub final_norm: String,
     pub head: String,
     pub layer: String,
-    /// Buffers that old files carry in each layer, not weights.
-    pub ignored: Vec<String>,
 }
 
 /// What is used where `config.json` is silent.
@@ -115,10 +127,15 @@ pub struct Family {
     pub architectures: Vec<String>,
     pub norm: NormKind,
     pub positions: PositionKind,
+    /// Whether rotary positions may turn a part of each head; elsewhere they turn all of it.
+    #[serde(default)]
+    pub partial_rotary: bool,
     /// Row of the position table that position 0 uses.
     #[serde(default)]
     pub position_offset: usize,
     pub residual: Residual,
+    #[serde(default)]
+    pub window: Option<Window>,
     /// Keys of `config.json` that must equal the hidden size if present.
     #[serde(default)]
     pub equal_to_hidden: Vec<String>,

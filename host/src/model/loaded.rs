@@ -20,7 +20,7 @@ impl Model {
     /// Reads `config.json`, maps the weights, and refuses what does not fit together.
     pub fn load(folder: &Path, device: Device, dtype: Dtype) -> Result<Model> {
         let config = ModelConfig::read(folder)?;
-        let weights = Weights::open(folder)?;
+        let weights = Weights::open(folder, config.weights_name.as_deref())?;
         let names = Names::of(&weights, config.family);
         let decoder = assemble::decoder(config, &weights, dtype, device)?;
         inspect::check_values(&weights, &names)?;

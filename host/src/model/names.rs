@@ -53,17 +53,6 @@ impl Names {
         let frame = self.family.tensors.layer.replace("{layer}", &layer.to_string());
         self.filled(&frame) + module
     }
-
-    /// Whether a name is a buffer that old files carry, not a weight.
-    pub fn is_ignored(&self, name: &str, layers: usize) -> bool {
-        let frame = self.filled(&self.family.tensors.layer);
-        let Some((before, after)) = frame.split_once("{layer}") else { return false };
-        let Some((number, module)) = name.strip_prefix(before).and_then(|rest| rest.split_once(after)) else {
-            return false;
-        };
-        let is_layer = number.parse::<usize>().is_ok_and(|number| number < layers);
-        is_layer && self.family.tensors.ignored.iter().any(|buffer| buffer == module)
-    }
 }
 
 impl LayerModule {

@@ -1,28 +1,11 @@
 //! Rotary positions: pairs `(x_i, x_{i + r/2})` of each head are turned by `position · f_i`.
 //!
-//! `f_i = θ^(−2i/r)` for the `r` rotated dimensions of a head (all, or a share of them), possibly
-//! rescaled (`linear`: `f/factor`; `llama3`: long waves by `factor`, short ones not, a ramp between).
+//! The frequencies `f_i` are those of `rope_scaling`, for the `r` rotated dimensions of a head (all, or a share of them).
 //! `y = x · cos + swap(x) · sin`, where `swap` exchanges the halves and `sin` carries the sign.
 
+use super::rope_scaling::Rope;
 use crate::tensor::Result;
 use crate::tensor::{Device, Dtype, Tensor};
-
-/// How frequencies were rescaled for a longer context.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RopeScaling {
-    None,
-    Linear { factor: f64 },
-    Llama3 { factor: f64, low: f64, high: f64, original_context: f64 },
-}
-
-/// The frequencies of a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    pub theta: f64,
-    /// Rotated dimensions of each head: even, at most `head_dim`.
-    pub dims: usize,
-    pub scaling: RopeScaling,
-}
 
 /// `cos` and signed `sin` of every token of a batch: `[tokens, 1, dims]`.
 #[derive(Clone)]
@@ -33,43 +16,15 @@ pub struct RopeTables {
 }
 
 impl Rope {
-    /// One frequency per rotated pair. In f32, as Transformers computes them.
-    pub fn frequencies(&self) -> Vec<f32> {
-        (0..self.dims / 2)
-            .map(|i| {
-                let exponent = (2 * i) as f32 / self.dims as f32;
-                self.rescaled(1.0 / (self.theta as f32).powf(exponent))
-            })
-            .collect()
-    }
-
-    fn rescaled(&self, frequency: f32) -> f32 {
-        match self.scaling {
-            RopeScaling::None => frequency,
-            RopeScaling::Linear { factor } => frequency / factor as f32,
-            RopeScaling::Llama3 { factor, low, high, original_context } => {
-                let wavelength = std::f64::consts::TAU / f64::from(frequency);
-                if wavelength < original_context / high {
-                    return frequency;
-                }
-                let long = f64::from(frequency) / factor;
-                if wavelength > original_context / low {
-                    return long as f32;
-                }
-                let smooth = (original_context / wavelength - low) / (high - low);
-                ((1.0 - smooth) * long + smooth * f64::from(frequency)) as f32
-            }
-        }
-    }
-
     /// The tables of a batch, computed once and used by every layer.
     pub fn tables(&self, positions: &[i64], dtype: Dtype, device: Device) -> Result<RopeTables> {
         let frequencies = self.frequencies();
+        let factor = self.attention_factor as f32;
         let mut cos = Vec::with_capacity(positions.len() * self.dims);
         let mut sin = Vec::with_capacity(positions.len() * self.dims);
         for &position in positions {
             let angles = frequencies.iter().map(|f| (position as f32 * f).sin_cos());
-            let (sines, cosines): (Vec<f32>, Vec<f32>) = angles.unzip();
+            let (sines, cosines): (Vec<f32>, Vec<f32>) = angles.map(|(sin, cos)| (sin * factor, cos * factor)).unzip();
             cos.extend(cosines.iter().chain(&cosines));
             sin.extend(sines.iter().map(|s| -s));
             sin.extend(&sines);
@@ -108,9 +63,10 @@ impl RopeTables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RopeScaling;
 
     fn rope(scaling: RopeScaling) -> Rope {
-        Rope { theta: 10_000.0, dims: 8, scaling }
+        Rope { scaling, ..Rope::plain(10_000.0, 8) }
     }
 
     #[test]

@@ -35,13 +35,13 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the weight files of a folder and reads their headers.
-    pub fn open(folder: &Path) -> Result<Weights> {
+    /// Maps the weight files of a folder, or the one that its config names, and reads their headers.
+    pub fn open(folder: &Path, named: Option<&str>) -> Result<Weights> {
         folder::check_folder(folder)?;
-        match folder::find_weights(folder)? {
+        match folder::find_weights(folder, named)? {
             WeightFiles::Single(path) => {
                 let mut weights = Weights::empty(path.clone());
-                weights.add_shard(folder, &path)?;
+                weights.add_shard(&path)?;
                 Ok(weights)
             }
             WeightFiles::Sharded(path) => Weights::open_sharded(folder, &path),
@@ -58,14 +58,8 @@ impl Weights {
         let mut files: Vec<&String> = placed.values().collect();
         files.sort();
         files.dedup();
-        for name in folder::names(folder)? {
-            if name.ends_with(".safetensors") && !files.contains(&&name) {
-                let (path, index) = (folder.join(name), index.to_owned());
-                return Err(ModelError::ShardUnlisted { path, index });
-            }
-        }
         for file in files {
-            weights.add_shard(folder, &folder.join(file))?;
+            weights.add_shard(&folder.join(file))?;
         }
         weights.check_placed(folder, index, &placed)?;
         Ok(weights)
@@ -84,8 +78,8 @@ impl Weights {
         Ok(())
     }
 
-    fn add_shard(&mut self, folder: &Path, path: &Path) -> Result<()> {
-        folder::check_file(folder, path)?;
+    fn add_shard(&mut self, path: &Path) -> Result<()> {
+        folder::check_file(path)?;
         let read = |source| ModelError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let before = file.metadata().map_err(read)?;
@@ -102,6 +96,11 @@ impl Weights {
         }
         self.shards.push(Shard { path: path.to_owned(), map });
         Ok(())
+    }
+
+    /// The files that hold the tensors, in the order of their names; what else lies in the folder is none of them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|shard| shard.path.as_path())
     }
 
     /// All names, sorted.
@@ -153,7 +152,8 @@ impl Weights {
             store::Dtype::F32 => Dtype::F32,
             store::Dtype::F16 => Dtype::F16,
             store::Dtype::Bf16 => Dtype::BF16,
-            other => return Err(ModelError::TensorDtype { path, tensor, found: other.name() }),
+            store::Dtype::F64 => return Err(ModelError::TensorDtype { path, tensor, found: "F64" }),
+            other => return Err(ModelError::TensorInteger { path, tensor, found: other.name() }),
         };
         let (Some(shard), Some(range)) = (self.shards.get(place.shard), place.entry.range()) else {
             return Err(ModelError::TensorMissing { path, tensor, expected: shape.to_vec() });
@@ -170,7 +170,7 @@ fn signed(shape: &[u64]) -> Vec<i64> {
 
 /// `weight_map`: tensor → file, with file names that stay in the folder.
 fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = folder::read_small(folder, path, MAX_INDEX_BYTES)?;
+    let text = folder::read_small(path, MAX_INDEX_BYTES)?;
     let raw = folder::json_object(path, &text)?;
     let wrong = |key: &str, value: Option<&Value>, expected| ModelError::Index {
         path: path.to_owned(),
@@ -188,10 +188,7 @@ fn read_index(folder: &Path, path: &Path) -> Result<BTreeMap<String, String>> {
             return Err(wrong(tensor, Some(value), "the name of a shard"));
         };
         let (path, tensor, shard) = (path.to_owned(), tensor.clone(), shard.to_owned());
-        let plain = Path::new(&shard).components().count() == 1
-            && !shard.contains(['/', '\\', '\0'])
-            && shard.ends_with(".safetensors");
-        if !plain {
+        if !folder::is_plain_name(&shard) || !shard.ends_with(".safetensors") {
             let shard = shard.escape_debug().take(80).collect();
             return Err(ModelError::ShardName { path, shard, tensor });
         }

@@ -44,7 +44,7 @@ pub enum HeaderProblem {
     BadName,
     #[error("found more than {MAX_TENSORS} tensors")]
     TooManyTensors,
-    #[error("found dtype `{found}`, expected one of {}", Dtype::NAMES.join(", "))]
+    #[error("found dtype `{found}`, expected one of {}{}", Dtype::NAMES.join(", "), Quantised(found))]
     DtypeNotTaken { found: String },
     #[error("found more than {MAX_DIMS} dimensions")]
     TooManyDims,
@@ -70,4 +70,16 @@ pub enum HeaderProblem {
     Trailing { found: u64 },
     #[error("found more than {MAX_METADATA} bytes of `__metadata__`")]
     MetadataTooLarge,
+}
+
+/// Says of a dtype of 8 bits or fewer that its numbers are quantised.
+struct Quantised<'a>(&'a str);
+
+impl std::fmt::Display for Quantised<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if ["F8", "F6", "F4"].iter().any(|narrow| self.0.starts_with(narrow)) {
+            f.write_str("; quantised weights are not read, write the model in bf16, fp16 or fp32")?;
+        }
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Copies a golden model, changes it, and compares the refusal; `DIR` stands for the folder.
-fn check(model: &str, change: impl FnOnce(&Path), expected: &str) {
+pub(super) fn check(model: &str, change: impl FnOnce(&Path), expected: &str) {
     let from = super::tests_folder().join("golden").join(model);
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -21,12 +21,12 @@ fn check(model: &str, change: impl FnOnce(&Path), expected: &str) {
     check_folder(folder.path(), expected);
 }
 
-fn check_folder(folder: &Path, expected: &str) {
+pub(super) fn check_folder(folder: &Path, expected: &str) {
     let error = Model::load(folder, Device::Cpu, Dtype::F32).err().expect("refused");
     assert_eq!(error.to_string().replace(folder.to_str().unwrap(), "DIR"), expected);
 }
 
-fn edit_config(folder: &Path, key: &str, value: Value) {
+pub(super) fn edit_config(folder: &Path, key: &str, value: Value) {
     let path = folder.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     config[key] = value;
@@ -34,10 +34,10 @@ fn edit_config(folder: &Path, key: &str, value: Value) {
 }
 
 /// A tensor of a file: dtype, shape, bytes.
-type Stored = (String, Vec<usize>, Vec<u8>);
+pub(super) type Stored = (String, Vec<usize>, Vec<u8>);
 
 /// Rewrites a safetensors file after a change to its tensors.
-fn edit_tensors(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+pub(super) fn edit_tensors(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
     let bytes = fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: BTreeMap<String, Stored> = file
@@ -57,7 +57,7 @@ fn edit_tensors(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>))
     fs::write(path, [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data.as_slice()].concat()).unwrap();
 }
 
-fn weights(folder: &Path) -> std::path::PathBuf {
+pub(super) fn weights(folder: &Path) -> std::path::PathBuf {
     folder.join("model.safetensors")
 }
 
@@ -157,8 +157,8 @@ fn numbers_that_cannot_be() {
         (
             "llama",
             "rope_parameters",
-            json!({"rope_type": "yarn", "rope_theta": 1e4}),
-            "`rope_parameters.rope_type` is \"yarn\", expected default, linear or llama3; other scalings are not supported",
+            json!({"rope_type": "mrope", "rope_theta": 1e4}),
+            "`rope_parameters.rope_type` is \"mrope\", expected default, linear, dynamic, llama3, yarn, longrope or proportional; other scalings are not supported",
         ),
         (
             "llama",
@@ -177,7 +177,7 @@ fn numbers_that_cannot_be() {
             "gpt_neox-v4-config",
             "rotary_pct",
             json!(0.1),
-            "`rotary_pct` is 0.1, expected an even number of rotated dimensions of the 8 of a head",
+            "`rotary_pct` is 0.1, expected a share that turns 1 to 8 dimensions of a head",
         ),
         (
             "opt",
@@ -231,7 +231,7 @@ fn tensors_that_do_not_fit() {
     check(
         "llama",
         edit(|t| t.get_mut("model.norm.weight").unwrap().0 = "I32".into()),
-        "DIR/model.safetensors: tensor `model.norm.weight` has dtype I32, expected F32, F16 or BF16",
+        "DIR/model.safetensors: tensor `model.norm.weight` has dtype I32, expected F32, F16 or BF16; quantised weights are not read; take the model's folder in bf16, fp16 or fp32, or write one with Transformers (from_pretrained, dequantize, save_pretrained)",
     );
     check(
         "llama",
@@ -311,13 +311,6 @@ fn shards_that_do_not_fit() {
     check(
         model,
         |folder| {
-            fs::copy(folder.join("model-00001-of-00003.safetensors"), folder.join("more.safetensors")).unwrap();
-        },
-        "DIR/more.safetensors: not named in DIR/model.safetensors.index.json; remove the file, or mend the index",
-    );
-    check(
-        model,
-        |folder| {
             let source = folder.join("model-00002-of-00003.safetensors");
             let moved = safetensors_names(&source)[0].clone();
             let mut copy = None;
@@ -355,27 +348,13 @@ fn files_that_are_not_files() {
         |folder| fs::remove_file(weights(folder)).unwrap(),
         "DIR: no weights; expected model.safetensors or model.safetensors.index.json",
     );
-    let outside = tempfile::tempdir().unwrap();
-    let target = fs::canonicalize(outside.path()).unwrap().join("m.safetensors");
-    check(
-        "llama",
-        |folder| {
-            fs::copy(weights(folder), &target).unwrap();
-            fs::remove_file(weights(folder)).unwrap();
-            std::os::unix::fs::symlink(&target, weights(folder)).unwrap();
-        },
-        &format!(
-            "DIR/model.safetensors: found a symbolic link to {}, expected a regular file inside the model folder; copy the file there",
-            target.display()
-        ),
-    );
     check(
         "llama",
         |folder| {
             fs::remove_file(weights(folder)).unwrap();
             fs::create_dir(weights(folder)).unwrap();
         },
-        "DIR/model.safetensors: found a folder, expected a regular file inside the model folder; copy the file there",
+        "DIR/model.safetensors: found a folder, expected a regular file",
     );
     check(
         "llama",
@@ -385,7 +364,7 @@ fn files_that_are_not_files() {
             // SAFETY: a plain system call with a terminated string.
             assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
         },
-        "DIR/model.safetensors: found a pipe, socket or device, expected a regular file inside the model folder; copy the file there",
+        "DIR/model.safetensors: found a pipe, socket or device, expected a regular file",
     );
 }
 

@@ -2,8 +2,10 @@
 
 mod folder;
 mod golden;
+mod foreign_files;
 mod mixture;
 mod packing;
+mod rope_sections;
 mod soft_prompt;
 mod training;
 mod writing;
