@@ -5,6 +5,7 @@
 //! so nothing half-written is ever seen under its own name; [`Manifest::verify`] is the only way to a [`VerifiedFolder`].
 
 pub mod atomic_file;
+pub mod byte_order_mark;
 pub mod checkpoints;
 pub mod digest;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod strict_json;
 pub mod verified;
 
 pub use atomic_file::{AtomicFile, FileRecord};
+pub use byte_order_mark::{ForeignEncoding, without_mark};
 pub use checkpoints::Checkpoints;
 pub use digest::{Digest, digest_file};
 pub use error::StoreError;
