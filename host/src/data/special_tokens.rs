@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 /// The file that says which tokens begin and end a text, as Transformers names it.
 pub const FILE: &str = "tokenizer_config.json";
 
+/// The model's own config.
+pub(super) const MODEL: &str = "config.json";
+
 /// Ids with a part of their own in a sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -51,7 +54,7 @@ impl SpecialTokens {
             Named::Unsaid => token(map.as_ref(), key, &vocabulary),
             said => said,
         };
-        let model = read("config.json");
+        let model = read(MODEL);
         let numbered = |key: &str| number(model.as_ref()?.get(key)?, vocabulary.size);
         let begin = match named("bos_token") {
             Named::Id(id) => Some(id),
@@ -128,7 +131,7 @@ mod tests {
         let id_of = |name: &str| NAMES.iter().position(|known| *known == name).map(|id| id as i64);
         let read = |name: &str| match name {
             FILE => config.clone(),
-            "config.json" => model.clone(),
+            MODEL => model.clone(),
             _ => map.clone(),
         };
         SpecialTokens::find(&read, Vocabulary { id_of: &id_of, size: 4, in_front: in_front.to_vec() })

@@ -9,11 +9,11 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{TokenizerError, shown};
 use super::fence::fenced;
-use super::special_tokens::{SpecialTokens, Vocabulary, read_beside};
+use super::special_tokens::{MODEL, SpecialTokens, Vocabulary, read_beside};
 use super::tokenizer_check::check;
 
 /// Larger than any published tokenizer (the largest known are some 35 MB).
@@ -31,6 +31,8 @@ pub struct Tokenizer {
     special: SpecialTokens,
     /// The text of the token that an empty context stands for.
     prefix: Option<String>,
+    /// What `config.json` and `tokenizer.json` alone would not say of the special tokens.
+    said_beside: Option<Map<String, Value>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -69,7 +71,7 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|error| refused(error.to_string()))?;
         inner.with_padding(None);
         let (file, special) = (file.to_owned(), SpecialTokens::default());
-        let mut tokenizer = Self { inner, file, vocabulary, special, prefix: None };
+        let mut tokenizer = Self { inner, file, vocabulary, special, prefix: None, said_beside: None };
         tokenizer.encode(PROBE)?;
         tokenizer.find_special(&|_| None)?;
         Ok(tokenizer)
@@ -158,16 +160,29 @@ impl Tokenizer {
         self.inner.token_to_id(token).map(i64::from)
     }
 
+    /// The `tokenizer_config.json` that has to go along with `config.json` and `tokenizer.json` for them to mean the same elsewhere;
+    /// none where the two say it all.
+    #[must_use]
+    pub fn said_beside(&self) -> Option<&Map<String, Value>> {
+        self.said_beside.as_ref()
+    }
+
     /// `read` gives the JSON of a file beside tokenizer.json.
     fn find_special(&mut self, read: &dyn Fn(&str) -> Option<Value>) -> Result<(), TokenizerError> {
         let in_front = self.in_front()?;
-        let vocabulary = Vocabulary { id_of: &|token| self.id_of(token), size: self.vocabulary, in_front };
-        let mut special = SpecialTokens::find(read, vocabulary);
-        let usual = || END_TOKENS.iter().find_map(|token| self.id_of(token));
-        special.end = special.end.or_else(usual);
+        let special = self.special_of(read, in_front.clone());
+        let alone = self.special_of(&|name| if name == MODEL { read(name) } else { None }, in_front);
+        self.said_beside = (alone != special).then(|| special.file(|id| self.token(id)));
         self.prefix = special.prefix().map(|id| self.decode(&[id])).transpose()?;
         self.special = special;
         Ok(())
+    }
+
+    fn special_of(&self, read: &dyn Fn(&str) -> Option<Value>, in_front: Vec<i64>) -> SpecialTokens {
+        let vocabulary = Vocabulary { id_of: &|token| self.id_of(token), size: self.vocabulary, in_front };
+        let special = SpecialTokens::find(read, vocabulary);
+        let usual = || END_TOKENS.iter().find_map(|token| self.id_of(token));
+        SpecialTokens { end: special.end.or_else(usual), ..special }
     }
 
     /// What the post-processor puts before a text.
