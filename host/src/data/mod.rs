@@ -20,6 +20,7 @@ pub mod path;
 pub mod question;
 mod reader;
 pub mod task;
+pub mod task_set;
 mod special_tokens;
 mod template;
 pub mod text;
@@ -29,6 +30,8 @@ pub mod token_tree;
 pub mod tokenizer;
 mod tokenizer_check;
 
+#[cfg(test)]
+mod harness_tests;
 #[cfg(test)]
 mod pairs_tests;
 #[cfg(test)]
@@ -43,7 +46,9 @@ pub use pairs::{PairOptions, PairSet};
 pub use path::Path as TokenPath;
 pub use question::{Choice, Question, Subset, overlap, subset};
 pub use special_tokens::{FILE as TOKENIZER_CONFIG, SpecialTokens};
-pub use task::{Metric, Split, Task, TaskSet};
+pub use task::{Metric, Split, Task};
+pub use task_set::TaskSet;
 pub use text::{TextOptions, TextWindows};
+pub use text_file::check_text;
 pub use token_tree::TokenTree;
 pub use tokenizer::Tokenizer;

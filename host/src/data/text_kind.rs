@@ -61,13 +61,13 @@ pub(super) fn foreign_bytes(bytes: &[u8]) -> Option<Kind> {
         .or(tar.then_some(("a tar archive", UNPACK)))
 }
 
-/// Text that is data, by its structure.
-pub(super) fn foreign_text(text: &str) -> Option<Kind> {
-    let head = head(text);
+/// Text that is data, by its structure; of a text that is not `whole` only the beginning is at hand.
+pub(super) fn foreign_text(text: &str, whole: bool) -> Option<Kind> {
+    let head = head(text, whole);
     if is_json_lines(head) {
         return Some(("JSON Lines", OBJECTS));
     }
-    if is_json(text) {
+    if whole && is_json(text) {
         return Some(("JSON", OBJECTS));
     }
     let tables = [(b',', "a table of comma-separated values"), (b'\t', "a table of tab-separated values"), (b';', "a table of values separated by semicolons")];
@@ -75,8 +75,11 @@ pub(super) fn foreign_text(text: &str) -> Option<Kind> {
 }
 
 /// The whole lines at the start.
-fn head(text: &str) -> &str {
-    let Some(cut) = text.as_bytes().get(..HEAD) else { return text };
+fn head(text: &str, whole: bool) -> &str {
+    if whole && text.len() <= HEAD {
+        return text;
+    }
+    let cut = text.as_bytes().get(..HEAD).unwrap_or(text.as_bytes());
     let end = cut.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     text.get(..end).unwrap_or(text)
 }

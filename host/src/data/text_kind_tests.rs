@@ -3,7 +3,7 @@
 use super::{foreign_bytes, foreign_text};
 
 fn found(text: &str) -> Option<&'static str> {
-    foreign_text(text).map(|(found, _)| found)
+    foreign_text(text, true).map(|(found, _)| found)
 }
 
 #[test]
