@@ -15,6 +15,7 @@ use super::error::{TokenizerError, shown};
 use super::fence::fenced;
 use super::special_tokens::{MODEL, SpecialTokens, Vocabulary, read_beside};
 use super::tokenizer_check::check;
+use crate::store::without_mark;
 
 /// Larger than any published tokenizer (the largest known are some 35 MB).
 const FILE_LIMIT: u64 = 256 << 20;
@@ -60,6 +61,8 @@ impl Tokenizer {
     /// # Errors
     /// As for `load`.
     pub fn from_bytes(bytes: &[u8], file: &Path, embedding_rows: Option<usize>) -> Result<Self, TokenizerError> {
+        // UTF-16 is no JSON to the parser either, and is told so.
+        let bytes = without_mark(bytes).unwrap_or(bytes);
         let root: Value =
             serde_json::from_slice(bytes).map_err(|source| TokenizerError::Json { file: file.to_owned(), source })?;
         let vocabulary = check(&root, file, embedding_rows)?;
