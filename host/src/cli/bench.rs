@@ -104,7 +104,7 @@ fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError
 }
 
 fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<FileOrder, StageError> {
-    let tasks = TaskSet::built_in()?;
+    let tasks = TaskSet::with_folder(&config.data.folder)?;
     let name = config.data.task.clone().unwrap_or_default();
     let task = tasks.get(&name)?;
     let batch = config.tune.batch_size.get() as usize;

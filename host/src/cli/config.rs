@@ -3,7 +3,8 @@
 use super::args::{ConfigVerb, Global};
 use super::output::Output;
 use super::session;
-use super::strategies::{ALL, check_strategies, check_tasks};
+use super::data::check_data;
+use super::strategies::{ALL, check_strategies};
 use host::config::{PathNeed, show};
 use host::pipeline::run::registry;
 use serde_json::json;
@@ -19,10 +20,9 @@ pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> anyhow::Res
         }
         ConfigVerb::Validate(args) => {
             let config = session::load(args, global)?;
-            for need in [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate] {
-                config.require(need)?;
-            }
-            check_tasks(&config)?;
+            let needs = [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
+            needs.iter().try_for_each(|need| config.require(*need))?;
+            check_data(&config, &needs)?;
             check_strategies(&config, &mut registry(&config, &global.plugin_path)?, ALL)?;
             let digest = config.digest()?;
             let value = json!({ "valid": true, "config": args.config, "sha256": digest });

@@ -49,10 +49,7 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
 
 /// A built-in task, or one of the user's own from the folder with the questions.
 fn find_task(name: &str, folder: &Path) -> anyhow::Result<Task> {
-    let mut tasks = stage(TaskSet::built_in())?;
-    if tasks.get(name).is_err() && folder.is_dir() {
-        stage(tasks.add_folder(folder))?;
-    }
+    let tasks = stage(TaskSet::with_folder(folder))?;
     let task = tasks.get(name).map_err(|error| ProgramError::Usage(format!("--task: {error}")))?;
     Ok(task.clone())
 }

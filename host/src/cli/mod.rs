@@ -4,6 +4,7 @@ mod args;
 mod bench;
 pub mod clock;
 mod compression;
+mod data;
 mod config;
 mod doctor;
 mod estimate;

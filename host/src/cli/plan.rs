@@ -1,6 +1,7 @@
 //! `plan`: what a run would keep, send, train and need, before anything runs. Reads `config.json`, headers and line counts.
 
 use super::args::{ConfigArgs, Global};
+use super::data::{check_data, split};
 use super::estimate::{self, Parameters, StageMemory};
 use super::failure::stage;
 use super::machine;
@@ -42,9 +43,9 @@ struct Plan {
 /// Prints the plan of a run.
 pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     let config = session::load(args, global)?;
-    for need in [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate] {
-        config.require(need)?;
-    }
+    let needs = [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
+    needs.iter().try_for_each(|need| config.require(*need))?;
+    check_data(&config, &needs)?;
     let model = stage(ModelConfig::read(&config.model.path))?;
     let budget = config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
     let plan = stage(make(&config, &model, &budget))?;
@@ -88,17 +89,13 @@ fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<u64, Data
         let block = u64::from(config.data.block_length).min(model.context as u64);
         return Ok((bytes / 4 / block.max(1)).min(limit));
     };
-    let tasks = TaskSet::built_in()?;
+    let tasks = TaskSet::with_folder(&config.data.folder)?;
     Ok(lines(&tasks.get(task)?.file(&config.data.folder, Split::Train)?)?.min(limit))
 }
 
 fn questions(config: &RunConfig) -> Result<Vec<(String, u64)>, DataError> {
-    let tasks = TaskSet::built_in()?;
-    let split = match config.evaluate.split {
-        host::config::Split::Train => Split::Train,
-        host::config::Split::Validation => Split::Validation,
-        host::config::Split::Test => Split::Test,
-    };
+    let tasks = TaskSet::with_folder(&config.data.folder)?;
+    let split = split(config.evaluate.split);
     let limit = config.evaluate.limit.map_or(u64::MAX, |limit| limit.get().into());
     let count = |name: &String| {
         let file = tasks.get(name)?.file(&config.data.folder, split)?;

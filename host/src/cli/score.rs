@@ -3,7 +3,7 @@
 use super::args::BareArgs;
 use super::clock;
 use super::progress::Bars;
-use host::data::{DataError, Subset, Task, TextOptions, TextWindows, TokenPath, Tokenizer, subset};
+use host::data::{DataError, Subset, Task, TextOptions, TextWindows, Tokenizer, subset};
 use host::model::Decoder;
 use host::pipeline::error::StageError;
 use host::pipeline::evaluate::{ChoiceScores, ChoiceSet, Limits, TextScores, score_text};
@@ -45,7 +45,7 @@ pub fn score_task(subject: &Subject<'_>, task: &Task, args: &BareArgs, bars: &mu
     let original = questions.len();
     let questions = subset(questions, args.limit.map_or(Subset::All, Subset::First));
     let limits = Limits { max_tokens: subject.decoder.config.context, batch_tokens: subject.batch_tokens };
-    let set = ChoiceSet::new(task, questions.clone(), subject.tokenizer, limits)?;
+    let set = ChoiceSet::new(task, questions, subject.tokenizer, limits)?;
     bars.begin(&task.name, set.len() as u64);
     let mut first = None;
     let mut scores = set.score(subject.decoder, &mut |done, _| {
@@ -55,11 +55,7 @@ pub fn score_task(subject: &Subject<'_>, task: &Task, args: &BareArgs, bars: &mu
     let seconds = began.elapsed().as_secs_f64();
     bars.end("");
     scores.original = original;
-    let mut tokens = 0;
-    for (question, choice) in questions.iter().flat_map(|question| question.choices.iter().map(move |c| (question, c)))
-    {
-        tokens += TokenPath::encode(subject.tokenizer, choice, &question.id)?.tokens.len().saturating_sub(1);
-    }
+    let tokens = set.sequence_tokens();
     Ok(Scored { scores, tokens, timing: Timing { seconds, first: first.unwrap_or(seconds) } })
 }
 

@@ -4,7 +4,8 @@ use super::args::{ConfigArgs, Global};
 use super::failure::exit_code;
 use super::progress::Bars;
 use super::signals;
-use super::strategies::{check_strategies, check_tasks};
+use super::data::check_data;
+use super::strategies::check_strategies;
 use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
@@ -48,7 +49,7 @@ impl Session {
         for need in needs.paths {
             config.require(*need)?;
         }
-        check_tasks(&config)?;
+        check_data(&config, needs.paths)?;
         let mut run = Run::open(config, &global.plugin_path)?;
         check_strategies(&run.config, &mut run.registry, needs.strategies)?;
         if let Some(pool) = &global.stage_pool {

@@ -2,6 +2,7 @@
 
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
 use super::compression::by_role;
+use super::data::check_evaluated;
 use super::output::Output;
 use super::session::{self, Needs, Session};
 use super::strategies;
@@ -52,7 +53,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
     let open = |args: &ConfigArgs, needs| Session::open(session::load(args, global)?, global, needs);
     match verb {
         Verb::Run(args) => {
-            let mut session = open(&args, RUN)?;
+            let mut session = open_table(&args, global, RUN)?;
             let report = session.work(|session| pipeline::run_all(&mut session.run, &mut session.bars))?;
             output.result(&report, || terminal(&report))
         }
@@ -72,7 +73,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             one(open(&args, FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
         }
         Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
-            let mut session = open(&ConfigArgs { config, overrides }, EVALUATE)?;
+            let mut session = open_table(&ConfigArgs { config, overrides }, global, EVALUATE)?;
             let report = session.work(|session| {
                 session.run.evaluate(&mut session.bars)?;
                 report::gather(&session.run)
@@ -87,6 +88,13 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
         // The others were dispatched before.
         _ => Ok(()),
     }
+}
+
+/// Opens the run of a verb that ends in a table.
+fn open_table(args: &ConfigArgs, global: &Global, needs: Needs) -> anyhow::Result<Session> {
+    let config = session::load(args, global)?;
+    check_evaluated(&config)?;
+    Session::open(config, global, needs)
 }
 
 /// A stage with one artefact.

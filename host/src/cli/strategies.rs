@@ -1,12 +1,11 @@
-//! The strategies and tasks that a config names, looked up before anything is computed, so that a slip is told by file, line and key.
+//! The strategies that a config names, looked up before anything is computed, so that a slip is told by file, line and key.
 
 use anyhow::Context as _;
 use host::config::{KeyPath, KnownStrategy, RunConfig, StrategyKind};
-use host::data::TaskSet;
 use host::plugins::{RegisteredPlugin, Registry};
 use plugin_api::StrategyKind as PluginKind;
 
-use super::failure::{ProgramError, stage};
+use super::failure::stage;
 
 /// Every kind, for verbs that need them all.
 pub const ALL: &[StrategyKind] =
@@ -28,19 +27,6 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
         let record = stage(registry.strategy(&name.to_string(), plugin_kind(*kind)))?;
         config.check_strategy_options(*kind, &record.options)?;
         config.check_requirements(*kind, &record)?;
-    }
-    Ok(())
-}
-
-/// Each task that the config names is one that we have.
-pub fn check_tasks(config: &RunConfig) -> anyhow::Result<()> {
-    let tasks = stage(TaskSet::built_in())?;
-    let evaluated = config.evaluate.tasks.iter().enumerate();
-    let own = config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name));
-    let all = own.chain(evaluated.map(|(index, name)| (KeyPath::of("evaluate").key("tasks").index(index), name)));
-    for (key, name) in all {
-        let found = tasks.get(name).map(drop).map_err(|error| ProgramError::Usage(error.to_string()));
-        found.with_context(|| place(config, &key))?;
     }
     Ok(())
 }

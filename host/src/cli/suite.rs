@@ -7,7 +7,8 @@ use super::machine;
 use super::output::{Output, say};
 use super::progress::Bars;
 use super::signals;
-use super::strategies::{ALL, check_strategies, check_tasks};
+use super::data::check_data;
+use super::strategies::{ALL, check_strategies};
 use anyhow::Context as _;
 use host::config::{KeyPath, PathNeed, RunConfig};
 use host::fault::ExitCode;
@@ -110,10 +111,9 @@ fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
         let at = KeyPath::of("method").index(index).key("config");
         let place = format!("{}: method `{}`", suite.places.of(&at), cell.point.label());
         let check = || -> anyhow::Result<()> {
-            for need in [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate] {
-                cell.config.require(need)?;
-            }
-            check_tasks(&cell.config)?;
+            let needs = [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
+            needs.iter().try_for_each(|need| cell.config.require(*need))?;
+            check_data(&cell.config, &needs)?;
             check_strategies(&cell.config, &mut registry(&cell.config, &global.plugin_path)?, ALL)
         };
         check().with_context(|| place)?;

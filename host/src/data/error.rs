@@ -46,6 +46,10 @@ pub enum DataError {
     Utf8 { file: PathBuf, byte: usize },
     #[error("{}: a NUL at byte {byte}: found a binary file, expected text", file.display())]
     Nul { file: PathBuf, byte: usize },
+    #[error("{}: looks like {found}, expected running text. {advice}", file.display())]
+    NoProse { file: PathBuf, found: &'static str, advice: &'static str },
+    #[error("{}: {message}", file.display())]
+    Encoding { file: PathBuf, message: String },
     #[error("{}, line {line}: not a JSON object: {message}. Expected one question a line (JSON Lines)", file.display())]
     Line { file: PathBuf, line: usize, message: String },
     #[error("{}, line {line}: field `{field}`: found {found}, expected {expected}", file.display())]
@@ -60,12 +64,18 @@ pub enum DataError {
     UnknownTask { name: String, hint: String, known: String },
     #[error("task `{task}` names no {split} split. It has: {known}")]
     NoSplit { task: String, split: &'static str, known: String },
-    #[error("{what}: the answer {text} has no token of its own after its context. Remove the question")]
-    NoAnswerToken { what: String, text: String },
     #[error(
-        "{what}: {found} tokens of answer do not fit in a context of {limit} tokens. Raise the limit or remove the question"
+        "{what}: {count} of {of} questions have an answer without a token of its own, since the tokenizer joins it with the end of the context: {shown}. Let the answers begin with a space (`target_delimiter`), or remove these questions"
     )]
-    AnswerTooLong { what: String, found: usize, limit: usize },
+    NoAnswerToken { what: String, count: usize, of: usize, shown: String },
+    #[error(
+        "{what}: the context is empty, and the model has neither a BOS nor an EOS token to stand for it. Name one in tokenizer_config.json, or remove the question"
+    )]
+    NoContext { what: String },
+    #[error(
+        "{what}, answer {text}: {found} tokens do not fit in a context of {limit} tokens. Raise the limit or remove the question"
+    )]
+    AnswerTooLong { what: String, text: String, found: usize, limit: usize },
     #[error(
         "{what}: every one of {count} samples is longer than the context of {limit} tokens. Raise the limit, or take a model with a longer context"
     )]

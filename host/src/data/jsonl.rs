@@ -1,6 +1,6 @@
 //! JSON Lines, one object a line, read with a bound on memory.
 //!
-//! Blank lines are skipped, CRLF and LF may mix, lines count from 1.
+//! Blank lines are skipped, CRLF and LF may mix, lines count from 1. A byte-order mark before the first line is left out.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::error::{DataError, shown};
+use super::text_file::encoding;
 use super::tokenizer_check::kind;
+use crate::store::without_mark;
 
 /// No question of the published sets comes near; a file without line ends is refused here instead of filling memory.
 const LINE_LIMIT: usize = 4 << 20;
@@ -39,7 +41,11 @@ pub fn read(file: &Path) -> Result<Vec<Row>, DataError> {
         if bytes.len() > LINE_LIMIT {
             return Err(DataError::LongLine { file: file.to_owned(), line, limit: LINE_LIMIT });
         }
-        if let Some(fields) = parse(&bytes, file, line)? {
+        let line_bytes = match line {
+            1 => without_mark(&bytes).map_err(|problem| encoding(file, &problem))?,
+            _ => bytes.as_slice(),
+        };
+        if let Some(fields) = parse(line_bytes, file, line)? {
             rows.push(Row { line, fields });
         }
     }

@@ -58,7 +58,7 @@ impl PackedTrees {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::token_tree::Path;
+    use crate::data::path::Path;
     use crate::model::Ancestry;
     use proptest::prelude::*;
 
@@ -69,6 +69,7 @@ mod tests {
             let path = |context: &Vec<i64>, answer: Vec<i64>| Path {
                 tokens: [context.clone(), answer].concat(),
                 answer_start: context.len(),
+                continuation: String::new(),
             };
             questions
                 .into_iter()

@@ -4,10 +4,10 @@
 //! (The offsite-tuning reference tokenises the two separately and without the leading space; its own harness then scores with the space.)
 //! Sequence: all tokens but the last. Targets: `(row i - 1, token i)` for the answer's tokens `i`.
 
-use super::error::{DataError, shown};
+use super::error::DataError;
 use super::order::{BatchOrder, Batches, TrainingBatch};
 use super::question::Question;
-use super::token_tree::Path;
+use super::path::{Path, encode_all};
 use super::tokenizer::Tokenizer;
 use crate::model::PackedBatch;
 
@@ -42,17 +42,14 @@ impl PairSet {
         options: PairOptions,
     ) -> Result<Self, DataError> {
         let order = BatchOrder::new(what, questions.len(), options.batch_size, options.seed)?;
-        let mut truncated = 0;
-        let mut pairs = Vec::with_capacity(questions.len());
-        for question in questions {
-            let what = format!("question {}", shown(&question.id));
-            let Some(gold) = question.choices.get(question.gold) else {
-                return Err(DataError::NoAnswerToken { what, text: "(none)".to_owned() });
-            };
-            let path = Path::encode(tokenizer, gold, &what)?;
-            let (path, was_cut) = fit(path, options.max_tokens, &what)?;
-            truncated += usize::from(was_cut);
-            pairs.push(path);
+        let (mut truncated, mut pairs) = (0, Vec::with_capacity(questions.len()));
+        let gold = |question: &'_ Question| question.gold..question.gold + 1;
+        for (question, paths) in questions.iter().zip(encode_all(what, tokenizer, questions, gold)?) {
+            for path in paths {
+                let (path, was_cut) = fit(path, options.max_tokens, &question.name())?;
+                truncated += usize::from(was_cut);
+                pairs.push(path);
+            }
         }
         if truncated == pairs.len() {
             return Err(DataError::AllTooLong { what: what.to_owned(), count: truncated, limit: options.max_tokens });
@@ -105,14 +102,8 @@ impl Batches for PairSet {
 
 /// Cuts from the left to `max_tokens` rows (one token more than rows, since the last is only a target).
 fn fit(mut path: Path, max_tokens: usize, what: &str) -> Result<(Path, bool), DataError> {
+    path.check_fits(max_tokens, what)?;
     let cut = path.tokens.len().saturating_sub(max_tokens.saturating_add(1));
-    if path.answer_start <= cut {
-        return Err(DataError::AnswerTooLong {
-            what: what.to_owned(),
-            found: path.tokens.len().saturating_sub(path.answer_start),
-            limit: max_tokens,
-        });
-    }
     path.tokens.drain(..cut);
     path.answer_start -= cut;
     Ok((path, cut > 0))

@@ -7,7 +7,8 @@ use super::order::Batches;
 use super::pairs::{PairOptions, PairSet};
 use super::question::{Choice, Question};
 use super::text::{TextOptions, TextWindows};
-use super::token_tree::{Path, TokenTree};
+use super::path::{Path, encode_all};
+use super::token_tree::TokenTree;
 use super::tokenizer_tests::ci_tokenizer;
 
 fn choice(context: &str, continuation: &str) -> Choice {
@@ -59,7 +60,7 @@ fn no_55_samples_longer_than_the_context() {
         "train.jsonl: every one of 2 samples is longer than the context of 6 tokens. Raise the limit, or take a model with a longer context"
     );
     assert!(
-        message(1).starts_with("question \"1\": 4 tokens of answer do not fit in a context of 1 tokens"),
+        message(1).starts_with("question \"1\", answer \" blue light\": 4 tokens do not fit in a context of 1 tokens"),
         "{}",
         message(1)
     );
@@ -70,24 +71,62 @@ fn no_55_samples_longer_than_the_context() {
 #[test]
 fn white_space_at_the_end_of_a_context_is_scored() {
     let tokenizer = ci_tokenizer();
-    let spaced = Path::encode(&tokenizer, &choice("The sky is ", "blue"), "q").unwrap();
-    let plain = Path::encode(&tokenizer, &choice("The sky is", " blue"), "q").unwrap();
-    assert_eq!(spaced, plain);
-    let empty = Path::encode(&tokenizer, &choice("", " blue"), "q").unwrap();
+    let tokens = |context: &str, answer: &str| {
+        let path = Path::encode(&tokenizer, &choice(context, answer), "q").unwrap().unwrap();
+        (path.tokens, path.answer_start)
+    };
+    assert_eq!(tokens("The sky is ", "blue"), tokens("The sky is", " blue"));
+    let empty = Path::encode(&tokenizer, &choice("", " blue"), "q").unwrap().unwrap();
     assert_eq!((empty.tokens[0], empty.answer_start), (0, 1));
-    let nothing = Path::encode(&tokenizer, &choice("The sky", ""), "question \"9\"");
-    let nothing = nothing.unwrap_err().to_string();
+    let lent = Path::encode(&tokenizer, &choice("", "<|endoftext|> blue"), "q").unwrap().unwrap();
+    assert_eq!(lent.tokens, empty.tokens);
+}
+
+#[test]
+fn answers_without_a_token_are_told_at_once() {
+    let tokenizer = ci_tokenizer();
+    let bad = |id: &str, gold| Question {
+        id: id.into(),
+        choices: vec![choice(" th", "e"), choice(" th", "at"), choice(" th", " one")],
+        gold,
+    };
+    let all = [bad("1", 0), bad("2", 2), bad("Mercury_7", 1)];
+    let advice = "since the tokenizer joins it with the end of the context";
+    let message = encode_all("task `t`", &tokenizer, &all, |question| 0..question.choices.len()).unwrap_err().to_string();
     assert_eq!(
-        nothing,
-        "question \"9\": the answer \"\" has no token of its own after its context. Remove the question"
+        message,
+        format!(
+            "task `t`: 3 of 3 questions have an answer without a token of its own, {advice}: question \"1\" (\"e\" after \" th\"), \
+             question \"2\" (\"e\" after \" th\"), question \"Mercury_7\" (\"e\" after \" th\"). \
+             Let the answers begin with a space (`target_delimiter`), or remove these questions"
+        )
     );
+    // Tuning sees the right answers alone.
+    let message = PairSet::new("train.jsonl", &all, &tokenizer, OPTIONS).unwrap_err().to_string();
+    let expected = "train.jsonl: 2 of 3 questions have an answer without a token of its own";
+    assert!(message.starts_with(expected) && message.contains("(\"at\" after \" th\")"), "{message}");
+}
+
+#[test]
+fn a_token_across_the_join_is_split_as_in_the_harness() {
+    let tokenizer = ci_tokenizer();
+    let pieces = |choice| {
+        let path = Path::encode(&tokenizer, &choice, "q").unwrap().unwrap();
+        let text = |ids: &[i64]| ids.iter().map(|id| tokenizer.decode(&[*id]).unwrap()).collect::<Vec<_>>();
+        (text(path.context()), text(&path.tokens[path.answer_start..]))
+    };
+    // lm-evaluation-harness 0.4.13, _encode_pair(" th", "e cat"): " the" of the joint encoding stands for the context's " th".
+    let both = (vec![" th".to_owned()], vec![" c".to_owned(), "at".to_owned()]);
+    assert_eq!(pieces(choice(" th", "e cat")), both);
+    assert_eq!(pieces(choice(" th", "at cat")), both);
 }
 
 #[test]
 fn a_question_shares_its_context() {
     let tokenizer = ci_tokenizer();
     let question = &questions()[0];
-    let tree = TokenTree::of_question(&tokenizer, question, 100).unwrap();
+    let paths = encode_all("t", &tokenizer, std::slice::from_ref(question), |question| 0..question.choices.len()).unwrap();
+    let tree = TokenTree::of_paths(&paths[0], 100, "q").unwrap();
     let context = tokenizer.encode("Question: What falls?\nAnswer:").unwrap();
     assert_eq!(tree.ids[..context.len()], context);
     let spelled = |choice: &Vec<usize>| {

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::error::shown;
 use super::order::{shuffle, stream};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,14 @@ pub struct Question {
     pub choices: Vec<Choice>,
     /// Index of the right choice; always below `choices.len()`.
     pub gold: usize,
+}
+
+impl Question {
+    /// As messages name it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("question {}", shown(&self.id))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::DataError;
 use super::question::Question;
-use super::task::{Split, Task, TaskSet};
+use super::task::{Split, Task};
+use super::task_set::TaskSet;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/requests")
@@ -64,7 +65,7 @@ fn the_right_choice_is_found_by_index_or_text() {
         .unwrap();
         Task::parse(task, "small.toml").unwrap().questions(folder.path(), Split::Train).unwrap().remove(0)
     };
-    for target in ["gold", "{{gold}}", "word", "label", "gold - 0"] {
+    for target in ["gold", "{{gold}}", "word", "{{word}}", "{{label}}", "label|int", "gold - 0"] {
         assert_eq!(question(&TASK.replace("\"gold\"", &format!("\"{target}\""))).gold, 1, "{target}");
     }
     let listed = question(&TASK.replace("\"choices\"", "\"{{['no', 'yes']}}\""));
@@ -181,14 +182,29 @@ fn a_user_adds_a_task_by_a_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("small.toml"), TASK).unwrap();
     fs::write(folder.path().join("notes.txt"), "not a task").unwrap();
-    let mut tasks = TaskSet::built_in().unwrap();
-    tasks.add_folder(folder.path()).unwrap();
-    assert_eq!(tasks.get("small").unwrap().chance, 0.5);
-    let twice = tasks.add_folder(folder.path()).unwrap_err().to_string();
-    assert!(
-        twice.ends_with("small.toml: key `name`: found \"small\", which another task has, expected a name of its own"),
-        "{twice}"
+    fs::write(folder.path().join("run.toml"), "version = 1\noutput = \"runs/x\"").unwrap();
+    fs::write(folder.path().join("marked.toml"), format!("\u{feff}{}", TASK.replace("small", "marked"))).unwrap();
+    let shorten = |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let known = |name: &str| TaskSet::with_folder(folder.path()).unwrap().get(name).map(|task| task.chance).map_err(shorten);
+    assert_eq!((known("small").unwrap(), known("marked").unwrap()), (0.5, 0.5));
+    // A file that is no task is told of where somebody asks for it.
+    let no_task = known("run").unwrap_err();
+    assert!(no_task.starts_with("run.toml: TOML parse error at line 2") && no_task.contains("unknown field `output`"), "{no_task}");
+    // A second file of this name, and one of a built-in task's.
+    fs::write(folder.path().join("twin.toml"), TASK).unwrap();
+    fs::write(folder.path().join("copa.toml"), TASK.replace("\"small\"", "\"copa\"")).unwrap();
+    assert_eq!(
+        known("copa").unwrap_err(),
+        "copa.toml: key `name`: found \"copa\", which a task of the program has, expected a name of its own"
     );
+    assert_eq!(
+        known("small").unwrap_err(),
+        "twin.toml: key `name`: found \"small\", which small.toml has, expected a name of its own"
+    );
+    assert_eq!(known("arc_easy").unwrap(), 0.25);
+    let absent = TaskSet::with_folder(&folder.path().join("none")).unwrap();
+    assert_eq!(absent.names().count(), 11);
+    let tasks = TaskSet::built_in().unwrap();
     let near = tasks.get("arc_esay").unwrap_err().to_string();
     assert!(
         near.starts_with("no task `arc_esay`, did you mean `arc_easy`. Known: arc_challenge, arc_easy, boolq"),

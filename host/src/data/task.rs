@@ -9,35 +9,21 @@
 //! files = "my_task/{split}.jsonl"        # relative to the tasks folder
 //! validation_split = "validation"        # and training_split, test_split: what {split} becomes
 //! doc_to_text = "Question: {{question}}\nAnswer:"
-//! doc_to_choice = "choices"              # an expression that gives a list of texts
-//! doc_to_target = "gold"                 # an expression: index, or the text of the right choice
+//! doc_to_choice = "choices"              # an expression that gives a list of texts, or the list
+//! doc_to_target = "gold"                 # an expression: index, or the text of the right choice; or the index
 //! # target_delimiter = " "               # between context and answer
 //! # doc_to_continuation = "{{end}}"      # if given, choices end the context and this is what is scored
 //! ```
 //!
-//! Built-in files lie in `tasks/`; a user adds one to a folder, and needs no code. Unknown keys are refused.
+//! The templates are those of lm-evaluation-harness (`template`). Built-in files lie in `tasks/`; a user adds one to a folder,
+//! and needs no code (`task_set`). Unknown keys are refused.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{DataError, shown};
-use super::template::{environment, expression, message};
-
-const BUILT_IN: [(&str, &str); 11] = [
-    ("arc_challenge.toml", include_str!("tasks/arc_challenge.toml")),
-    ("arc_easy.toml", include_str!("tasks/arc_easy.toml")),
-    ("boolq.toml", include_str!("tasks/boolq.toml")),
-    ("commonsense_qa.toml", include_str!("tasks/commonsense_qa.toml")),
-    ("copa.toml", include_str!("tasks/copa.toml")),
-    ("hellaswag.toml", include_str!("tasks/hellaswag.toml")),
-    ("openbookqa.toml", include_str!("tasks/openbookqa.toml")),
-    ("piqa.toml", include_str!("tasks/piqa.toml")),
-    ("sciq.toml", include_str!("tasks/sciq.toml")),
-    ("social_iqa.toml", include_str!("tasks/social_iqa.toml")),
-    ("winogrande.toml", include_str!("tasks/winogrande.toml")),
-];
+use super::template::{Said, environment, message};
 
 /// A task file, checked.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -56,7 +42,9 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_split: Option<String>,
     pub doc_to_text: String,
+    #[serde(deserialize_with = "expression")]
     pub doc_to_choice: String,
+    #[serde(deserialize_with = "expression")]
     pub doc_to_target: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doc_to_continuation: Option<String>,
@@ -66,6 +54,23 @@ pub struct Task {
 
 fn space() -> String {
     " ".to_owned()
+}
+
+/// A list or a number, as the harness's files may have them, is the expression that gives it.
+fn expression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Index(u32),
+        Choices(Vec<String>),
+    }
+    let expected = "expected a template, a list of texts, or an index";
+    match Written::deserialize(deserializer).map_err(|_| serde::de::Error::custom(expected))? {
+        Written::Text(text) => Ok(text),
+        Written::Index(index) => Ok(index.to_string()),
+        Written::Choices(choices) => serde_json::to_string(&choices).map_err(serde::de::Error::custom),
+    }
 }
 
 /// What a result reports of a task.
@@ -186,11 +191,11 @@ impl Task {
             [("doc_to_text", Some(&self.doc_to_text)), ("doc_to_continuation", self.doc_to_continuation.as_ref())]
         {
             if let Some(text) = text {
-                environment.template_from_str(text).map_err(|error| refuse(key, text, &error))?;
+                Said::text(&environment, text).map_err(|error| refuse(key, text, &error))?;
             }
         }
         for (key, text) in [("doc_to_choice", &self.doc_to_choice), ("doc_to_target", &self.doc_to_target)] {
-            environment.compile_expression(expression(text)).map_err(|error| refuse(key, text, &error))?;
+            Said::value(&environment, text).map_err(|error| refuse(key, text, &error))?;
         }
         Ok(())
     }
@@ -200,75 +205,4 @@ impl Task {
 fn is_inside(path: &str) -> bool {
     use std::path::Component;
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-/// The known tasks, by name.
-#[derive(Debug, Clone)]
-pub struct TaskSet {
-    tasks: BTreeMap<String, Task>,
-}
-
-impl TaskSet {
-    /// The tasks that come with the program.
-    ///
-    /// # Errors
-    /// None in a build that passed its tests.
-    pub fn built_in() -> Result<Self, DataError> {
-        let mut set = Self { tasks: BTreeMap::new() };
-        for (file, text) in BUILT_IN {
-            set.add(Task::parse(text, file)?, file)?;
-        }
-        Ok(set)
-    }
-
-    /// Adds every `*.toml` of `folder`, in the order of their names.
-    ///
-    /// # Errors
-    /// An unreadable folder, a bad file, or a name that is taken.
-    pub fn add_folder(&mut self, folder: &Path) -> Result<(), DataError> {
-        let failed = |source| DataError::Read { file: folder.to_owned(), source };
-        let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
-        files.sort();
-        for file in files {
-            let text =
-                std::fs::read_to_string(&file).map_err(|source| DataError::Read { file: file.clone(), source })?;
-            let shown_file = file.display().to_string();
-            self.add(Task::parse(&text, &shown_file)?, &shown_file)?;
-        }
-        Ok(())
-    }
-
-    /// The task of this name.
-    ///
-    /// # Errors
-    /// No such task; the message has the nearest name.
-    pub fn get(&self, name: &str) -> Result<&Task, DataError> {
-        self.tasks.get(name).ok_or_else(|| {
-            let near = self.names().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
-            let hint = near
-                .filter(|(distance, _)| *distance <= 3)
-                .map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`"));
-            let known = self.names().collect::<Vec<_>>().join(", ");
-            DataError::UnknownTask { name: name.escape_debug().take(60).collect(), hint, known }
-        })
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tasks.keys().map(String::as_str)
-    }
-
-    fn add(&mut self, task: Task, file: &str) -> Result<(), DataError> {
-        if self.tasks.contains_key(&task.name) {
-            return Err(DataError::TaskKey {
-                file: file.to_owned(),
-                key: "name",
-                found: format!("{}, which another task has", shown(&task.name)),
-                expected: "a name of its own".to_owned(),
-            });
-        }
-        self.tasks.insert(task.name.clone(), task);
-        Ok(())
-    }
 }

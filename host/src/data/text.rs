@@ -2,17 +2,17 @@
 //!
 //! All files' tokens are put end to end (no token between them) and cut in windows of `sequence_length`; the remainder is dropped.
 //! A window of `L` tokens is one causal sequence with `L - 1` targets: token `i + 1` from row `i`.
+//! Where the model expects BOS in front (`special_tokens`), every window begins with it and holds that much less of the text,
+//! in training and in scoring alike; the first token of the text is then a target too.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::DataError;
+use super::long_text::encode_long;
 use super::order::{BatchOrder, Batches, TrainingBatch};
+use super::text_file::read_text;
 use super::tokenizer::Tokenizer;
 use crate::model::PackedBatch;
-
-/// Long texts are encoded in pieces of this many bytes, since the library holds some hundred bytes a token while it works.
-/// A piece ends after a single line end between two words, where byte-level tokenizers break anyway, so the tokens are the same.
-const PIECE: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOptions {
@@ -37,11 +37,7 @@ impl TextWindows {
     /// # Errors
     /// An unreadable, empty, binary or non-UTF-8 file; fewer windows than a batch.
     pub fn read(files: &[PathBuf], tokenizer: &Tokenizer, options: TextOptions) -> Result<Self, DataError> {
-        let mut tokens = Vec::new();
-        for file in files {
-            encode_into(&mut tokens, &read_text(file)?, tokenizer)?;
-        }
-        Self::from_tokens(&named(files), tokens, options)
+        Self::from_tokens(&named(files), tokens_of(files, tokenizer, options.sequence_length)?, options)
     }
 
     /// As [`read`](Self::read), with one window of `share` held out, the last ones: `(train, held out)`.
@@ -54,10 +50,7 @@ impl TextWindows {
         options: TextOptions,
         share: usize,
     ) -> Result<(Self, Self), DataError> {
-        let mut tokens = Vec::new();
-        for file in files {
-            encode_into(&mut tokens, &read_text(file)?, tokenizer)?;
-        }
+        let mut tokens = tokens_of(files, tokenizer, options.sequence_length)?;
         let windows = tokens.len() / options.sequence_length.max(1);
         let kept = windows - windows.div_ceil(share.max(1));
         let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
@@ -158,42 +151,23 @@ fn named(files: &[PathBuf]) -> String {
     }
 }
 
-fn read_text(file: &Path) -> Result<String, DataError> {
-    let bytes = std::fs::read(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
-    if let Some(byte) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(DataError::Nul { file: file.to_owned(), byte });
+/// The tokens of all files, end to end; every window's worth begins with what the model expects in front.
+fn tokens_of(files: &[PathBuf], tokenizer: &Tokenizer, sequence_length: usize) -> Result<Vec<u32>, DataError> {
+    // Checked by the tokenizer against its vocabulary, which is smaller.
+    let narrow = |ids: &[i64]| -> Vec<u32> { ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect() };
+    let in_front = narrow(&tokenizer.special().in_front);
+    let mut tokens = Vec::new();
+    for file in files {
+        let ids = narrow(&encode_long(tokenizer, &read_text(file)?)?);
+        // A file that begins with BOS itself needs no second one.
+        let begun = if in_front.is_empty() { None } else { ids.strip_prefix(in_front.as_slice()) };
+        tokens.extend_from_slice(begun.unwrap_or(&ids));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| DataError::Utf8 { file: file.to_owned(), byte: error.utf8_error().valid_up_to() })?;
-    if text.trim().is_empty() {
-        return Err(DataError::Empty {
-            file: file.to_owned(),
-            found: format!("{} bytes", text.len()),
-            expected: "text",
-        });
+    let of_text = sequence_length.saturating_sub(in_front.len());
+    if in_front.is_empty() || of_text == 0 {
+        return Ok(tokens);
     }
-    Ok(text)
-}
-
-fn encode_into(tokens: &mut Vec<u32>, text: &str, tokenizer: &Tokenizer) -> Result<(), DataError> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (piece, next) = rest.split_at(piece_end(rest));
-        let ids = tokenizer.encode(piece)?;
-        tokens.extend(ids.into_iter().filter_map(|id| u32::try_from(id).ok()));
-        rest = next;
-    }
-    Ok(())
-}
-
-/// The first good place to cut at or after `PIECE` bytes, else the end.
-fn piece_end(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let is_cut = |window: &[u8]| matches!(window, [before, b'\n', after] if before.is_ascii_graphic() && after.is_ascii_graphic());
-    let from = PIECE.min(bytes.len());
-    let tail = bytes.get(from..).unwrap_or_default();
-    // The cut lies between two ASCII bytes, so it is a character boundary.
-    tail.windows(3).position(is_cut).map_or(bytes.len(), |at| from + at + 2)
+    Ok(tokens.chunks(of_text).flat_map(|part| in_front.iter().chain(part)).copied().collect())
 }
 
 #[cfg(test)]
@@ -237,14 +211,5 @@ mod tests {
             message(9, 4, 3),
             "a.txt: found 2 samples, expected at least one batch of 3. Lower `batch_size` to 2 or add data"
         );
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_lines() {
-        let line = "word ".repeat(20) + "end\n\nnext";
-        let text = line.repeat(20_000) + "\nlast";
-        let end = piece_end(&text);
-        assert!(text[..end].ends_with("next\n") || end == text.len());
-        assert_eq!(piece_end("short\ntext"), 10);
     }
 }

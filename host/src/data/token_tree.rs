@@ -1,23 +1,14 @@
 //! A question as a tree of tokens: what its choices share is computed once.
 //!
-//! A path is context + continuation, tokenised together as lm-evaluation-harness does and split at the length of the encoded context.
 //! The tree is the trie of all paths without their last tokens (nothing follows those, so nobody needs their logits).
 //! `log P(choice) = Σ log p(target | row)` over the choice's edges `(row, target)`; an edge that several choices share is listed once.
 //! Rows are in order of insertion, so a parent comes before its children, and a question with one path is a plain sequence.
 
 use std::collections::HashMap;
 
-use super::error::{DataError, shown};
-use super::question::{Choice, Question};
-use super::tokenizer::Tokenizer;
+use super::error::DataError;
+use super::path::Path;
 use crate::model::Ancestry;
-
-/// The tokens of one choice; those from `answer_start` on are scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    pub tokens: Vec<i64>,
-    pub answer_start: usize,
-}
 
 /// The trie of a question's paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,64 +25,23 @@ pub struct TokenTree {
     pub truncated: usize,
 }
 
-impl Path {
-    /// Tokenises one choice: trailing white space of the context moves to the continuation, and an empty context becomes the end token.
-    ///
-    /// # Errors
-    /// `what` (for the message) has a continuation that adds no token, or the tokenizer failed.
-    pub fn encode(tokenizer: &Tokenizer, choice: &Choice, what: &str) -> Result<Self, DataError> {
-        let context = choice.context.trim_end();
-        let whole = format!("{}{}", choice.context, choice.continuation);
-        let mut tokens = tokenizer.encode(&whole)?;
-        let mut answer_start = tokenizer.encode(context)?.len();
-        if let (true, Some(end)) = (context.is_empty(), tokenizer.end()) {
-            tokens.insert(0, end);
-            answer_start = 1;
-        }
-        if answer_start == 0 || answer_start >= tokens.len() {
-            return Err(DataError::NoAnswerToken { what: what.to_owned(), text: shown(&choice.continuation) });
-        }
-        Ok(Self { tokens, answer_start })
-    }
-}
-
 impl TokenTree {
-    /// The tree of `question`, in at most `max_tokens` positions.
-    ///
-    /// # Errors
-    /// An answer without tokens, or longer than `max_tokens`.
-    pub fn of_question(tokenizer: &Tokenizer, question: &Question, max_tokens: usize) -> Result<Self, DataError> {
-        let what = format!("question {}", shown(&question.id));
-        let paths = question
-            .choices
-            .iter()
-            .map(|choice| Path::encode(tokenizer, choice, &what))
-            .collect::<Result<Vec<_>, _>>()?;
-        Self::of_paths(&paths, max_tokens, &what)
-    }
-
-    /// The trie of `paths`. Where the longest does not fit, all lose the same number of leading tokens:
-    /// the harness cuts each choice by itself, which would give them different contexts.
+    /// The trie of `paths`, in at most `max_tokens` positions. Where choices share their context, all lose the same number of
+    /// leading tokens (the harness cuts each choice by itself, which would give them different contexts); else each by itself.
     ///
     /// # Errors
     /// A path whose answer alone does not fit.
     pub fn of_paths(paths: &[Path], max_tokens: usize, what: &str) -> Result<Self, DataError> {
-        let longest = paths.iter().map(|path| path.tokens.len()).max().unwrap_or(0);
-        let truncated = longest.saturating_sub(max_tokens.saturating_add(1));
+        paths.iter().try_for_each(|path| path.check_fits(max_tokens, what))?;
+        let shared = paths.windows(2).all(|pair| matches!(pair, [one, other] if one.context() == other.context()));
+        let cut = |length: usize| length.saturating_sub(max_tokens.saturating_add(1));
+        let of_all = cut(paths.iter().map(|path| path.tokens.len()).max().unwrap_or(0));
         let mut builder = Builder::default();
         for path in paths {
-            // One context token has to stay: the first answer token is predicted from it.
-            if path.answer_start <= truncated {
-                return Err(DataError::AnswerTooLong {
-                    what: what.to_owned(),
-                    found: path.tokens.len().saturating_sub(path.answer_start),
-                    limit: max_tokens,
-                });
-            }
-            let tokens = path.tokens.get(truncated..).unwrap_or_default();
-            builder.add(tokens, path.answer_start - truncated);
+            let cut = if shared { of_all } else { cut(path.tokens.len()) };
+            builder.add(path.tokens.get(cut..).unwrap_or_default(), path.answer_start - cut);
         }
-        Ok(builder.finish(truncated))
+        Ok(builder.finish(of_all))
     }
 
     /// Rows to compute.
@@ -163,8 +113,12 @@ impl Builder {
 mod tests {
     use super::*;
 
+    fn path(tokens: &[i64], answer_start: usize) -> Path {
+        Path { tokens: tokens.to_vec(), answer_start, continuation: format!(" of {} tokens", tokens.len() - answer_start) }
+    }
+
     fn tree(paths: &[&[i64]], answer_start: usize, max_tokens: usize) -> Result<TokenTree, DataError> {
-        let paths: Vec<Path> = paths.iter().map(|tokens| Path { tokens: tokens.to_vec(), answer_start }).collect();
+        let paths: Vec<Path> = paths.iter().map(|tokens| path(tokens, answer_start)).collect();
         TokenTree::of_paths(&paths, max_tokens, "question \"7\"")
     }
 
@@ -189,8 +143,7 @@ mod tests {
 
     #[test]
     fn contexts_may_differ() {
-        let paths =
-            [Path { tokens: vec![1, 2, 7, 8], answer_start: 2 }, Path { tokens: vec![1, 3, 3, 7, 8], answer_start: 3 }];
+        let paths = [path(&[1, 2, 7, 8], 2), path(&[1, 3, 3, 7, 8], 3)];
         let tree = TokenTree::of_paths(&paths, 100, "q").unwrap();
         assert_eq!(tree.ids, [1, 2, 7, 3, 3, 7]);
         assert_eq!(tree.parents, [None, Some(0), Some(1), Some(0), Some(3), Some(4)]);
@@ -201,10 +154,18 @@ mod tests {
     fn long_contexts_lose_their_beginning() {
         let cut = tree(&[&[1, 2, 3, 4, 5], &[1, 2, 3, 6]], 3, 3).unwrap();
         assert_eq!((cut.ids.as_slice(), cut.truncated), ([2, 3, 4].as_slice(), 1));
-        let message = tree(&[&[1, 2, 3, 4, 5]], 2, 2).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "question \"7\": 3 tokens of answer do not fit in a context of 2 tokens. Raise the limit or remove the question"
-        );
+        // Every answer's own length counts: the long one is named, whichever comes first.
+        let message = |paths: &[&[i64]]| tree(paths, 2, 2).unwrap_err().to_string();
+        let expected = "question \"7\", answer \" of 3 tokens\": 3 tokens do not fit in a context of 2 tokens. Raise the limit or remove the question";
+        assert_eq!(message(&[&[1, 2, 3, 4, 5]]), expected);
+        assert_eq!(message(&[&[1, 2, 3], &[1, 2, 3, 4, 5], &[1, 2, 4]]), expected);
+    }
+
+    #[test]
+    fn contexts_of_their_own_are_cut_by_themselves() {
+        // The second context is longer than the limit; the first choice keeps all of its own.
+        let paths = [path(&[1, 9, 9], 1), path(&[1, 2, 3, 4, 5, 9, 9], 5)];
+        let cut = TokenTree::of_paths(&paths, 4, "q").unwrap();
+        assert_eq!((cut.ids.as_slice(), cut.truncated), ([1, 9, 3, 4, 5, 9].as_slice(), 2));
     }
 }

@@ -4,14 +4,16 @@
 //! `data.task` and `evaluate.tasks` are the task, `tune.seed` is the seed, `output` is the cell's folder.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::SuiteError;
 use super::file::{Method, Suite};
 use crate::config::{ConfigError, KeyPath, Place, RunConfig};
+use crate::data::TaskSet;
 use crate::fault::escape_to;
+use crate::pipeline::error::StageError;
 use crate::store::Digest;
 
 /// Keys that the suite sets itself.
@@ -108,6 +110,7 @@ impl Suite {
                 }
             }
         }
+        self.refuse_unknown_tasks(&cells)?;
         self.refuse_twins(&cells)?;
         Ok(cells)
     }
@@ -159,7 +162,7 @@ impl Suite {
         };
         let name = folder_name(&point, task, seed);
         origins.extend([
-            (format!("data.task={task}"), Some(KeyPath::of("tasks").index(task_index))),
+            (format!("data.task={}", toml::Value::from(task)), Some(KeyPath::of("tasks").index(task_index))),
             (format!("evaluate.tasks=[\"{task}\"]"), Some(KeyPath::of("tasks").index(task_index))),
             (format!("tune.seed={seed}"), Some(KeyPath::of("seeds"))),
             (
@@ -191,6 +194,23 @@ impl Suite {
             return Ok(());
         }
         Err(self.refused(at.clone(), format!("`{key}`"), OTHER.to_owned()))
+    }
+
+    /// A task may be the user's own, from the folder of a cell's data.
+    fn refuse_unknown_tasks(&self, cells: &[Cell]) -> Result<(), SuiteError> {
+        let mut folders: BTreeMap<&Path, TaskSet> = BTreeMap::new();
+        for cell in cells {
+            let folder = cell.config.data.folder.as_path();
+            if !folders.contains_key(folder) {
+                folders.insert(folder, TaskSet::with_folder(folder).map_err(StageError::from)?);
+            }
+            if let Some(Err(error)) = folders.get(folder).map(|known| known.get(&cell.task)) {
+                let index = self.tasks.iter().position(|task| *task == cell.task).unwrap_or(0);
+                let key = KeyPath::of("tasks").index(index);
+                return Err(self.refused(key, format!("`{}`", cell.task), format!("a known task ({error})")));
+            }
+        }
+        Ok(())
     }
 
     /// Two rows of one config would look like a finding.
@@ -238,7 +258,6 @@ fn folder_name(point: &PointKey, task: &str, seed: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn every_shipped_suite_has_cells_that_fit_the_model() {

@@ -25,8 +25,6 @@ use toml::{Table, Value};
 
 use super::error::SuiteError;
 use crate::config::{ConfigError, KeyPath, Places, check_options, overlay, source};
-use crate::data::TaskSet;
-use crate::pipeline::error::StageError;
 
 /// Keys of the suite file that the command line may set; every other override goes to the cells.
 const OWN_KEYS: [&str; 3] = ["output", "tasks", "seeds"];
@@ -130,13 +128,6 @@ impl Suite {
 
     /// What no single key shows.
     fn check(&self) -> Result<(), SuiteError> {
-        let known = TaskSet::built_in().map_err(StageError::from)?;
-        for (index, task) in self.tasks.iter().enumerate() {
-            if let Err(error) = known.get(task) {
-                let key = KeyPath::of("tasks").index(index);
-                return Err(self.refused(key, format!("`{task}`"), format!("a known task ({error})")));
-            }
-        }
         for (index, method) in self.method.iter().enumerate() {
             let key = KeyPath::of("method").index(index).key("name");
             let earlier = self.method.iter().take(index);

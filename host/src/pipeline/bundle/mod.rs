@@ -1,7 +1,8 @@
 //! Side: both. Takes: model, plan, substitutes, compressed weights. Gives: the emulator bundle, and from a bundle the emulator.
 //! Plugin kind: none.
 //!
-//! A bundle is `config.json`, `emulator.json`, `emulator.safetensors`, `tokenizer.json` and `manifest.json`: data, never code.
+//! A bundle is `config.json`, `emulator.json`, `emulator.safetensors`, `tokenizer.json` and `manifest.json`: data, never code;
+//! and `tokenizer_config.json` with the names of BOS and EOS, where the others do not say what a text begins with.
 //! Layers are renumbered; original indices stay in the owner's ledger. No tensor is in it that the plan does not list.
 
 mod description;

@@ -2,8 +2,10 @@
 
 use super::description::{EmulatorDescription, EmulatorSlot, tensor_name};
 use super::{DESCRIPTION, HEAD, TENSORS};
+use crate::data::TOKENIZER_CONFIG;
 use crate::model::{Decoder, DecoderLayer, WeightForm};
 use crate::pipeline::error::StageError;
+use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::replace::named;
 use crate::pipeline::tensor_file::write_tensors;
 use crate::store::{StageDir, StoreError, VerifiedFolder};
@@ -51,7 +53,7 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
     }
     write_tensors(&mut stage, TENSORS, &tensors)?;
     stage.write_json("config.json", &config(inputs.decoder, slots.len()))?;
-    copy_tokenizer(&mut stage, inputs.folder)?;
+    copy_tokenizer(&mut stage, inputs)?;
     let description = EmulatorDescription { slots };
     stage.write_json(DESCRIPTION, &description)?;
     Ok((stage.commit(HEAD, &serde_json::json!({}))?, layers))
@@ -137,8 +139,15 @@ fn config(decoder: &Decoder, n_slots: usize) -> serde_json::Map<String, serde_js
     config
 }
 
-fn copy_tokenizer(stage: &mut StageDir, folder: &Path) -> Result<(), StageError> {
-    let path = folder.join("tokenizer.json");
+/// `tokenizer.json` as it is, and of the files beside it only which tokens begin and end a text, where the two configs do not say it:
+/// else an empty context would mean one thing to the owner and another to the data owner.
+fn copy_tokenizer(stage: &mut StageDir, inputs: &BundleInputs<'_>) -> Result<(), StageError> {
+    let path = inputs.folder.join("tokenizer.json");
     let bytes = std::fs::read(&path).map_err(|source| StoreError::read(&path, source))?;
-    Ok(stage.write_bytes("tokenizer.json", &bytes)?)
+    stage.write_bytes("tokenizer.json", &bytes)?;
+    let tokenizer = load_tokenizer(inputs.folder, inputs.decoder.config.vocabulary)?;
+    match tokenizer.said_beside() {
+        Some(said) => Ok(stage.write_json(TOKENIZER_CONFIG, said)?),
+        None => Ok(()),
+    }
 }

@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use super::{Estimate, EvaluateError, Progress, Scorer, scored};
+use crate::data::path::encode_all;
 use crate::data::{DataError, Metric, PackedTrees, Question, Split, Subset, Task, TokenTree, Tokenizer, pack, subset};
 
 /// A task's questions, tokenised and packed once, to be scored by many models.
@@ -16,6 +17,7 @@ pub struct ChoiceSet {
     task: Task,
     questions: Vec<Question>,
     packed: Vec<PackedTrees>,
+    sequence_tokens: usize,
     original: usize,
     truncated: usize,
 }
@@ -90,10 +92,11 @@ impl ChoiceSet {
         if questions.is_empty() {
             return Err(EvaluateError::NoQuestions { what });
         }
-        let trees = questions
-            .iter()
-            .map(|question| TokenTree::of_question(tokenizer, question, limits.max_tokens))
-            .collect::<Result<Vec<_>, _>>()?;
+        let paths = encode_all(&what, tokenizer, &questions, |question| 0..question.choices.len())?;
+        let trees = questions.iter().zip(&paths);
+        let trees = trees.map(|(question, paths)| TokenTree::of_paths(paths, limits.max_tokens, &question.name()));
+        let trees = trees.collect::<Result<Vec<_>, _>>()?;
+        let sequence_tokens = paths.iter().flatten().map(|path| path.tokens.len().saturating_sub(1)).sum();
         let truncated = trees.iter().filter(|tree| tree.truncated > 0).count();
         if truncated == trees.len() {
             return Err(DataError::AllTooLong { what, count: truncated, limit: limits.max_tokens }.into());
@@ -103,6 +106,7 @@ impl ChoiceSet {
             original: questions.len(),
             questions,
             packed: pack(&trees, limits.batch_tokens),
+            sequence_tokens,
             truncated,
         })
     }
@@ -121,6 +125,12 @@ impl ChoiceSet {
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.packed.iter().map(|part| part.batch.ids.len()).sum()
+    }
+
+    /// Tokens of all choices with their contexts, as if nothing were shared.
+    #[must_use]
+    pub fn sequence_tokens(&self) -> usize {
+        self.sequence_tokens
     }
 
     /// Scores every question.

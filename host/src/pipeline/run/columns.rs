@@ -155,7 +155,7 @@ impl Run {
         tokenizer: &Tokenizer,
         (column, progress): (Column, &mut dyn Progress),
     ) -> Result<Vec<ChoiceScores>, StageError> {
-        let known = TaskSet::built_in()?;
+        let known = TaskSet::with_folder(&self.config.data.folder)?;
         let config = &self.config.evaluate;
         let limits = Limits { max_tokens: decoder.config.context, batch_tokens: config.batch_tokens.get() as usize };
         let which = config.limit.map_or(Subset::All, |count| Subset::First(count.get() as usize));

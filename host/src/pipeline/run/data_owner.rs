@@ -133,7 +133,7 @@ impl Run {
         let Some(task) = &data.task else {
             return self.text_pairs(tokenizer, options);
         };
-        let tasks = TaskSet::built_in()?;
+        let tasks = TaskSet::with_folder(&data.folder)?;
         let task = tasks.get(task)?;
         let limit = |limit: Option<std::num::NonZeroU32>, seed| match limit {
             None => Subset::All,

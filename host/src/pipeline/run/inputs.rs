@@ -99,7 +99,7 @@ impl Run {
 
 /// A task's definition and the questions of one split.
 fn task_inputs(name: &str, folder: &Path, split: Split) -> Result<Value, StageError> {
-    let tasks = TaskSet::built_in()?;
+    let tasks = TaskSet::with_folder(folder)?;
     let task = tasks.get(name)?;
     let file = task.file(folder, split)?;
     // Said as the reader of the questions says it.
