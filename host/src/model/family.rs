@@ -112,6 +112,7 @@ pub struct Defaults {
 pub struct Family {
     pub name: String,
     pub model_types: Vec<String>,
+    /// Classes of Transformers, in the order of `model_types`; types without a class stand last.
     pub architectures: Vec<String>,
     pub norm: NormKind,
     pub positions: PositionKind,
@@ -128,6 +129,9 @@ pub struct Family {
     /// Keys that must have this value if present: variants of the family that are not supported.
     #[serde(default)]
     pub required: BTreeMap<String, bool>,
+    /// Rates that a written config sets to 0: nothing is dropped out here.
+    #[serde(default)]
+    pub dropout: Vec<String>,
     pub tensors: TensorNames,
     pub layer: Vec<LayerModule>,
 }
