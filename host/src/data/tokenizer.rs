@@ -117,6 +117,24 @@ impl Tokenizer {
         self.inner.token_to_id(token).map(i64::from)
     }
 
+    /// One token by its id, spelled as in the vocabulary.
+    #[must_use]
+    pub fn token_of(&self, id: i64) -> Option<String> {
+        self.inner.id_to_token(u32::try_from(id).ok()?)
+    }
+
+    /// `tokenizer.json` of what was loaded, and of nothing else that stood in the file: without `truncation` and `padding`,
+    /// which belong to a use.
+    ///
+    /// # Errors
+    /// The library's message.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.inner.to_string(false).map_err(|error| TokenizerError::Library {
+            file: self.file.clone(),
+            message: shown(&error.to_string()),
+        })
+    }
+
     /// tokenizer_config.json by name, config.json by id, then the usual names.
     /// Both files are optional here: the model loader checks config.json in full.
     fn find_end(&self, folder: &Path) -> Option<i64> {

@@ -223,7 +223,8 @@ impl Run {
         let adapters = self.adapter_modules(&owner, &plan)?;
         let upstream = [Some(&scored), Some(&planned), trained.as_ref(), compressed.as_ref()];
         let upstream = upstream.map(|folder| folder.map(identity));
-        let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
+        let files = bundle::small_file_inputs(&self.config.model.path, &self.config.bundle)?;
+        let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters, files]));
         if let Some(ledger) = self.up_to_date(("ledger", bundle::LEDGER), &inputs, progress)?
             && let Some(done) = self.bundle_of(&Ledger::read(&ledger)?, progress)?
         {
@@ -245,14 +246,26 @@ impl Run {
                 substitutes: &substitutes,
                 adapters: &adapters,
                 folder: &folder,
+                section: &run.config.bundle,
             };
             let (done, layer_of_slot) = bundle::write(run.dir.stage("bundle")?, &work)?;
             progress.log(&format!("bundle: {} of {} layers have a slot", layer_of_slot.len(), plan.layers.len()));
+            run.tell_what_stays(progress)?;
             let (bundle, model) = (identity(&done), owner.fingerprint.to_string());
             run.give("bundle", &inputs)?;
             Ledger { inputs, bundle, model, plan, layer_of_slot }.write(run.dir.stage("ledger")?)?;
             Ok(done)
         })
+    }
+
+    /// A licence often has to go with a model, but it names the model: the owner decides, and should know.
+    fn tell_what_stays(&self, progress: &mut dyn Progress) -> Result<(), StageError> {
+        let include = &self.config.bundle.include;
+        let legal = plug_in::files(&self.config.model.path)?.into_iter().filter(|name| plug_in::is_legal(name));
+        for name in legal.filter(|name| !include.contains(name)) {
+            progress.log(&format!("bundle: {name} stays behind; bundle.include sends it, if the licence asks for it"));
+        }
+        Ok(())
     }
 
     /// The bundle that a ledger speaks of: a bundle says nothing of the owner's inputs itself.
