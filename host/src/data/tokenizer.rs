@@ -129,10 +129,9 @@ impl Tokenizer {
     /// # Errors
     /// The library's message.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
-        self.inner.to_string(false).map_err(|error| TokenizerError::Library {
-            file: self.file.clone(),
-            message: shown(&error.to_string()),
-        })
+        self.inner
+            .to_string(false)
+            .map_err(|error| TokenizerError::Library { file: self.file.clone(), message: shown(&error.to_string()) })
     }
 
     /// tokenizer_config.json by name, config.json by id, then the usual names.

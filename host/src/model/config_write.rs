@@ -129,7 +129,8 @@ impl ModelConfig {
 
     fn rope(&self, rope: &Rope) -> Map<String, Value> {
         let scaling = scaling(&rope.scaling);
-        let mut parameters = scaling.clone().unwrap_or_else(|| Map::from_iter([("rope_type".into(), "default".into())]));
+        let mut parameters =
+            scaling.clone().unwrap_or_else(|| Map::from_iter([("rope_type".into(), "default".into())]));
         parameters.insert("rope_theta".into(), rope.theta.into());
         if self.family.keys.contains_key("rotary_share") {
             parameters.insert("partial_rotary_factor".into(), self.rotary_share(rope).into());

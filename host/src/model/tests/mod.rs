@@ -4,6 +4,7 @@ mod folder;
 mod golden;
 mod mixture;
 mod packing;
+mod peft;
 mod soft_prompt;
 mod training;
 mod writing;

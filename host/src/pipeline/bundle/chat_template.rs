@@ -35,9 +35,12 @@ fn comment(tag: &str, written: &mut String) -> usize {
 /// Writes an expression or statement as it is, a raw block to its end; gives its length.
 fn code(tag: &str, written: &mut String) -> usize {
     let mut end = code_end(tag);
-    let is_raw = tag.get(2..end).is_some_and(|inner| inner.trim_start_matches(['-', '+', ' ', '\n', '\t']).starts_with("raw"));
+    let is_raw =
+        tag.get(2..end).is_some_and(|inner| inner.trim_start_matches(['-', '+', ' ', '\n', '\t']).starts_with("raw"));
     if tag.starts_with("{%") && is_raw {
-        let close = tag.match_indices("endraw").find_map(|(at, word)| Some(at + word.len() + tag.get(at + word.len()..)?.find("%}")? + 2));
+        let close = tag
+            .match_indices("endraw")
+            .find_map(|(at, word)| Some(at + word.len() + tag.get(at + word.len()..)?.find("%}")? + 2));
         end = close.unwrap_or(tag.len());
     }
     written.push_str(tag.get(..end).unwrap_or_default());
@@ -82,7 +85,10 @@ mod tests {
             ("{{ '{# kept #}' }}{#gone#}", "{{ '{# kept #}' }}{# #}"),
             ("{{ \"it's {#\" }}{# gone #}", "{{ \"it's {#\" }}{# #}"),
             ("{{ 'it\\'s }} {#' }}{# gone #}", "{{ 'it\\'s }} {#' }}{# #}"),
-            ("{% set x = {'a': {'b': 1}} %}{{ x['a']['b'] }}{# gone #}", "{% set x = {'a': {'b': 1}} %}{{ x['a']['b'] }}{# #}"),
+            (
+                "{% set x = {'a': {'b': 1}} %}{{ x['a']['b'] }}{# gone #}",
+                "{% set x = {'a': {'b': 1}} %}{{ x['a']['b'] }}{# #}",
+            ),
             ("{{ {'a': {'b': '{# kept #}'}} }}{# gone #}", "{{ {'a': {'b': '{# kept #}'}} }}{# #}"),
             ("{% raw %}{# kept #}{% endraw %}{# gone #}", "{% raw %}{# kept #}{% endraw %}{# #}"),
             ("{%- raw -%} {# kept #} {%- endraw -%} {# gone #}", "{%- raw -%} {# kept #} {%- endraw -%} {# #}"),

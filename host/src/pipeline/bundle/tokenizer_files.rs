@@ -81,7 +81,8 @@ impl Said {
                 described.insert(format!("{name}_token"), token.into());
             }
         }
-        let flags = FLAGS.iter().filter_map(|key| Some((*key, self.config.get(*key).filter(|flag| flag.is_boolean())?)));
+        let flags =
+            FLAGS.iter().filter_map(|key| Some((*key, self.config.get(*key).filter(|flag| flag.is_boolean())?)));
         let is_side = |side: &&Value| matches!(side.as_str(), Some("left" | "right"));
         let sides = SIDES.iter().filter_map(|key| Some((*key, self.config.get(*key).filter(is_side)?)));
         described.extend(flags.chain(sides).map(|(key, value)| (key.to_owned(), value.clone())));

@@ -32,14 +32,8 @@ pub struct BundleInputs<'a> {
 }
 
 /// Files of a bundle that are written here, so that no file of the owner's takes their place.
-const WRITTEN: [&str; 6] = [
-    CONFIG,
-    DESCRIPTION,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "generation_config.json",
-    "manifest.json",
-];
+const WRITTEN: [&str; 6] =
+    [CONFIG, DESCRIPTION, "tokenizer.json", "tokenizer_config.json", "generation_config.json", "manifest.json"];
 
 /// Writes the bundle; also gives the layer of the full model behind each slot. Nothing is written that a receiver refuses:
 /// it is opened as a receiver does before it is visible.

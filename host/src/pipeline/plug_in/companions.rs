@@ -67,9 +67,11 @@ mod tests {
     #[test]
     fn what_goes_along_and_what_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let along = ["LICENSE", "LICENCE.txt", "Notice.md", "USE_POLICY.md", "use-policy.txt", "COPYING", "tokenizer.model"];
+        let along =
+            ["LICENSE", "LICENCE.txt", "Notice.md", "USE_POLICY.md", "use-policy.txt", "COPYING", "tokenizer.model"];
         let along = along.into_iter().chain(["spiece.model", "chat_template.jinja", "modeling_own.py"]).chain(NAMES);
-        let stays = ["README.md", "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
+        let stays =
+            ["README.md", "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
         for name in along.clone().chain(stays).chain([".hidden.model"]) {
             std::fs::write(folder.path().join(name), "x").unwrap();
         }
