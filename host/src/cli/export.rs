@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     let needs = Needs { paths: &[PathNeed::Model], strategies: &[] };
-    let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
+    let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs)?;
     check_target(&args.to, &session.run.config.model.path)?;
-    let Subject { decoder, folder, companions } = session.work(|session| subject(session, args.what))?;
+    let Subject { decoder, folder, companions } = subject(&mut session, args.what)?;
     let unfinished = unfinished(&args.to);
     let written = match args.what {
         ExportWhat::Peft => write_peft(&decoder, &folder, &unfinished),
