@@ -304,9 +304,14 @@ fn a_licence_goes_along_where_the_owner_says_so() {
     let without = house.verb("bundle", &[]).expect(0);
     let told = "bundle: LICENSE stays behind; bundle.include sends it, if the licence asks for it";
     assert!(without.stderr.contains(told), "{}", without.stderr);
+    assert!(
+        without.stderr.contains("bundle: the chat template goes along, with all that it prints"),
+        "{}",
+        without.stderr
+    );
     assert!(!house.path("run/bundle/LICENSE").exists());
     let with = house.verb("bundle", &["bundle.include=[\"LICENSE\"]", "bundle.chat_template=false"]).expect(0);
-    assert!(!with.stderr.contains("stays behind"), "{}", with.stderr);
+    assert!(!with.stderr.contains("stays behind") && !with.stderr.contains("goes along"), "{}", with.stderr);
     let licence = fs::read(house.model().join("LICENSE")).unwrap();
     for folder in [house.path("run/bundle"), house.exported("emulator")] {
         assert_eq!(fs::read(folder.join("LICENSE")).unwrap(), licence);

@@ -15,7 +15,7 @@ mod write;
 pub use description::{EmulatorDescription, EmulatorSlot};
 pub use emulator::{Emulator, open};
 pub use ledger::{LEDGER, Ledger};
-pub use write::{BundleInputs, small_file_inputs, write};
+pub use write::{BundleInputs, Sent, small_file_inputs, write};
 
 use crate::store::ManifestHead;
 

@@ -28,7 +28,7 @@ const FLAGS: [&str; 4] = ["add_bos_token", "add_eos_token", "add_prefix_space", 
 /// Keys that are a side.
 const SIDES: [&str; 2] = ["padding_side", "truncation_side"];
 
-/// Writes the files; `folder` is the owner's model folder.
+/// Writes the files, and says whether a chat template is in them; `folder` is the owner's model folder.
 ///
 /// # Errors
 /// A tokenizer that a receiver would refuse, a file that is no JSON object, a full disk.
@@ -36,7 +36,7 @@ pub(super) fn write(
     stage: &mut StageDir,
     (folder, config): (&Path, &ModelConfig),
     with_chat_template: bool,
-) -> Result<(), StageError> {
+) -> Result<bool, StageError> {
     let tokenizer = load_tokenizer(folder, config.vocabulary)?;
     stage.write_bytes("tokenizer.json", tokenizer.to_json()?.as_bytes())?;
     let said = Said::read(folder)?;
@@ -44,12 +44,13 @@ pub(super) fn write(
     if with_chat_template && let Some(template) = said.chat_template {
         described.insert("chat_template".to_owned(), without_comments(&template).into());
     }
+    let has_chat_template = described.contains_key("chat_template");
     stage.write_json("tokenizer_config.json", &described)?;
     let generation = config.token_ids(&object(folder, "generation_config.json")?);
     if !generation.is_empty() {
         stage.write_json("generation_config.json", &generation)?;
     }
-    Ok(())
+    Ok(has_chat_template)
 }
 
 /// What the owner's files say of the tokenizer.

@@ -35,12 +35,20 @@ pub struct BundleInputs<'a> {
 const WRITTEN: [&str; 6] =
     [CONFIG, DESCRIPTION, "tokenizer.json", "tokenizer_config.json", "generation_config.json", "manifest.json"];
 
-/// Writes the bundle; also gives the layer of the full model behind each slot. Nothing is written that a receiver refuses:
+/// What the owner should know of a bundle, and nobody else.
+pub struct Sent {
+    /// The layer of the full model behind each slot.
+    pub layer_of_slot: Vec<usize>,
+    /// Whether a chat template went along.
+    pub has_chat_template: bool,
+}
+
+/// Writes the bundle. Nothing is written that a receiver refuses:
 /// it is opened as a receiver does before it is visible.
 ///
 /// # Errors
 /// A plan that names a layer that is none, a value that is not finite, a tokenizer that does not fit, a full disk.
-pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(VerifiedFolder, Vec<usize>), StageError> {
+pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(VerifiedFolder, Sent), StageError> {
     let layers = slot_layers(inputs);
     let mut tensors = shared_tensors(inputs.decoder);
     let mut slots = Vec::with_capacity(layers.len());
@@ -63,14 +71,15 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
     write_tensors(&mut stage, TENSORS, &tensors)?;
     let config = &inputs.decoder.config;
     stage.write_json(CONFIG, &config.described(slots.len(), inputs.decoder.dtype()))?;
-    tokenizer_files::write(&mut stage, (inputs.folder, config), inputs.section.chat_template)?;
+    let has_chat_template = tokenizer_files::write(&mut stage, (inputs.folder, config), inputs.section.chat_template)?;
     include(&mut stage, inputs)?;
     stage.write_json(DESCRIPTION, &EmulatorDescription { slots })?;
     let receives = |staged: &VerifiedFolder| match opened(staged, Device::Cpu, Dtype::F32) {
         Ok(_) => Ok(()),
         Err(error) => Err(refused(inputs.folder, &error)),
     };
-    Ok((stage.commit_checked(HEAD, &json!({}), receives)?, layers))
+    let done = stage.commit_checked(HEAD, &json!({}), receives)?;
+    Ok((done, Sent { layer_of_slot: layers, has_chat_template }))
 }
 
 /// What the bundle's small files are made from, beside config and tokenizer, which the model's fingerprint holds.
