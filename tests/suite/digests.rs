@@ -5,7 +5,7 @@ use behaviour::{repository, scratch, verb};
 use std::path::Path;
 
 /// Folders whose manifests name their inputs.
-const FOLDERS: [&str; 5] = ["importance", "replace", "ledger", "return", "evaluate-zero-shot"];
+const FOLDERS: [&str; 5] = ["importance", "replace", "ledger", "tuning", "evaluate-zero-shot"];
 const SHORT: [&str; 3] = ["tune.steps=2", "evaluate.text=[]", "evaluate.columns=[\"zero_shot\"]"];
 
 fn digests(overrides: &[&str]) -> Vec<String> {
@@ -26,13 +26,13 @@ fn a_digest_feels_what_its_result_depends_on_and_nothing_else() {
     let plain = digests(&[]);
     let none: [&str; 0] = [];
     // The tuning's seed is the tuning's matter; the run's own seed written there again is the same seed.
-    assert_eq!(changed(&plain, &["tune.seed=7"]), ["return"]);
+    assert_eq!(changed(&plain, &["tune.seed=7"]), ["tuning"]);
     assert_eq!(changed(&plain, &["tune.seed=42"]), none);
     assert_eq!(changed(&plain, &["seed=7", "tune.seed=42"]), ["importance", "replace", "ledger"]);
     assert_eq!(changed(&plain, &["tune.checkpoint_every=1"]), none);
-    assert_eq!(changed(&plain, &["data.train_limit=5"]), ["return"]);
+    assert_eq!(changed(&plain, &["data.train_limit=5"]), ["tuning"]);
     // How many layers give way is not the scores' matter.
-    assert_eq!(changed(&plain, &["replace.replace_count=1"]), ["replace", "ledger", "return"]);
+    assert_eq!(changed(&plain, &["replace.replace_count=1"]), ["replace", "ledger", "tuning"]);
     // Columns are evaluated one by one; which others there are changes none. The task of `data` is that of `evaluate`.
     assert_eq!(changed(&plain, &["evaluate.columns=[\"zero_shot\",\"emulator\"]"]), none);
     assert_eq!(changed(&plain, &["evaluate.tasks=[\"arc_easy\"]"]), none);

@@ -81,7 +81,7 @@ fn a_cell_is_what_the_run_by_itself_is() {
     behaviour::scaleot(["run", config.to_str().unwrap(), &output]).expect(0);
     for stage in ["importance", "bundle", "return", "evaluate-zero-shot", "evaluate-plug-in"] {
         assert_eq!(identity(&alone.path().join(stage)), identity(&suite.run(&name).join(stage)), "{stage}");
-        if stage != "bundle" {
+        if !["bundle", "return"].contains(&stage) {
             assert_eq!(inputs(alone.path(), stage), inputs(&suite.run(&name), stage), "{stage}");
         }
     }

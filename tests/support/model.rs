@@ -9,6 +9,11 @@ use std::path::Path;
 
 /// Writes a golden model with its two layers repeated until there are `layers`, and a tokenizer of 128 characters.
 pub fn deepened(golden: &str, layers: usize, to: &Path) {
+    deepened_with(golden, layers, to, &json!({}));
+}
+
+/// As [`deepened`], with keys laid over the config's.
+pub fn deepened_with(golden: &str, layers: usize, to: &Path, over: &Value) {
     let from = repository().join("tests/golden").join(golden);
     fs::create_dir_all(to).expect("a model folder");
     let mut config: Map<String, Value> =
@@ -22,6 +27,7 @@ pub fn deepened(golden: &str, layers: usize, to: &Path) {
         let first = types[0].clone();
         *types = vec![first; layers];
     }
+    config.extend(over.as_object().expect("keys").clone());
     fs::write(to.join("config.json"), Value::Object(config).to_string()).expect("a config");
     let bytes = fs::read(from.join("model.safetensors")).expect("weights");
     fs::write(to.join("model.safetensors"), repeated(&bytes, layers)).expect("weights");

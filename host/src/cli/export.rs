@@ -7,10 +7,10 @@ use super::output::Output;
 use super::session::{self, Needs, Session};
 use host::config::PathNeed;
 use host::fault::ExitCode;
-use host::model::{Decoder, write_hf_folder, write_peft_folder};
+use host::model::{ConfigKeys, Decoder, write_hf_folder, write_peft_folder};
 use host::pipeline::bundle;
 use host::pipeline::error::StageError;
-use host::pipeline::plug_in::{COMPANIONS, VerifiedReturn};
+use host::pipeline::plug_in::{VerifiedReturn, companions};
 use host::pipeline::report::size;
 use host::store::{StoreError, lies_inside};
 use plugin_api::AdapterPart;
@@ -20,13 +20,14 @@ use std::path::{Path, PathBuf};
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     let needs = Needs { paths: &[PathNeed::Model], strategies: &[] };
-    let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
+    let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs)?;
     check_target(&args.to, &session.run.config.model.path)?;
-    let (decoder, companions) = session.work(|session| subject(session, args.what))?;
+    let Subject { decoder, folder, companions } = subject(&mut session, args.what)?;
     let unfinished = unfinished(&args.to);
     let written = match args.what {
-        ExportWhat::Peft => write_peft(&decoder, &companions, &unfinished),
-        ExportWhat::PlugIn | ExportWhat::Emulator => write(&decoder, &companions, &unfinished),
+        ExportWhat::Peft => write_peft(&decoder, &folder, &unfinished),
+        ExportWhat::PlugIn => write((&decoder, ConfigKeys::Owners), (&folder, &companions), &unfinished),
+        ExportWhat::Emulator => write((&decoder, ConfigKeys::Described), (&folder, &companions), &unfinished),
     };
     if written.is_err() {
         // Best effort: the error says what matters.
@@ -38,29 +39,36 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
 }
 
-/// The decoder that is written, and the folder whose tokenizer goes with it.
-fn subject(session: &mut Session, what: ExportWhat) -> Result<(Decoder, PathBuf), StageError> {
+/// What is written.
+struct Subject {
+    decoder: Decoder,
+    /// Where its small files lie.
+    folder: PathBuf,
+    /// Those that go along.
+    companions: Vec<String>,
+}
+
+fn subject(session: &mut Session, what: ExportWhat) -> Result<Subject, StageError> {
     let run = &mut session.run;
-    match what {
-        ExportWhat::PlugIn => {
-            let returned = super::stages::own_return(run)?;
-            Ok((run.plugged(&returned)?.0, run.config.model.path.clone()))
-        }
-        ExportWhat::Peft => {
-            let returned = super::stages::own_return(run)?;
-            let (decoder, verified) = run.plugged(&returned)?;
-            one_kind_for_peft(&returned, &verified)?;
-            Ok((decoder, run.config.model.path.clone()))
-        }
-        ExportWhat::Emulator => {
-            let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
-                let run = run.dir.path().display().to_string();
-                return Err(StageError::Missing { run, artefact: "bundle", verb: "bundle" });
-            };
-            let (device, dtype) = run.place();
-            Ok((bundle::open(bundle.path(), device, dtype)?.decoder, bundle.path().to_path_buf()))
-        }
+    if matches!(what, ExportWhat::Emulator) {
+        let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
+            let run = run.dir.path().display().to_string();
+            return Err(StageError::Missing { run, artefact: "bundle", verb: "bundle" });
+        };
+        let (device, dtype) = run.place();
+        let decoder = bundle::open(bundle.path(), device, dtype)?.decoder;
+        // The bundle's own small files, and no other of the owner's: an emulator is what may leave.
+        let own = [bundle::CONFIG, bundle::DESCRIPTION, bundle::TENSORS];
+        let names = bundle.manifest().files.keys().filter(|name| !own.contains(&name.as_str()));
+        return Ok(Subject { decoder, companions: names.cloned().collect(), folder: bundle.path().to_path_buf() });
     }
+    let returned = super::stages::own_return(run)?;
+    let (decoder, verified) = run.plugged(&returned)?;
+    if matches!(what, ExportWhat::Peft) {
+        one_kind_for_peft(&returned, &verified)?;
+    }
+    let folder = run.config.model.path.clone();
+    Ok(Subject { decoder, companions: companions(&folder)?, folder })
 }
 
 /// Refuses a return of which the layout of `peft` would hold only a part: it has one kind of part, and knows two kinds.
@@ -102,17 +110,27 @@ fn unfinished(to: &Path) -> PathBuf {
     to.with_file_name(format!(".tmp-{name}-{}", std::process::id()))
 }
 
-fn write(decoder: &Decoder, companions: &Path, folder: &Path) -> anyhow::Result<u64> {
+fn write(
+    (decoder, keys): (&Decoder, ConfigKeys),
+    (from, companions): (&Path, &[String]),
+    folder: &Path,
+) -> anyhow::Result<u64> {
     std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
-    let written = stage(write_hf_folder(decoder, folder, None))?;
-    for name in COMPANIONS.iter().filter(|name| companions.join(name).is_file()) {
-        let from = companions.join(name);
-        let bytes = std::fs::read(&from).map_err(|source| StoreError::read(&from, source))?;
-        let mut file = host::store::AtomicFile::create(&folder.join(name))?;
-        file.put(&bytes)?;
-        file.commit()?;
+    let written = stage(write_hf_folder(decoder, folder, keys, None))?;
+    for name in companions {
+        copy(&from.join(name), &folder.join(name))?;
     }
     Ok(written.iter().map(|file| file.size).sum())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let parent = to.parent().unwrap_or(to);
+    std::fs::create_dir_all(parent).map_err(|error| resources(parent, &error))?;
+    let mut source = std::fs::File::open(from).map_err(|source| StoreError::read(from, source))?;
+    let mut file = host::store::AtomicFile::create(to)?;
+    std::io::copy(&mut source, &mut file).map_err(|source| file.write_fault(source))?;
+    file.commit()?;
+    Ok(())
 }
 
 /// The adapter alone; the model that it belongs to stays where it is.

@@ -1,10 +1,10 @@
 //! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
 
 use super::args::{ConfigArgs, Global};
+use super::data::check_data;
 use super::failure::exit_code;
 use super::progress::Bars;
 use super::signals;
-use super::data::check_data;
 use super::strategies::check_strategies;
 use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;
@@ -13,6 +13,7 @@ use host::pipeline::progress::Progress as _;
 use host::pipeline::run::{RECORD, Run};
 use host::store::StagePool;
 use host::tensor::Device;
+use std::path::PathBuf;
 
 /// An open run and where its progress goes.
 pub struct Session {
@@ -46,11 +47,27 @@ pub fn device(global: &Global) -> Result<Device, StageError> {
 impl Session {
     /// Opens the run of a config.
     pub fn open(config: RunConfig, global: &Global, needs: Needs) -> anyhow::Result<Self> {
+        let mut session = Self::begin(config, global, needs, Run::open)?;
+        session.tell_changes()?;
+        Ok(session)
+    }
+
+    /// Opens the run of a config for a verb that only reads it: the folder stays as it is, its record too.
+    pub fn open_to_read(config: RunConfig, global: &Global, needs: Needs) -> anyhow::Result<Self> {
+        Self::begin(config, global, needs, Run::open_to_read)
+    }
+
+    fn begin(
+        config: RunConfig,
+        global: &Global,
+        needs: Needs,
+        open: fn(RunConfig, &[PathBuf]) -> Result<Run, StageError>,
+    ) -> anyhow::Result<Self> {
         for need in needs.paths {
             config.require(*need)?;
         }
         check_data(&config, needs.paths)?;
-        let mut run = Run::open(config, &global.plugin_path)?;
+        let mut run = open(config, &global.plugin_path)?;
         check_strategies(&run.config, &mut run.registry, needs.strategies)?;
         if let Some(pool) = &global.stage_pool {
             run.share(StagePool::open(pool)?);
@@ -58,7 +75,6 @@ impl Session {
         signals::install()?;
         let mut session = Self { run, bars: Bars::new(global.quiet) };
         session.tell_notices();
-        session.tell_changes()?;
         Ok(session)
     }
 

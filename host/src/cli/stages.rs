@@ -9,6 +9,7 @@ use super::strategies;
 use host::config::{PathNeed, StrategyKind};
 use host::pipeline::compress::CompressionArtefact;
 use host::pipeline::error::StageError;
+use host::pipeline::progress::Progress as _;
 use host::pipeline::report::{self, terminal};
 use host::pipeline::tune::RETURN;
 use host::pipeline::{self, run::Run};
@@ -80,11 +81,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             })?;
             output.result(&report, || terminal(&report))
         }
-        Verb::Report(args) => {
-            let mut session = open(&args, REPORT)?;
-            let report = session.work(|session| report::write(&session.run))?;
-            output.result(&report, || terminal(&report))
-        }
+        Verb::Report(args) => report(Session::open_to_read(session::load(&args, global)?, global, REPORT)?, output),
         // The others were dispatched before.
         _ => Ok(()),
     }
@@ -95,6 +92,18 @@ fn open_table(args: &ConfigArgs, global: &Global, needs: Needs) -> anyhow::Resul
     let config = session::load(args, global)?;
     check_evaluated(&config)?;
     Session::open(config, global, needs)
+}
+
+/// The page of a run; kept beside what it tells where the folder can be written.
+fn report(mut session: Session, output: Output) -> anyhow::Result<()> {
+    let report = report::gather(&session.run)?;
+    match report::keep(&session.run, &report) {
+        Err(StageError::Store(error)) if error.is_closed_place() => {
+            session.bars.log(&format!("the report is printed only: {error}"));
+        }
+        kept => kept?,
+    }
+    output.result(&report, || terminal(&report))
 }
 
 /// A stage with one artefact.

@@ -29,7 +29,7 @@ pub use paths::PathNeed;
 pub use place::{KeyPath, Place, Places};
 pub use plugin_api::Schedule;
 pub use sections::{
-    AdapterSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection, PluginsSection,
-    ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,
+    AdapterSection, BundleSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection,
+    PluginsSection, ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,
 };
 pub use strategy::KnownStrategy;

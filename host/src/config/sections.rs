@@ -39,6 +39,7 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
     pub adapter: AdapterSection,
+    pub bundle: BundleSection,
     pub tune: TrainingSection,
     pub plug_in: PlugInSection,
     /// The upper bound; run where `evaluate.columns` names `full_tuning`.
@@ -208,6 +209,17 @@ pub struct AdapterSection {
     /// The strategy's own options.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub options: toml::Table,
+}
+
+/// What goes along with an emulator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BundleSection {
+    /// Send the model's chat template, without its comments.
+    pub chat_template: bool,
+    /// Files of the model folder that go along as they are, such as LICENSE.
+    #[schemars(inner(length(min = 1)))]
+    pub include: Vec<String>,
 }
 
 /// A training with AdamW.

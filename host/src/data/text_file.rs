@@ -15,7 +15,8 @@ use crate::store::without_mark;
 /// An unreadable or empty file, another encoding, or another kind of file.
 pub(super) fn read_text(file: &Path) -> Result<String, DataError> {
     let mut bytes = std::fs::read(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
-    let refused = |(found, advice): (&'static str, &'static str)| DataError::NoProse { file: file.to_owned(), found, advice };
+    let refused =
+        |(found, advice): (&'static str, &'static str)| DataError::NoProse { file: file.to_owned(), found, advice };
     if let Some(kind) = foreign_bytes(&bytes) {
         return Err(refused(kind));
     }
@@ -53,7 +54,11 @@ pub fn check_text(file: &Path) -> Result<(), DataError> {
     let plain = without_mark(&head).map_err(|problem| encoding(file, &problem))?;
     // The last character may be cut; what else is no UTF-8 is told when all is read.
     let valid = std::str::from_utf8(plain).map_or_else(|error| error.valid_up_to(), str::len);
-    match plain.get(..valid).and_then(|plain| std::str::from_utf8(plain).ok()).and_then(|text| foreign_text(text, whole)) {
+    match plain
+        .get(..valid)
+        .and_then(|plain| std::str::from_utf8(plain).ok())
+        .and_then(|text| foreign_text(text, whole))
+    {
         Some(kind) => refused(kind),
         None => Ok(()),
     }

@@ -29,7 +29,10 @@ fn tables_are_no_prose() {
     assert_eq!(found("id,text\n1,\"Rain falls,\nand stops.\"\n2,\"It is \"\"hot\"\".\"\n"), comma);
     assert_eq!(found("city,country\nParis,France\nRome,Italy\nBerlin,Germany"), comma);
     assert_eq!(found("question\tanswer\nWhat falls?\tRain\n"), Some("a table of tab-separated values"));
-    assert_eq!(found("Frage;Antwort\nWas?;Regen\nWer?;Ich\nWo?;Hier\n"), Some("a table of values separated by semicolons"));
+    assert_eq!(
+        found("Frage;Antwort\nWas?;Regen\nWer?;Ich\nWo?;Hier\n"),
+        Some("a table of values separated by semicolons")
+    );
 }
 
 #[test]

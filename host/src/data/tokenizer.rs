@@ -163,6 +163,17 @@ impl Tokenizer {
         self.inner.token_to_id(token).map(i64::from)
     }
 
+    /// `tokenizer.json` of what was loaded, and of nothing else that stood in the file: without `truncation` and `padding`,
+    /// which belong to a use.
+    ///
+    /// # Errors
+    /// The library's message.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.inner
+            .to_string(false)
+            .map_err(|error| TokenizerError::Library { file: self.file.clone(), message: shown(&error.to_string()) })
+    }
+
     /// The `tokenizer_config.json` that has to go along with `config.json` and `tokenizer.json` for them to mean the same elsewhere;
     /// none where the two say it all.
     #[must_use]
@@ -196,7 +207,9 @@ impl Tokenizer {
         let marked = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
         let ids: Vec<i64> = marked.take_while(|(_, mask)| **mask == 1).map(|(id, _)| i64::from(*id)).collect();
         match ids.iter().find(|id| **id >= self.vocabulary as i64) {
-            Some(id) => Err(failed(format!("its post-processor gives id {id}, but the vocabulary has {}", self.vocabulary))),
+            Some(id) => {
+                Err(failed(format!("its post-processor gives id {id}, but the vocabulary has {}", self.vocabulary)))
+            }
             None => Ok(ids),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::config::{Activation, ModelConfig, Positions};
 use super::error::{ModelError, Result};
-use super::family::{Family, Residual, Switch, Window};
+use super::family::{Family, Residual, Switch};
 use super::folder;
 use crate::store::foreign_json;
 use plugin_api::WeightRole;
@@ -241,7 +241,7 @@ impl Source<'_> {
     /// Within the attention window full attention is exact; beyond it we would compute another model.
     fn context(&self) -> Result<usize> {
         let context = self.size("context", MAX_WIDTH)?;
-        let Some(window) = self.family.window.as_ref().filter(|window| self.has_window(window)) else {
+        let Some(window) = self.family.window.as_ref().filter(|window| window.is_of(self.raw)) else {
             return Ok(context);
         };
         let on = match &window.switch {
@@ -255,12 +255,6 @@ impl Source<'_> {
             Some(value) => Some(self.whole(&window.key, value, MAX_WIDTH)?),
         };
         Ok(length.map_or(context, |length| length.min(context)))
-    }
-
-    /// Whether the model type has an attention window; one that is not named is that of the `architectures`.
-    fn has_window(&self, window: &Window) -> bool {
-        let named = |name: &str| self.raw.get("model_type").and_then(Value::as_str).is_none_or(|found| found == name);
-        window.model_types.iter().any(|name| named(name))
     }
 
     fn activation(&self) -> Result<Activation> {

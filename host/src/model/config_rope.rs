@@ -229,7 +229,7 @@ impl Section<'_> {
                 Some(_) => return self.refuse("truncate", "true or false"),
             },
         };
-        Ok(Rope { scaling: ramp.scaling(factor, rope.theta, rope.width), attention_factor, ..rope })
+        Ok(Rope { scaling: RopeScaling::Yarn { factor, ramp }, attention_factor, ..rope })
     }
 
     fn longrope(&self, rope: Rope) -> Result<Rope> {

@@ -75,6 +75,17 @@ pub struct Window {
     /// A key that must be true for the window to count.
     #[serde(default)]
     pub switch: Option<String>,
+    /// A key that names the first layer that has the window; the layers before see everything.
+    #[serde(default)]
+    pub from: Option<String>,
+}
+
+impl Window {
+    /// Whether a config's model type has the window; a type that is not named is that of the `architectures`.
+    pub fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
+        let named = config.get("model_type").and_then(serde_json::Value::as_str);
+        named.is_none_or(|named| self.model_types.iter().any(|name| name == named))
+    }
 }
 
 /// One module of a layer: a norm, a projection, or several projections in one.
@@ -124,6 +135,7 @@ pub struct Defaults {
 pub struct Family {
     pub name: String,
     pub model_types: Vec<String>,
+    /// Classes of Transformers, in the order of `model_types`; types without a class stand last.
     pub architectures: Vec<String>,
     pub norm: NormKind,
     pub positions: PositionKind,
@@ -145,6 +157,9 @@ pub struct Family {
     /// Keys that must have this value if present: variants of the family that are not supported.
     #[serde(default)]
     pub required: BTreeMap<String, bool>,
+    /// Rates that a written config sets to 0: nothing is dropped out here.
+    #[serde(default)]
+    pub dropout: Vec<String>,
     pub tensors: TensorNames,
     pub layer: Vec<LayerModule>,
 }

@@ -10,6 +10,7 @@ pub mod batch;
 mod config;
 mod config_read;
 mod config_rope;
+mod config_write;
 mod decoder;
 mod divergence;
 mod error;
@@ -55,7 +56,7 @@ pub use rope_scaling::{Rope, RopeScaling};
 pub use score::target_rows;
 pub use states::{Ask, States};
 pub use weights::Weights;
-pub use write::write_hf_folder;
+pub use write::{ConfigKeys, write_hf_folder};
 pub use write_peft::write_peft_folder;
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ fn bias_of(projection: &Projection) -> Result<Tensor> {
 }
 
 /// Parts `[rows, …]` of the roles, laid together as the family stores them.
-fn fuse(config: &ModelConfig, module: &LayerModule, parts: Vec<Tensor>) -> Result<Tensor> {
+pub(super) fn fuse(config: &ModelConfig, module: &LayerModule, parts: Vec<Tensor>) -> Result<Tensor> {
     if let [only] = parts.as_slice() {
         return Ok(only.clone());
     }

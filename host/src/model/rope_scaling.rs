@@ -19,11 +19,10 @@ pub enum RopeScaling {
         high: f64,
         original_context: f64,
     },
-    /// Pairs up to `kept` keep their frequency, pairs from `stretched` on have it divided by `factor`.
+    /// Pairs before the ramp keep their frequency, pairs after it have it divided by `factor`.
     Yarn {
         factor: f64,
-        kept: f64,
-        stretched: f64,
+        ramp: YarnRamp,
     },
     /// One divisor a pair, for sequences of at most `original_context` tokens.
     LongRope {
@@ -92,8 +91,9 @@ impl Rope {
                 let smooth = (original_context / wavelength - low) / (high - low);
                 ((1.0 - smooth) * long + smooth * f64::from(frequency)) as f32
             }
-            RopeScaling::Yarn { factor, kept, stretched } => {
-                let ramp = ((pair as f32 - *kept as f32) / (stretched - kept) as f32).clamp(0.0, 1.0);
+            RopeScaling::Yarn { factor, ramp } => {
+                let (kept, stretched) = ramp.ends(self.theta, self.width);
+                let ramp = ((pair as f32 - kept as f32) / (stretched - kept) as f32).clamp(0.0, 1.0);
                 let long = 1.0 / (*factor as f32 * period);
                 long * ramp + frequency * (1.0 - ramp)
             }
@@ -105,6 +105,7 @@ impl Rope {
 }
 
 /// Between which pairs YaRN's ramp lies, from the turns that a pair makes in the original context: `beta_fast` and `beta_slow`.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct YarnRamp {
     pub beta_fast: f64,
     pub beta_slow: f64,
@@ -114,8 +115,8 @@ pub struct YarnRamp {
 }
 
 impl YarnRamp {
-    /// The scaling for frequencies of a base over so many dimensions.
-    pub fn scaling(&self, factor: f64, theta: f64, width: usize) -> RopeScaling {
+    /// The last pair that keeps its frequency and the first that is stretched, for a base over so many dimensions.
+    fn ends(&self, theta: f64, width: usize) -> (f64, f64) {
         let pair_of = |turns: f64| width as f64 * (self.original_context / (turns * TAU)).ln() / (2.0 * theta.ln());
         let (mut kept, mut stretched) = (pair_of(self.beta_fast), pair_of(self.beta_slow));
         if self.truncate {
@@ -126,6 +127,6 @@ impl YarnRamp {
             // As Transformers does, so that nothing is divided by zero.
             stretched += 0.001;
         }
-        RopeScaling::Yarn { factor, kept, stretched }
+        (kept, stretched)
     }
 }

@@ -11,12 +11,27 @@ use serde_json::{Map, Value, json};
 use std::io;
 use std::path::Path;
 
+/// What the config of a written folder says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigKeys {
+    /// All that the config says that the decoder was read with: for a model that stays with its owner.
+    Owners,
+    /// What the decoder is, key by key: for what leaves.
+    Described,
+}
+
 /// Writes the folder's files, each visible whole or not at all. With `shard_bytes`, weights are split
 /// into files of at most that much data, with an index.
-pub fn write_hf_folder(decoder: &Decoder, folder: &Path, shard_bytes: Option<u64>) -> Result<Vec<FileRecord>> {
+pub fn write_hf_folder(
+    decoder: &Decoder,
+    folder: &Path,
+    keys: ConfigKeys,
+    shard_bytes: Option<u64>,
+) -> Result<Vec<FileRecord>> {
     let parts = decoder.named_parts()?;
     let shards = shards(&parts, shard_bytes.unwrap_or(u64::MAX));
-    let mut written = vec![write_json(&folder.join("config.json"), &Value::Object(config_json(decoder)?))?];
+    let config = config_json(decoder, keys)?;
+    let mut written = vec![write_json(&folder.join("config.json"), &Value::Object(config))?];
     let count = shards.len();
     let name = |number: usize| match count {
         1 => "model.safetensors".to_owned(),
@@ -65,18 +80,15 @@ fn index_json(shards: &[Vec<&NamedPart<'_>>], name: impl Fn(usize) -> String) ->
     json!({ "metadata": { "total_size": total }, "weight_map": map })
 }
 
-/// The config as it was read, with the layers and the dtype that are now true.
-fn config_json(decoder: &Decoder) -> Result<Map<String, Value>> {
-    let config = &decoder.config;
-    let kept: Vec<usize> = decoder.kept_layers()?.into_iter().map(|(slot, _)| slot).collect();
+/// The owner's config with the dtype that is now true; a decoder of another depth has no other config than its own.
+fn config_json(decoder: &Decoder, keys: ConfigKeys) -> Result<Map<String, Value>> {
+    let (config, layers) = (&decoder.config, decoder.kept_layers()?.len());
+    if keys == ConfigKeys::Described || layers != config.layers {
+        return Ok(config.described(layers, decoder.dtype()));
+    }
     let mut raw = config.raw.clone();
-    raw.insert(config.key("layers"), Value::from(kept.len()));
     let dtype_key = if raw.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
     raw.insert(dtype_key.to_owned(), Value::from(decoder.dtype().config_name()));
-    // The one list that Transformers keeps with an entry for each layer.
-    if let Some(Value::Array(types)) = raw.get_mut("layer_types") {
-        *types = kept.iter().filter_map(|&slot| types.get(slot).cloned()).collect();
-    }
     Ok(raw)
 }
 

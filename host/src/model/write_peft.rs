@@ -3,25 +3,31 @@
 //!
 //! `W + (alpha / r) B A`: `base_model.model.<module>.lora_A.weight` is `A` `[r, in]`, `lora_B.weight` is `B` `[out, r]`
 //! (Hu et al. 2021, arXiv 2106.09685). Modules are named whole, so that no other layer is touched.
+//! A module that fuses several projections has one pair for all of them, exactly: `A` under one another, and `B` in blocks,
+//! each at the rows of its projection, zero elsewhere; the rank is the sum of theirs.
 
+use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
 use super::family::LayerModule;
+use super::layer::DecoderLayer;
 use super::names::Names;
+use super::parts::fuse;
 use super::projection::LowRankDelta;
 use super::write::write_json;
 use super::write_peft_prompt::write_prompts;
 use crate::store::{self, FileRecord, TensorSource, write_safetensors_file};
 use crate::tensor::{Device, Dtype, Tensor};
+use plugin_api::WeightRole;
 use serde_json::{Map, Value, json};
 use std::io;
 use std::path::Path;
 
-/// A projection that has a delta.
-struct Adapted<'a> {
+/// A module that has a delta.
+struct Adapted {
     /// As Transformers names the module.
     name: String,
-    delta: &'a LowRankDelta,
+    delta: LowRankDelta,
     transposed: bool,
 }
 
@@ -44,44 +50,67 @@ pub fn write_peft_folder(decoder: &Decoder, folder: &Path, base_model: &str) -> 
     Ok(vec![config, write_safetensors_file(&folder.join("adapter_model.safetensors"), &sources)?])
 }
 
-fn adapted(decoder: &Decoder) -> Result<Vec<Adapted<'_>>> {
+fn adapted(decoder: &Decoder) -> Result<Vec<Adapted>> {
     let names = Names::written(decoder.config.family);
     let mut adapted = Vec::new();
     for (number, (slot, layer)) in decoder.kept_layers()?.into_iter().enumerate() {
         for module in &decoder.config.family.layer {
-            for &role in &module.roles {
-                let Some(projection) = layer.projection(role) else { continue };
-                if projection.bottleneck.is_some() {
-                    return Err(unfit(slot, format!("a bottleneck after {role}")));
-                }
-                let Some(delta) = &projection.delta else { continue };
-                alone(module, slot)?;
+            let deltas = deltas(layer, module, slot)?;
+            if let Some(delta) = fused(&decoder.config, module, &deltas)? {
                 let name = names.module(number, &module.module);
                 adapted.push(Adapted { name, delta, transposed: module.transposed });
             }
         }
     }
     match adapted.is_empty() {
-        true => Err(unfit(0, "no low-rank delta in any layer".to_owned())),
+        true => Err(unfit(0, "no low-rank delta, in this layer or another".to_owned())),
         false => Ok(adapted),
     }
 }
 
-/// `peft` has one delta for one module; ours are per role.
-fn alone(module: &LayerModule, slot: usize) -> Result<()> {
-    match module.roles.len() {
-        1 => Ok(()),
-        roles => Err(unfit(slot, format!("a delta on one of the {roles} projections fused in `{}`", module.module))),
+/// The delta of each role of a module, where it has one.
+fn deltas<'a>(layer: &'a DecoderLayer, module: &LayerModule, slot: usize) -> Result<Vec<Option<&'a LowRankDelta>>> {
+    let of = |role: &WeightRole| match layer.projection(*role) {
+        Some(projection) if projection.bottleneck.is_some() => Err(unfit(slot, format!("a bottleneck after {role}"))),
+        projection => Ok(projection.and_then(|projection| projection.delta.as_ref())),
+    };
+    module.roles.iter().map(of).collect()
+}
+
+/// The deltas of a module's roles as one delta of the module; `None` where no role has one.
+fn fused(config: &ModelConfig, module: &LayerModule, deltas: &[Option<&LowRankDelta>]) -> Result<Option<LowRankDelta>> {
+    let there: Vec<&LowRankDelta> = deltas.iter().flatten().copied().collect();
+    let (Some(first), [_, _, ..]) = (there.first(), deltas) else {
+        return Ok(there.first().map(|&delta| delta.clone()));
+    };
+    let a = Tensor::cat(&there.iter().map(|delta| delta.a.clone()).collect::<Vec<_>>(), 0)?;
+    let whole = a.size(0)?;
+    let scale = there.iter().map(|delta| delta.scale).find(|scale| *scale != 0.0).unwrap_or(1.0);
+    let (mut before, mut blocks) = (0, Vec::with_capacity(deltas.len()));
+    for (delta, role) in deltas.iter().zip(&module.roles) {
+        let rows = config.shape(*role).first().copied().unwrap_or_default();
+        let (kind, device) = (first.b.dtype(), first.b.device());
+        let zeros = |cols: i64| Tensor::zeros(&[rows, cols], kind, device);
+        let Some(delta) = delta else {
+            blocks.push(zeros(whole)?);
+            continue;
+        };
+        let rank = delta.a.size(0)?;
+        // One scale for the module: what differs goes into `B`.
+        let b = if delta.scale == scale { delta.b.clone() } else { delta.b.mul_scalar(delta.scale / scale)? };
+        blocks.push(Tensor::cat(&[zeros(before)?, b, zeros(whole - before - rank)?], 1)?);
+        before += rank;
     }
+    Ok(Some(LowRankDelta { a, b: fuse(config, module, blocks)?, scale }))
 }
 
 fn unfit(layer: usize, found: String) -> ModelError {
     let expected =
-        "low-rank deltas on whole modules, such as peft/lora makes; export --what plug-in merges those on parts too";
+        "low-rank deltas, such as peft/lora trains; the layout of `peft` has no place for anything else here";
     ModelError::Slot { layer, found, expected }
 }
 
-fn config_json(adapted: &[Adapted<'_>], base_model: &str) -> Result<Value> {
+fn config_json(adapted: &[Adapted], base_model: &str) -> Result<Value> {
     let (mut ranks, mut alphas) = (Map::new(), Map::new());
     for Adapted { name, delta, .. } in adapted {
         let rank = delta.a.size(0)?;

@@ -108,6 +108,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether nothing can be written at the place at all, as opposed to a fault of what was written.
+    pub fn is_closed_place(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+        matches!(self, Self::Commit { source, .. } if kinds.contains(&source.kind()))
+    }
+
     /// A file of someone's that could not be read.
     pub fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_path_buf(), source }

@@ -25,7 +25,8 @@ const MARKER: &str = "{\n  \"format\": \"scaleot/run\",\n  \"format_version\": 1
 #[derive(Debug)]
 pub struct RunDir {
     root: PathBuf,
-    lock: RunLock,
+    /// None where the folder is only read and has no lock that a reader can take.
+    lock: Option<RunLock>,
 }
 
 impl RunDir {
@@ -40,7 +41,7 @@ impl RunDir {
         let lock = RunLock::take(root)?;
         // Asked again under the lock: another process may have put something there meanwhile.
         refuse_foreign(root)?;
-        let run = Self { root: root.to_path_buf(), lock };
+        let run = Self { root: root.to_path_buf(), lock: Some(lock) };
         run.remove_orphans()?;
         if !root.join(MARKER_NAME).exists() {
             let mut marker = run.file(MARKER_NAME)?;
@@ -50,6 +51,13 @@ impl RunDir {
         Ok(run)
     }
 
+    /// Opens a run folder that is only read: nothing in it changes, so it may be an archive on a read-only or full disk.
+    pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        refuse_foreign(root)?;
+        let lock = RunLock::share(root)?;
+        Ok(Self { root: root.to_path_buf(), lock })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.root
@@ -57,7 +65,7 @@ impl RunDir {
 
     /// The process that held the lock and died, if any.
     pub fn taken_over_from(&self) -> Option<&str> {
-        self.lock.taken_over_from()
+        self.lock.as_ref()?.taken_over_from()
     }
 
     /// Begins the folder of a stage; an earlier one of the name stays visible until the new one is committed.

@@ -204,3 +204,45 @@ fn a_read_only_parent_is_named() {
     assert!(error.to_string().starts_with("/proc/scaleot-run: not written (store.lock): "), "{error}");
     assert_eq!(error.exit_code(), ExitCode::Resources);
 }
+
+#[test]
+fn readers_share_a_run_and_keep_writers_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("run");
+    drop(RunDir::open(&root, None).unwrap());
+    let (one, another) = (RunDir::open_to_read(&root).unwrap(), RunDir::open_to_read(&root).unwrap());
+    assert!(matches!(RunDir::open(&root, None), Err(StoreError::Locked { .. })));
+    drop((one, another));
+    let writer = RunDir::open(&root, None).unwrap();
+    let refused = RunDir::open_to_read(&root).unwrap_err().to_string();
+    assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
+    drop(writer);
+    // An archive may have lost its lock; another's folder is no run.
+    fs::remove_file(root.join(".lock")).unwrap();
+    assert!(RunDir::open_to_read(&root).is_ok());
+    assert!(!root.join(".lock").exists());
+    fs::write(scratch.path().join("notes.txt"), "hello").unwrap();
+    assert!(matches!(RunDir::open_to_read(scratch.path()), Err(StoreError::Foreign { .. })));
+}
+
+#[test]
+fn a_stage_that_its_check_refuses_leaves_no_trace() {
+    let scratch = temp();
+    let run = RunDir::open(&scratch.path().join("run"), None).unwrap();
+    let write = |text: &str| {
+        let mut stage = run.stage("bundle").unwrap();
+        stage.write_bytes("a.txt", text.as_bytes()).unwrap();
+        // The check sees the folder whole, as its reader will.
+        stage.commit_checked(HEAD, &serde_json::json!({}), |staged| match fs::read(staged.file("a.txt")?).unwrap() {
+            bytes if bytes == b"good" => Ok(()),
+            _ => Err(StoreError::ExtraFile { path: "refused".into() }),
+        })
+    };
+    assert!(write("bad").is_err());
+    let before = names_in(run.path());
+    assert!(!before.iter().any(|name| name.contains("bundle")), "{before:?}");
+    write("good").unwrap();
+    assert!(matches!(write("bad"), Err(StoreError::ExtraFile { .. })));
+    assert_eq!(fs::read(run.completed("bundle", HEAD).unwrap().unwrap().file("a.txt").unwrap()).unwrap(), b"good");
+    assert_eq!(names_in(run.path()).len(), before.len() + 1);
+}

@@ -1,4 +1,4 @@
-//! The lock of a run folder: one process at a time.
+//! The lock of a run folder: one process that writes, or any number that read.
 //!
 //! Rule: the lock is the kernel's (`flock` on `.lock`), so a holder that dies lets go however it dies; the process id
 //! written inside is only for the message. The file itself is never removed, since two processes could then hold two files of one name.
@@ -31,17 +31,25 @@ impl RunLock {
         let path = folder.join(LOCK_NAME);
         let fault = |source| StoreError::commit(&path, Step::Lock, source, 0);
         let mut file = open(&path).map_err(fault)?;
-        match lock(&mut file) {
+        match wait_for(&mut file, File::try_lock) {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(&mut file).unwrap_or_else(|| "another process".to_owned());
-                return Err(StoreError::Locked { path: folder.to_path_buf(), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(locked(folder, &mut file)),
             Err(TryLockError::Error(source)) => return Err(fault(source)),
         }
         let taken_over_from = read_holder(&mut file);
         write_holder(&mut file).map_err(fault)?;
         Ok(Self { file, taken_over_from })
+    }
+
+    /// Keeps writers out of `folder` while it is read, or says who writes there. Nothing is written: where there is no lock file,
+    /// or none that can be opened or locked (an archive, another user's folder), nobody can be kept out, and `None` is no error.
+    pub fn share(folder: &Path) -> Result<Option<Self>, StoreError> {
+        let Ok(mut file) = File::open(folder.join(LOCK_NAME)) else { return Ok(None) };
+        match wait_for(&mut file, File::try_lock_shared) {
+            Ok(()) => Ok(Some(Self { file, taken_over_from: None })),
+            Err(TryLockError::WouldBlock) => Err(locked(folder, &mut file)),
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 
     /// The holder that died without letting go, if any: its unfinished files are the new holder's to remove.
@@ -52,7 +60,8 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // An empty file says that the holder left in order. On any error the kernel still frees the lock.
+        // An empty file says that the holder left in order; a reader cannot write, and has left nothing there. On any error the
+        // kernel still frees the lock.
         let _ = Step::Unlock.pass().and_then(|()| self.file.set_len(0));
         let _ = self.file.unlock();
     }
@@ -63,11 +72,16 @@ fn open(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
+fn locked(folder: &Path, file: &mut File) -> StoreError {
+    let holder = read_holder(file).unwrap_or_else(|| "another process".to_owned());
+    StoreError::Locked { path: folder.to_path_buf(), holder }
+}
+
 /// Takes the lock, and waits a little for a holder that was killed and is on its way out.
-fn lock(file: &mut File) -> Result<(), TryLockError> {
+fn wait_for(file: &mut File, lock: fn(&File) -> Result<(), TryLockError>) -> Result<(), TryLockError> {
     let began = Instant::now();
     loop {
-        match file.try_lock() {
+        match lock(file) {
             Err(TryLockError::WouldBlock) if began.elapsed() < LAST_BREATH && holder_is_dying(file) => {
                 std::thread::sleep(Duration::from_millis(5));
             }

@@ -84,15 +84,32 @@ impl StageDir {
 
     /// Writes the manifest and makes the folder visible; gives it back as a reader would get it.
     pub fn commit(self, head: ManifestHead, body: &impl Serialize) -> Result<VerifiedFolder, StoreError> {
+        self.commit_checked(head, body, |_| Ok(()))
+    }
+
+    /// As [`Self::commit`], if `check` is content with the whole folder as a reader would get it; else it leaves no trace.
+    pub fn commit_checked<E: From<StoreError>>(
+        self,
+        head: ManifestHead,
+        body: &impl Serialize,
+        check: impl FnOnce(&VerifiedFolder) -> Result<(), E>,
+    ) -> Result<VerifiedFolder, E> {
+        let staged = self.staged(head, body)?;
+        check(&Manifest::verify(staged.temp.path(), head)?)?;
+        let Self { temp, target, .. } = staged;
+        make_visible(temp, &target)?;
+        Ok(Manifest::verify(&target, head)?)
+    }
+
+    /// Writes the manifest.
+    fn staged(self, head: ManifestHead, body: &impl Serialize) -> Result<Self, StoreError> {
         let manifest_path = self.target.join(MANIFEST_NAME);
         let body = serde_json::to_value(body)
             .map_err(|error| StoreError::ManifestShape { path: manifest_path, problem: error.to_string() })?;
         let manifest = Manifest::new(head, self.files, body);
         verified::check_listing(self.temp.path(), manifest.files.keys())?;
         manifest.write(self.temp.path())?;
-        let Self { temp, target, .. } = Self { files: BTreeMap::new(), ..self };
-        make_visible(temp, &target)?;
-        Manifest::verify(&target, head)
+        Ok(Self { files: BTreeMap::new(), ..self })
     }
 
     fn place(&self, name: &str) -> Result<PathBuf, StoreError> {

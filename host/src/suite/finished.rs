@@ -123,7 +123,7 @@ fn stages(cell: &Cell, folder: &Path, layout: &Layout) -> Vec<StageRecord> {
     let mut names = vec!["importance".to_owned(), "replace".to_owned()];
     names.extend((config.train.steps > 0).then(|| "train".to_owned()));
     names.extend(config.compress.as_ref().map(|_| "compress".to_owned()));
-    names.extend(["ledger", "return", "plug_in"].map(str::to_owned));
+    names.extend(["ledger", "tuning", "plug_in"].map(str::to_owned));
     let columns = &config.evaluate.columns;
     names.extend(columns.contains(&Column::FullTuning).then(|| "full_tuning".to_owned()));
     names.extend(columns.iter().map(|column| format!("evaluate-{}", column.key().replace('_', "-"))));

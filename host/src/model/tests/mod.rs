@@ -5,6 +5,7 @@ mod golden;
 mod foreign_files;
 mod mixture;
 mod packing;
+mod peft;
 mod rope_sections;
 mod soft_prompt;
 mod training;

@@ -8,7 +8,7 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::replace::with_tensors;
 use crate::pipeline::tensor_file::TensorFile;
-use crate::store::{Digest, Manifest, StoreError};
+use crate::store::{Digest, Manifest, StoreError, VerifiedFolder};
 use crate::tensor::{Device, Dtype, Tensor};
 use plugin_api::{NormKind, Substitute, WeightRole};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,12 @@ pub struct Emulator {
 /// # Errors
 /// What is wrong with the bundle, naming file, key or tensor.
 pub fn open(folder: &Path, device: Device, dtype: Dtype) -> Result<Emulator, StageError> {
-    let verified = Manifest::verify(folder, HEAD)?;
+    opened(&Manifest::verify(folder, HEAD)?, device, dtype)
+}
+
+/// As [`open`], of a folder that is verified already.
+pub(super) fn opened(verified: &VerifiedFolder, device: Device, dtype: Dtype) -> Result<Emulator, StageError> {
+    let folder = verified.path();
     let config = ModelConfig::read(folder)?;
     let path = verified.file(DESCRIPTION)?;
     let text = std::fs::read(&path).map_err(|source| StoreError::read(&path, source))?;

@@ -1,19 +1,21 @@
 //! Side: both. Takes: model, plan, substitutes, compressed weights. Gives: the emulator bundle, and from a bundle the emulator.
 //! Plugin kind: none.
 //!
-//! A bundle is `config.json`, `emulator.json`, `emulator.safetensors`, `tokenizer.json` and `manifest.json`: data, never code;
-//! and `tokenizer_config.json` with the names of BOS and EOS, where the others do not say what a text begins with.
+//! A bundle is `config.json`, `emulator.json`, `emulator.safetensors`, the tokenizer's files, `manifest.json` and what
+//! `bundle.include` names: data, never code. Every file but the last is written from what the emulator is, key by key.
 //! Layers are renumbered; original indices stay in the owner's ledger. No tensor is in it that the plan does not list.
 
+mod chat_template;
 mod description;
 mod emulator;
 mod ledger;
+mod tokenizer_files;
 mod write;
 
 pub use description::{EmulatorDescription, EmulatorSlot};
 pub use emulator::{Emulator, open};
 pub use ledger::{LEDGER, Ledger};
-pub use write::{BundleInputs, write};
+pub use write::{BundleInputs, Sent, small_file_inputs, write};
 
 use crate::store::ManifestHead;
 
@@ -21,5 +23,7 @@ use crate::store::ManifestHead;
 pub const HEAD: ManifestHead = ManifestHead { format: "scaleot-bundle", version: 1 };
 /// Weights of the bundle.
 pub const TENSORS: &str = "emulator.safetensors";
+/// Numbers of the emulator.
+pub const CONFIG: &str = "config.json";
 /// Slots of the bundle.
 pub const DESCRIPTION: &str = "emulator.json";

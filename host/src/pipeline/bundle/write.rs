@@ -1,16 +1,18 @@
 //! Cuts the emulator out of the model and writes the bundle as a fresh stream: no storage of the full model is shared into it.
 
 use super::description::{EmulatorDescription, EmulatorSlot, tensor_name};
-use super::{DESCRIPTION, HEAD, TENSORS};
-use crate::data::TOKENIZER_CONFIG;
+use super::emulator::opened;
+use super::{CONFIG, DESCRIPTION, HEAD, TENSORS, tokenizer_files};
+use crate::config::BundleSection;
 use crate::model::{Decoder, DecoderLayer, WeightForm};
 use crate::pipeline::error::StageError;
-use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::replace::named;
 use crate::pipeline::tensor_file::write_tensors;
-use crate::store::{StageDir, StoreError, VerifiedFolder};
-use crate::tensor::Tensor;
+use crate::store::{StageDir, VerifiedFolder, digest_file};
+use crate::tensor::{Device, Dtype, Tensor};
 use plugin_api::{AdapterModule, LayerPlan, LayerRole, Module, Substitute, WeightRole};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a bundle is cut from.
@@ -23,15 +25,30 @@ pub struct BundleInputs<'a> {
     pub substitutes: &'a [Substitute<Tensor>],
     /// What trains, per adapter layer in order.
     pub adapters: &'a [AdapterModule],
-    /// Where `tokenizer.json` lies.
+    /// The owner's model folder, where the tokenizer's files lie.
     pub folder: &'a Path,
+    /// What else goes along.
+    pub section: &'a BundleSection,
 }
 
-/// Writes the bundle; also gives the layer of the full model behind each slot.
+/// Files of a bundle that are written here, so that no file of the owner's takes their place.
+const WRITTEN: [&str; 6] =
+    [CONFIG, DESCRIPTION, "tokenizer.json", "tokenizer_config.json", "generation_config.json", "manifest.json"];
+
+/// What the owner should know of a bundle, and nobody else.
+pub struct Sent {
+    /// The layer of the full model behind each slot.
+    pub layer_of_slot: Vec<usize>,
+    /// Whether a chat template went along.
+    pub has_chat_template: bool,
+}
+
+/// Writes the bundle. Nothing is written that a receiver refuses:
+/// it is opened as a receiver does before it is visible.
 ///
 /// # Errors
-/// A plan that names a layer that is none, a value that is not finite, a full disk.
-pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(VerifiedFolder, Vec<usize>), StageError> {
+/// A plan that names a layer that is none, a value that is not finite, a tokenizer that does not fit, a full disk.
+pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(VerifiedFolder, Sent), StageError> {
     let layers = slot_layers(inputs);
     let mut tensors = shared_tensors(inputs.decoder);
     let mut slots = Vec::with_capacity(layers.len());
@@ -52,11 +69,58 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
         slots.push(described);
     }
     write_tensors(&mut stage, TENSORS, &tensors)?;
-    stage.write_json("config.json", &config(inputs.decoder, slots.len()))?;
-    copy_tokenizer(&mut stage, inputs)?;
-    let description = EmulatorDescription { slots };
-    stage.write_json(DESCRIPTION, &description)?;
-    Ok((stage.commit(HEAD, &serde_json::json!({}))?, layers))
+    let config = &inputs.decoder.config;
+    stage.write_json(CONFIG, &config.described(slots.len(), inputs.decoder.dtype()))?;
+    let has_chat_template = tokenizer_files::write(&mut stage, (inputs.folder, config), inputs.section.chat_template)?;
+    include(&mut stage, inputs)?;
+    stage.write_json(DESCRIPTION, &EmulatorDescription { slots })?;
+    let receives = |staged: &VerifiedFolder| match opened(staged, Device::Cpu, Dtype::F32) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused(inputs.folder, &error)),
+    };
+    let done = stage.commit_checked(HEAD, &json!({}), receives)?;
+    Ok((done, Sent { layer_of_slot: layers, has_chat_template }))
+}
+
+/// What the bundle's small files are made from, beside config and tokenizer, which the model's fingerprint holds.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn small_file_inputs(folder: &Path, section: &BundleSection) -> Result<Value, StageError> {
+    let names = tokenizer_files::READ.iter().copied().chain(section.include.iter().map(String::as_str));
+    let there = names.filter(|name| folder.join(name).is_file());
+    let digests = there.map(|name| Ok((name, digest_file(&folder.join(name))?.0)));
+    let digests = digests.collect::<Result<BTreeMap<_, _>, StageError>>()?;
+    Ok(json!({ "written": WRITTEN, "files": digests, "chat_template": section.chat_template }))
+}
+
+/// What a data owner's program would say: the owner cannot look at the folder that it names, which is never seen.
+fn refused(model: &Path, error: &StageError) -> StageError {
+    StageError::Artefact {
+        path: model.display().to_string(),
+        what: "emulator".into(),
+        found: format!("a bundle that its receiver refuses ({error})"),
+        expected: "one that it opens; nothing was written".into(),
+    }
+}
+
+/// Files of the owner's that the config names, as they are.
+fn include(stage: &mut StageDir, inputs: &BundleInputs<'_>) -> Result<(), StageError> {
+    for name in &inputs.section.include {
+        let path = inputs.folder.join(name);
+        let unfit = |found: String| StageError::Artefact {
+            path: path.display().to_string(),
+            what: "bundle.include".into(),
+            found,
+            expected: "a text file of the model folder, such as LICENSE".into(),
+        };
+        if WRITTEN.contains(&name.as_str()) || name.ends_with(".safetensors") {
+            return Err(unfit("a file that the bundle has or leaves out by design".into()));
+        }
+        let bytes = std::fs::read(&path).map_err(|error| unfit(error.to_string()))?;
+        stage.write_bytes(name, &bytes)?;
+    }
+    Ok(())
 }
 
 /// Layers of the full model that have a slot: all but those that the identity stands in for.
@@ -128,26 +192,5 @@ fn missing_adapter(layer: usize) -> StageError {
         what: format!("layer {layer}"),
         found: "no adapter and no substitute".into(),
         expected: "one of them for every layer of the plan".into(),
-    }
-}
-
-/// The model's `config.json` with the emulator's depth, and without what would tell where the model came from.
-fn config(decoder: &Decoder, n_slots: usize) -> serde_json::Map<String, serde_json::Value> {
-    let mut config = decoder.config.raw.clone();
-    config.retain(|key, _| !key.starts_with('_'));
-    config.insert(decoder.config.key("layers"), n_slots.into());
-    config
-}
-
-/// `tokenizer.json` as it is, and of the files beside it only which tokens begin and end a text, where the two configs do not say it:
-/// else an empty context would mean one thing to the owner and another to the data owner.
-fn copy_tokenizer(stage: &mut StageDir, inputs: &BundleInputs<'_>) -> Result<(), StageError> {
-    let path = inputs.folder.join("tokenizer.json");
-    let bytes = std::fs::read(&path).map_err(|source| StoreError::read(&path, source))?;
-    stage.write_bytes("tokenizer.json", &bytes)?;
-    let tokenizer = load_tokenizer(inputs.folder, inputs.decoder.config.vocabulary)?;
-    match tokenizer.said_beside() {
-        Some(said) => Ok(stage.write_json(TOKENIZER_CONFIG, said)?),
-        None => Ok(()),
     }
 }

@@ -3,10 +3,12 @@
 //! The return is verified before the model is touched (manifest, bundle identity, exact set of tensors, shapes, finite values,
 //! norms), then `W := W + delta` at the layers that the ledger names. New tensors (low-rank deltas, bottlenecks) are attached.
 
+mod companions;
 mod export;
 mod verify;
 
-pub use export::{COMPANIONS, export};
+pub use companions::{companions, files, is_legal};
+pub use export::export;
 pub use verify::{ReturnCheck, VerifiedReturn, verify};
 
 use super::error::StageError;

@@ -19,16 +19,25 @@ use super::run::Run;
 /// A damaged artefact, or a full disk.
 pub fn write(run: &Run) -> Result<Report, StageError> {
     let report = gather(run)?;
+    keep(run, &report)?;
+    Ok(report)
+}
+
+/// Writes a report into its run's folder.
+///
+/// # Errors
+/// A full disk.
+pub fn keep(run: &Run, report: &Report) -> Result<(), StageError> {
     let mut json = run.dir.file("report.json")?;
-    json.put(serde_json::to_string_pretty(&report).unwrap_or_default().as_bytes())?;
+    json.put(serde_json::to_string_pretty(report).unwrap_or_default().as_bytes())?;
     json.commit()?;
     let mut page = run.dir.file("report.md")?;
-    page.put(markdown(&report).as_bytes())?;
+    page.put(markdown(report).as_bytes())?;
     page.commit()?;
-    if let Some(picture) = chart::svg(&report)? {
+    if let Some(picture) = chart::svg(report)? {
         let mut file = run.dir.file("report.svg")?;
         file.put(picture.as_bytes())?;
         file.commit()?;
     }
-    Ok(report)
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //! Full fine-tuning shares the trainer; only the model owner can run it.
 
 use super::settings::train_settings;
-use super::{Run, shown};
+use super::{Run, identity, shown};
 use crate::config::TrainingSection;
 use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
 use crate::model::Decoder;
@@ -13,8 +13,8 @@ use crate::pipeline::load::load_tokenizer;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::tensor_file::{TensorFile, write_tensors};
 use crate::pipeline::tune::{
-    self, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, put_back,
-    write_return,
+    self, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TUNING, TrainSettings, TuneInputs, TuningRecord,
+    attach, put_back, write_return,
 };
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
@@ -46,10 +46,29 @@ impl Run {
         let data = self.training_inputs(&self.config.tune)?;
         let parts = json!([emulator.bundle.to_string(), data, self.strategy_inputs(StrategyKind::Adapter)?]);
         let inputs = self.inputs("tune", parts);
-        if let Some(done) = self.up_to_date(("return", RETURN), &inputs, progress)? {
+        if let Some(record) = self.up_to_date(("tuning", TUNING), &inputs, progress)?
+            && let Some(done) = self.return_of(&TuningRecord::read(&record)?, progress)?
+        {
             return Ok(done);
         }
         self.measured("tune", |run| run.tune_emulator(emulator, &inputs, progress))
+    }
+
+    /// The return that a record speaks of: a return says nothing of what it was made from itself.
+    fn return_of(
+        &self,
+        record: &TuningRecord,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<VerifiedFolder>, StageError> {
+        let fits = |folder: &VerifiedFolder| identity(folder) == record.returned;
+        let done = match self.dir.completed("return", RETURN)?.filter(fits) {
+            Some(done) => Some(done),
+            None => self.take(("return", RETURN), &record.inputs, progress)?.filter(fits),
+        };
+        if done.is_some() {
+            self.give("return", &record.inputs)?;
+        }
+        Ok(done)
     }
 
     fn tune_emulator(
@@ -74,8 +93,10 @@ impl Run {
         let work = tune_inputs(&decoder, &parameters, &pairs, settings);
         let log = tune::train(work, Some(&mut adapter), (&checkpoints, inputs), ("tune", progress))?;
         let trainable = parameters.iter().map(|parameter| parameter.tensor.numel() as u64).sum();
-        let artefact = ReturnArtefact { inputs: inputs.into(), bundle, adapters, trainable, log };
+        let artefact = ReturnArtefact { inputs: None, bundle, adapters, trainable, log };
         let done = write_return(self.dir.stage("return")?, &artefact, &parameters)?;
+        self.give("return", inputs)?;
+        TuningRecord { inputs: inputs.into(), returned: identity(&done) }.write(self.dir.stage("tuning")?)?;
         checkpoints.clear()?;
         Ok(done)
     }

@@ -28,7 +28,7 @@ use crate::config::RunConfig;
 use crate::isolation::active_call;
 use crate::model::Model;
 use crate::plugins::{PluginLock, Registry, SearchPath, StrategyUse, Trust};
-use crate::store::{Claim, Digest, ManifestHead, RunDir, StagePool, VerifiedFolder};
+use crate::store::{Claim, Digest, ManifestHead, RunDir, StagePool, StoreError, VerifiedFolder};
 use crate::tensor::{Device, Dtype, set_threads};
 use plugin_api::{ModelOutline, StrategyKind};
 use std::path::{Path, PathBuf};
@@ -69,11 +69,30 @@ impl Run {
     /// # Errors
     /// A folder that is another's, a device that is absent, two plugins of one name.
     pub fn open(config: RunConfig, plugin_paths: &[PathBuf]) -> Result<Self, StageError> {
+        Self::with_folder(config, plugin_paths, |config| RunDir::open(&config.output, Some(&config.model.path)))
+    }
+
+    /// Opens a finished run to read it; its folder may be one that cannot be written.
+    ///
+    /// # Errors
+    /// A folder that is another's or none, a device that is absent.
+    pub fn open_to_read(config: RunConfig, plugin_paths: &[PathBuf]) -> Result<Self, StageError> {
+        if !config.output.exists() {
+            return Err(StageError::Missing { run: shown(&config.output), artefact: "run", verb: "run" });
+        }
+        Self::with_folder(config, plugin_paths, |config| RunDir::open_to_read(&config.output))
+    }
+
+    fn with_folder(
+        config: RunConfig,
+        plugin_paths: &[PathBuf],
+        folder: impl FnOnce(&RunConfig) -> Result<RunDir, StoreError>,
+    ) -> Result<Self, StageError> {
         let place = settings::place(&config)?;
         place.0.check()?;
         set_threads(settings::threads(&config));
         let registry = registry(&config, plugin_paths)?;
-        let dir = RunDir::open(&config.output, Some(&config.model.path))?;
+        let dir = folder(&config)?;
         let costs = Costs::read(dir.path());
         Ok(Self { config, dir, registry, place, model: None, costs, pool: None, claim: None })
     }

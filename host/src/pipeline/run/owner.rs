@@ -5,7 +5,7 @@ use crate::config::Placement;
 use crate::data::{TextOptions, TextWindows};
 use crate::isolation::active_call;
 use crate::model::Decoder;
-use crate::pipeline::bundle::{self, BundleInputs, Ledger};
+use crate::pipeline::bundle::{self, BundleInputs, Ledger, Sent};
 use crate::pipeline::compress::{self, CompressInputs};
 use crate::pipeline::error::StageError;
 use crate::pipeline::importance::{self, ImportanceInputs, Keeper, ReadText, seed_for};
@@ -223,7 +223,8 @@ impl Run {
         let adapters = self.adapter_modules(&owner, &plan)?;
         let upstream = [Some(&scored), Some(&planned), trained.as_ref(), compressed.as_ref()];
         let upstream = upstream.map(|folder| folder.map(identity));
-        let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters]));
+        let files = bundle::small_file_inputs(&self.config.model.path, &self.config.bundle)?;
+        let inputs = self.inputs("bundle", json!([owner.fingerprint.to_string(), upstream, adapters, files]));
         if let Some(ledger) = self.up_to_date(("ledger", bundle::LEDGER), &inputs, progress)?
             && let Some(done) = self.bundle_of(&Ledger::read(&ledger)?, progress)?
         {
@@ -245,14 +246,33 @@ impl Run {
                 substitutes: &substitutes,
                 adapters: &adapters,
                 folder: &folder,
+                section: &run.config.bundle,
             };
-            let (done, layer_of_slot) = bundle::write(run.dir.stage("bundle")?, &work)?;
-            progress.log(&format!("bundle: {} of {} layers have a slot", layer_of_slot.len(), plan.layers.len()));
+            let (done, sent) = bundle::write(run.dir.stage("bundle")?, &work)?;
+            progress.log(&format!("bundle: {} of {} layers have a slot", sent.layer_of_slot.len(), plan.layers.len()));
+            run.tell_what_leaves(&sent, progress)?;
             let (bundle, model) = (identity(&done), owner.fingerprint.to_string());
             run.give("bundle", &inputs)?;
+            let layer_of_slot = sent.layer_of_slot;
             Ledger { inputs, bundle, model, plan, layer_of_slot }.write(run.dir.stage("ledger")?)?;
             Ok(done)
         })
+    }
+
+    /// A licence often has to go with a model, but it names the model, and so may a chat template: the owner decides, and
+    /// should know.
+    fn tell_what_leaves(&self, sent: &Sent, progress: &mut dyn Progress) -> Result<(), StageError> {
+        let include = &self.config.bundle.include;
+        let legal = plug_in::files(&self.config.model.path)?.into_iter().filter(|name| plug_in::is_legal(name));
+        for name in legal.filter(|name| !include.contains(name)) {
+            progress.log(&format!("bundle: {name} stays behind; bundle.include sends it, if the licence asks for it"));
+        }
+        if sent.has_chat_template {
+            let said = "bundle: the chat template goes along, with all that it prints (a default system prompt may name the \
+                        model); bundle.chat_template=false keeps it back";
+            progress.log(said);
+        }
+        Ok(())
     }
 
     /// The bundle that a ledger speaks of: a bundle says nothing of the owner's inputs itself.

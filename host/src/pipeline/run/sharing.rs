@@ -94,7 +94,7 @@ impl Run {
 pub fn stage_of(folder: &str) -> &str {
     match folder {
         "ledger" => "bundle",
-        "return" => "tune",
+        "return" | "tuning" => "tune",
         stage => stage,
     }
 }

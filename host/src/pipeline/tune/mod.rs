@@ -5,12 +5,14 @@
 mod adamw;
 mod attach;
 mod parcel;
+mod record;
 mod schedule;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWOptions, Moments};
 pub use attach::{Parameter, attach, put_back, tensor_mut};
 pub use parcel::{ADAPTER, RETURN, ReturnArtefact, write_return};
+pub use record::{TUNING, TuningRecord};
 pub use schedule::Schedule;
 pub use trainer::{BatchLoss, TrainSettings, Trainer, TrainingLog, Validation, validation_loss};
 

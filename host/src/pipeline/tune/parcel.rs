@@ -1,4 +1,5 @@
-//! The return: what the data owner sends back. Adapter deltas and declared figures, and nothing else.
+//! The return: what the data owner sends back. Adapter deltas and declared figures, and nothing else: what it was made from
+//! stays in the data owner's record.
 //!
 //! `adapter.safetensors` holds trained minus shipped for weights of the model, and new tensors whole. Optimiser state and
 //! gradients are never in it: it is built from the list of parameters into a fresh file.
@@ -13,7 +14,7 @@ use plugin_api::AdapterModule;
 use serde::{Deserialize, Serialize};
 
 /// The artefact's format.
-pub const RETURN: ManifestHead = ManifestHead { format: "scaleot-return", version: 1 };
+pub const RETURN: ManifestHead = ManifestHead { format: "scaleot-return", version: 2 };
 /// Tensors of the return.
 pub const ADAPTER: &str = "adapter.safetensors";
 
@@ -21,8 +22,9 @@ pub const ADAPTER: &str = "adapter.safetensors";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReturnArtefact {
-    /// Digest of everything that the result depends on.
-    pub inputs: String,
+    /// Version 1 had a digest of everything that the result depends on, the private data among it.
+    #[serde(default, skip_serializing)]
+    pub inputs: Option<String>,
     /// Identity of the bundle that it answers.
     pub bundle: Digest,
     /// What trained, by slot of the emulator.
