@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 
 use crate::fault::{ExitCode, Fault, escape_to};
+use crate::store::ForeignEncoding;
+use crate::store::foreign_json::ForeignJsonProblem;
 
 /// `text` in quotes, safe to print, at most 60 characters of it.
 pub(crate) fn shown(text: &str) -> String {
@@ -17,8 +19,22 @@ pub(crate) fn shown(text: &str) -> String {
 pub enum TokenizerError {
     #[error("{}: cannot read the tokenizer: {source}. Every model folder needs its tokenizer.json", file.display())]
     Read { file: PathBuf, source: std::io::Error },
+    #[error(
+        "{}: not there, but {found} is. Make it with Transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+        file.display()
+    )]
+    OtherKind { file: PathBuf, found: &'static str },
+    #[error(
+        "{}: a link to {}, where nothing is. The download is unfinished, or a Hub cache was copied without its blobs: fetch the model again, or copy it with `cp -rL`",
+        file.display(), target.display()
+    )]
+    DanglingLink { file: PathBuf, target: PathBuf },
+    #[error("{}: {problem}", file.display())]
+    Foreign { file: PathBuf, problem: ForeignJsonProblem },
     #[error("{}: found {found} bytes, expected at most {limit}: this is no tokenizer", file.display())]
     TooLarge { file: PathBuf, found: u64, limit: u64 },
+    #[error("{}: {source}", file.display())]
+    Encoding { file: PathBuf, source: ForeignEncoding },
     #[error("{}: not JSON: {source}. Expected a Hugging Face tokenizer.json; fetch it again from the model's source", file.display())]
     Json { file: PathBuf, source: serde_json::Error },
     #[error("{}: `{field}`: found {found}, expected {expected}. Fetch the file again, or mend it with the library that wrote it", file.display())]

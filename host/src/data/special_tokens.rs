@@ -7,12 +7,13 @@
 //! between context and answer.
 //! An empty context is `begin`, else `end` (the harness's `prefix_token_id`).
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 /// The file that says which tokens begin and end a text, as Transformers names it.
 pub const FILE: &str = "tokenizer_config.json";
+
+/// The older file of the same names.
+pub(super) const MAP: &str = "special_tokens_map.json";
 
 /// The model's own config.
 pub(super) const MODEL: &str = "config.json";
@@ -49,7 +50,7 @@ impl SpecialTokens {
     /// What the files beside tokenizer.json say; `read` gives the JSON of one of them, where it is there and sound.
     pub(super) fn find(read: &dyn Fn(&str) -> Option<Value>, vocabulary: Vocabulary<'_>) -> Self {
         let config = read(FILE);
-        let map = read("special_tokens_map.json");
+        let map = read(MAP);
         let named = |key: &str| match token(config.as_ref(), key, &vocabulary) {
             Named::Unsaid => token(map.as_ref(), key, &vocabulary),
             said => said,
@@ -112,12 +113,6 @@ fn token(file: Option<&Value>, key: &str, vocabulary: &Vocabulary<'_>) -> Named 
 fn number(entry: &Value, vocabulary: usize) -> Option<i64> {
     let id = entry.as_i64().or_else(|| entry.get(0)?.as_i64())?;
     (0..vocabulary as i64).contains(&id).then_some(id)
-}
-
-/// The JSON of a file beside tokenizer.json; these files are optional, and the model loader checks config.json in full.
-pub(super) fn read_beside(folder: &Path, name: &str, read: impl Fn(&Path) -> Option<Vec<u8>>) -> Option<Value> {
-    let bytes = read(&folder.join(name))?;
-    serde_json::from_slice(crate::store::without_mark(&bytes).ok()?).ok()
 }
 
 #[cfg(test)]

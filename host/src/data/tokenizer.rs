@@ -1,10 +1,11 @@
 //! Text to token ids and back, by the model's own `tokenizer.json`.
 //!
-//! Load order: size, JSON, our check (`tokenizer_check`), then the library behind a fence, then a probe.
+//! Load order: size, byte-order mark, JSON, our check (`tokenizer_check`), then the library behind a fence, then a probe.
 //! `encode` adds no special tokens, truncates nothing and pads nothing, whatever the file asks for:
 //! a question cut short by a forgotten `truncation` entry would give a wrong score without a sign.
 //! `encode_input` puts the tokens in front that the model expects there (`special_tokens`).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use serde_json::{Map, Value};
 
 use super::error::{TokenizerError, shown};
 use super::fence::fenced;
-use super::special_tokens::{MODEL, SpecialTokens, Vocabulary, read_beside};
-use super::tokenizer_check::check;
-use crate::store::without_mark;
+use super::special_tokens::{FILE, MAP, MODEL, SpecialTokens, Vocabulary};
+use super::tokenizer_check::{added_tokens, check};
+use crate::store::{foreign_json, without_mark};
 
 /// Larger than any published tokenizer (the largest known are some 35 MB).
 const FILE_LIMIT: u64 = 256 << 20;
@@ -24,11 +25,28 @@ const END_TOKENS: [&str; 4] = ["<|endoftext|>", "</s>", "<|im_end|>", "<|end_of_
 /// Letters, digits, spaces, accents, a character beyond the first plane: enough to reach every part of the pipeline.
 const PROBE: &str = "Probe 2024: naïve  “text”,\n\tdon't 東京 🦀";
 
+/// Files of other tokenizers, from which Transformers makes a `tokenizer.json`.
+const OTHER_KINDS: [&str; 7] = [
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+];
+/// Characters shown on either side of a token that a text must not have.
+const AROUND: usize = 24;
+
 /// A checked tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     file: PathBuf,
     vocabulary: usize,
+    /// Ids that the model has rows for.
+    rows: Option<usize>,
+    /// Added tokens to which the library gives another id than the file, by the library's id: token, id of the file.
+    displaced: HashMap<u32, (String, u64)>,
     special: SpecialTokens,
     /// The text of the token that an empty context stands for.
     prefix: Option<String>,
@@ -46,13 +64,13 @@ impl Tokenizer {
     /// Loads a model folder's `tokenizer.json` (or the file itself) and finds the end-of-sequence token.
     ///
     /// # Errors
-    /// What is wrong with the file; `embedding_rows` is the size that ids must stay below.
+    /// What is wrong with the file, or with a file beside it that names the end token; `embedding_rows` is the size that the
+    /// ids of a text must stay below.
     pub fn load(path: &Path, embedding_rows: Option<usize>) -> Result<Self, TokenizerError> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
         let bytes = read_limited(&file)?;
         let mut tokenizer = Self::from_bytes(&bytes, &file, embedding_rows)?;
-        let folder = file.parent().unwrap_or(Path::new(""));
-        tokenizer.find_special(&|name| read_beside(folder, name, |file| read_limited(file).ok()))?;
+        tokenizer.find_special(Some(file.parent().unwrap_or(Path::new(""))))?;
         Ok(tokenizer)
     }
 
@@ -61,39 +79,81 @@ impl Tokenizer {
     /// # Errors
     /// As for `load`.
     pub fn from_bytes(bytes: &[u8], file: &Path, embedding_rows: Option<usize>) -> Result<Self, TokenizerError> {
-        // UTF-16 is no JSON to the parser either, and is told so.
-        let bytes = without_mark(bytes).unwrap_or(bytes);
+        let bytes = without_mark(bytes).map_err(|source| TokenizerError::Encoding { file: file.to_owned(), source })?;
         let root: Value =
             serde_json::from_slice(bytes).map_err(|source| TokenizerError::Json { file: file.to_owned(), source })?;
-        let vocabulary = check(&root, file, embedding_rows)?;
-        drop(root);
+        let vocabulary = check(&root, file)?;
         let refused = |message: String| TokenizerError::Library { file: file.to_owned(), message: shown(&message) };
         let mut inner = fenced(|| tokenizers::Tokenizer::from_bytes(bytes))
             .map_err(refused)?
             .map_err(|error| refused(error.to_string()))?;
         inner.with_truncation(None).map_err(|error| refused(error.to_string()))?;
         inner.with_padding(None);
-        let (file, special) = (file.to_owned(), SpecialTokens::default());
-        let mut tokenizer = Self { inner, file, vocabulary, special, prefix: None, said_beside: None };
-        tokenizer.encode(PROBE)?;
-        tokenizer.find_special(&|_| None)?;
+        let displaced = added_tokens(&root).filter_map(|(token, said)| {
+            let given = inner.token_to_id(token).filter(|given| u64::from(*given) != said)?;
+            Some((given, (token.to_owned(), said)))
+        });
+        let displaced = displaced.collect();
+        drop(root);
+        let file = file.to_owned();
+        let (special, rows) = (SpecialTokens::default(), embedding_rows);
+        let mut tokenizer = Self { inner, file, vocabulary, rows, displaced, special, prefix: None, said_beside: None };
+        // What its ids are is for the texts to care about.
+        tokenizer.encoded(PROBE)?;
+        tokenizer.find_special(None)?;
         Ok(tokenizer)
     }
 
     /// The ids of `text`, without special tokens of its own.
     ///
     /// # Errors
-    /// The library's message, or that of its panic.
+    /// The library's message, or that of its panic; a token that the model has no row for, or whose id is not certain.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
+        let encoding = self.encoded(text)?;
+        self.check_ids(text, encoding.get_ids())?;
+        Ok(encoding.get_ids().iter().map(|id| i64::from(*id)).collect())
+    }
+
+    fn check_ids(&self, text: &str, ids: &[u32]) -> Result<(), TokenizerError> {
+        let rows = self.rows.unwrap_or(self.vocabulary) as i64;
+        let suspect = |id: &u32| i64::from(*id) >= rows || self.displaced.contains_key(id);
+        if ids.iter().any(suspect) { self.check_tokens(text, rows) } else { Ok(()) }
+    }
+
+    fn encoded(&self, text: &str) -> Result<tokenizers::Encoding, TokenizerError> {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
-        let encoding = fenced(|| self.inner.encode_fast(text, false))
-            .map_err(failed)?
-            .map_err(|error| failed(error.to_string()))?;
-        let ids: Vec<i64> = encoding.get_ids().iter().map(|id| i64::from(*id)).collect();
-        match ids.iter().find(|id| **id >= self.vocabulary as i64) {
-            Some(id) => Err(failed(format!("it gives id {id}, but the vocabulary has {}", self.vocabulary))),
-            None => Ok(ids),
+        fenced(|| self.inner.encode_fast(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))
+    }
+
+    /// Refuses the first token that a text must not have, and says where it stands: encodes again, with the tokens and offsets
+    /// that `encode_fast` leaves out.
+    fn check_tokens(&self, text: &str, rows: i64) -> Result<(), TokenizerError> {
+        let failed = |text: &str, message: String| TokenizerError::Encode {
+            file: self.file.clone(),
+            text: shown(text),
+            message,
+        };
+        let encoding = fenced(|| self.inner.encode(text, false))
+            .map_err(|message| failed(text, message))?
+            .map_err(|error| failed(text, error.to_string()))?;
+        let tokens = encoding.get_tokens().iter().zip(encoding.get_ids()).zip(encoding.get_offsets());
+        for ((token, &id), &(start, end)) in tokens {
+            let message = if i64::from(id) >= rows {
+                format!(
+                    "the token {} has id {id}, but the model's embedding has {rows} rows. Leave the token out of the text, or take the tokenizer of this model",
+                    shown(token)
+                )
+            } else if let Some((_, said)) = self.displaced.get(&id).filter(|(displaced, _)| displaced == token) {
+                format!(
+                    "the file gives the added token {} id {said}, the tokenizers library gives it {id}, because the ids of the added tokens do not follow those of the vocabulary. Leave the token out of the text, or add it to model.vocab with its id",
+                    shown(token)
+                )
+            } else {
+                continue;
+            };
+            return Err(failed(around(text, start, end), message));
         }
+        Ok(())
     }
 
     /// The text of `ids`, special tokens included.
@@ -129,6 +189,7 @@ impl Tokenizer {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
         let encoding =
             fenced(|| self.inner.encode(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
+        self.check_ids(text, encoding.get_ids())?;
         let ids = encoding.get_ids().iter().map(|id| i64::from(*id));
         Ok(ids.zip(encoding.get_offsets().iter().copied()).collect())
     }
@@ -181,11 +242,17 @@ impl Tokenizer {
         self.said_beside.as_ref()
     }
 
-    /// `read` gives the JSON of a file beside tokenizer.json.
-    fn find_special(&mut self, read: &dyn Fn(&str) -> Option<Value>) -> Result<(), TokenizerError> {
+    /// What the files of `folder` say of the special tokens, or, without one, `tokenizer.json` alone. They may be absent, not
+    /// broken: other tokens would be taken in silence.
+    fn find_special(&mut self, folder: Option<&Path>) -> Result<(), TokenizerError> {
+        let mut found = HashMap::new();
+        for name in [FILE, MAP, MODEL] {
+            let file = folder.map(|folder| beside(folder, name)).transpose()?.flatten();
+            found.extend(file.map(|value| (name, value)));
+        }
         let in_front = self.in_front()?;
-        let special = self.special_of(read, in_front.clone());
-        let alone = self.special_of(&|name| if name == MODEL { read(name) } else { None }, in_front);
+        let special = self.special_of(&|name| found.get(name).cloned(), in_front.clone());
+        let alone = self.special_of(&|name| found.get(name).filter(|_| name == MODEL).cloned(), in_front);
         self.said_beside = (alone != special).then(|| special.file(|id| self.token(id)));
         self.prefix = special.prefix().map(|id| self.decode(&[id])).transpose()?;
         self.special = special;
@@ -193,9 +260,11 @@ impl Tokenizer {
     }
 
     fn special_of(&self, read: &dyn Fn(&str) -> Option<Value>, in_front: Vec<i64>) -> SpecialTokens {
-        let vocabulary = Vocabulary { id_of: &|token| self.id_of(token), size: self.vocabulary, in_front };
-        let special = SpecialTokens::find(read, vocabulary);
-        let usual = || END_TOKENS.iter().find_map(|token| self.id_of(token));
+        let size = self.rows.unwrap_or(self.vocabulary);
+        // A token that the model has no row for cannot stand in a text.
+        let id_of = |token: &str| self.id_of(token).filter(|id| *id < size as i64);
+        let special = SpecialTokens::find(read, Vocabulary { id_of: &id_of, size, in_front });
+        let usual = || END_TOKENS.iter().find_map(|token| id_of(token));
         SpecialTokens { end: special.end.or_else(usual), ..special }
     }
 
@@ -206,18 +275,50 @@ impl Tokenizer {
             fenced(|| self.inner.encode(PROBE, true)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
         let marked = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
         let ids: Vec<i64> = marked.take_while(|(_, mask)| **mask == 1).map(|(id, _)| i64::from(*id)).collect();
-        match ids.iter().find(|id| **id >= self.vocabulary as i64) {
-            Some(id) => {
-                Err(failed(format!("its post-processor gives id {id}, but the vocabulary has {}", self.vocabulary)))
-            }
+        let rows = self.rows.unwrap_or(self.vocabulary);
+        match ids.iter().find(|id| **id >= rows as i64) {
+            Some(id) => Err(failed(format!("its post-processor gives id {id}, expected one below {rows}"))),
             None => Ok(ids),
         }
     }
 }
 
+/// A file beside the tokenizer, where it is.
+fn beside(folder: &Path, name: &str) -> Result<Option<Value>, TokenizerError> {
+    let file = folder.join(name);
+    if fs::symlink_metadata(&file).is_err() {
+        return Ok(None);
+    }
+    let bytes = read_limited(&file)?;
+    foreign_json::parse(&bytes).map(Some).map_err(|problem| TokenizerError::Foreign { file, problem })
+}
+
+/// The part of a text about a token.
+fn around(text: &str, start: usize, end: usize) -> &str {
+    let before = text.get(..start).unwrap_or_default().char_indices().rev().take(AROUND).last();
+    let after = text.get(end..).and_then(|rest| rest.char_indices().nth(AROUND));
+    let from = before.map_or(start, |(at, _)| at);
+    text.get(from..after.map_or(text.len(), |(at, _)| end + at)).unwrap_or(text)
+}
+
+/// Why a tokenizer could not be opened: what stands in its place, if that can be told.
+fn unopened(file: &Path, source: std::io::Error) -> TokenizerError {
+    let file = file.to_owned();
+    if source.kind() != std::io::ErrorKind::NotFound {
+        return TokenizerError::Read { file, source };
+    }
+    if let Ok(target) = fs::read_link(&file) {
+        return TokenizerError::DanglingLink { file, target };
+    }
+    match OTHER_KINDS.into_iter().find(|name| file.with_file_name(name).exists()) {
+        Some(found) => TokenizerError::OtherKind { file, found },
+        None => TokenizerError::Read { file, source },
+    }
+}
+
 fn read_limited(file: &Path) -> Result<Vec<u8>, TokenizerError> {
     let failed = |source| TokenizerError::Read { file: file.to_owned(), source };
-    let opened = fs::File::open(file).map_err(failed)?;
+    let opened = fs::File::open(file).map_err(|source| unopened(file, source))?;
     let found = opened.metadata().map_err(failed)?.len();
     if found > FILE_LIMIT {
         return Err(TokenizerError::TooLarge { file: file.to_owned(), found, limit: FILE_LIMIT });

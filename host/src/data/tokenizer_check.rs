@@ -1,8 +1,9 @@
 //! The check of a `tokenizer.json` before the library sees it.
 //!
 //! The library panics on, or silently takes, files that this refuses: merges that name no vocabulary entry, templates with absent special tokens,
-//! broken `precompiled_charsmap`s, a stride above its length, ids that repeat, skip or run past the embedding, an unknown token that is not there.
-//! Rule for ids: over vocabulary and added tokens together they are exactly `0..n`, and `n <= embedding rows`.
+//! broken `precompiled_charsmap`s, a stride above its length, ids that repeat, an unknown token that is not there.
+//! Rule for ids: over vocabulary and added tokens together each stands for one token. They may skip numbers, and run past the embedding:
+//! models are published with such files, and only a text that needs such a token is in trouble (`Tokenizer::encode` says so then).
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -11,15 +12,15 @@ use serde_json::{Map, Value};
 
 use super::error::{TokenizerError, shown};
 
-/// The number of ids, when all is well.
-pub(crate) fn check(root: &Value, file: &Path, embedding_rows: Option<usize>) -> Result<usize, TokenizerError> {
+/// One more than the largest id, when all is well.
+pub(crate) fn check(root: &Value, file: &Path) -> Result<usize, TokenizerError> {
     let refuse = |fault: Fault| TokenizerError::Field {
         file: file.to_owned(),
         field: fault.field,
         found: fault.found,
         expected: fault.expected,
     };
-    check_all(root, embedding_rows).map_err(refuse)
+    check_all(root).map_err(refuse)
 }
 
 /// One refusal, before the file's name is put to it.
@@ -33,7 +34,7 @@ fn fault(field: &str, found: impl Into<String>, expected: impl Into<String>) -> 
     Fault { field: field.to_owned(), found: found.into(), expected: expected.into() }
 }
 
-fn check_all(root: &Value, embedding_rows: Option<usize>) -> Result<usize, Fault> {
+fn check_all(root: &Value) -> Result<usize, Fault> {
     let Some(model) = root.get("model").and_then(Value::as_object) else {
         return Err(fault("model", kind(root.get("model")), "an object with a vocabulary"));
     };
@@ -44,8 +45,13 @@ fn check_all(root: &Value, embedding_rows: Option<usize>) -> Result<usize, Fault
     check_truncation(root)?;
     check_templates(root.get("post_processor"), "post_processor")?;
     check_charsmaps(root.get("normalizer"), "normalizer")?;
-    let ids = all_ids(root, &vocabulary)?;
-    check_ids(ids, embedding_rows)
+    check_ids(all_ids(root, &vocabulary)?)
+}
+
+/// The added tokens of a checked file with the ids that it gives them.
+pub(crate) fn added_tokens(root: &Value) -> impl Iterator<Item = (&str, u64)> {
+    let added = root.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
+    added.filter_map(|token| Some((token.get("content")?.as_str()?, token.get("id")?.as_u64()?)))
 }
 
 /// What a JSON value is, in words.
@@ -269,31 +275,16 @@ fn all_ids(root: &Value, vocabulary: &HashMap<&str, u64>) -> Result<Vec<(u64, St
     Ok(ids)
 }
 
-/// Sorted, the ids are `0..n`.
-fn check_ids(mut ids: Vec<(u64, String)>, embedding_rows: Option<usize>) -> Result<usize, Fault> {
+/// Every id stands for one token, and the library can hold it.
+fn check_ids(mut ids: Vec<(u64, String)>) -> Result<usize, Fault> {
     ids.sort_unstable();
-    for ((id, token), expected) in ids.iter().zip(0_u64..) {
-        if *id < expected {
-            return Err(fault(
-                "model.vocab",
-                format!("a second token with id {id}, {}", shown(token)),
-                "one token an id",
-            ));
-        }
-        if *id > expected {
-            return Err(fault(
-                "model.vocab",
-                format!("id {id} for {}, but no token {expected}", shown(token)),
-                "ids without a gap",
-            ));
-        }
+    let twice = ids.iter().zip(ids.iter().skip(1)).find(|((first, _), (second, _))| first == second);
+    if let Some((_, (id, token))) = twice {
+        return Err(fault("model.vocab", format!("a second token with id {id}, {}", shown(token)), "one token an id"));
     }
-    match embedding_rows {
-        Some(rows) if ids.len() > rows => Err(fault(
-            "model.vocab",
-            format!("{} tokens", ids.len()),
-            format!("at most {rows}, the rows of the model's embedding"),
-        )),
-        _ => Ok(ids.len()),
+    let (largest, token) = ids.last().map(|(id, token)| (*id, token.as_str())).unwrap_or_default();
+    match usize::try_from(largest) {
+        Ok(largest) if largest < u32::MAX as usize => Ok(largest + 1),
+        _ => Err(fault("model.vocab", format!("id {largest} for {}", shown(token)), format!("ids below {}", u32::MAX))),
     }
 }

@@ -110,20 +110,32 @@ fn no_47_stride_beyond_the_length() {
 }
 
 #[test]
-fn no_48_ids_that_repeat_run_off_or_skip() {
+fn no_48_ids_that_repeat() {
     let vocabulary = |id: u64| refusal("/model/vocab", json!({"a": 0, "b": 1, "ab": 2, "?": id}));
     let expect = |rest: &str| format!("t.json: `model.vocab`: found {rest}{ADVICE}");
     assert_eq!(vocabulary(2), expect("a second token with id 2, \"ab\", expected one token an id"));
-    assert_eq!(
-        vocabulary(u64::from(u32::MAX)),
-        expect("id 4294967295 for \"?\", but no token 3, expected ids without a gap")
-    );
-    assert_eq!(vocabulary(4), expect("id 4 for \"?\", but no token 3, expected ids without a gap"));
+    let largest = u64::from(u32::MAX);
+    assert_eq!(vocabulary(largest), expect(&format!("id {largest} for \"?\", expected ids below {largest}")));
     let added = json!([{"id": 7, "content": "a", "special": true}]);
     assert_eq!(
         refusal("/added_tokens", added),
         format!("t.json: `added_tokens[0]`: found id 7 for \"a\", expected its id in model.vocab, 0{ADVICE}")
     );
+}
+
+fn added(tokens: &[(&str, u64)]) -> Value {
+    let token = |(content, id): &(&str, u64)| json!({"id": id, "content": content, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    tokens.iter().map(token).collect()
+}
+
+/// As the library of Python reads the same files (tokenizers 0.23.3, `Tokenizer.from_str(…).encode(…).ids`).
+#[test]
+fn ids_may_skip_numbers() {
+    let mut root = small();
+    root["model"]["vocab"] = json!({"a": 0, "b": 1, "ab": 5, "?": 9});
+    let tokenizer = load(&root, Some(10)).unwrap();
+    assert_eq!(tokenizer.encode("ab b z").unwrap(), [5, 1, 9]);
+    assert_eq!((tokenizer.vocabulary(), tokenizer.decode(&[5, 7, 1]).unwrap()), (10, "ab b".to_owned()));
 }
 
 #[test]
@@ -139,13 +151,81 @@ fn no_49_unknown_token_absent() {
 }
 
 #[test]
-fn no_50_vocabulary_beyond_the_embedding() {
+fn no_50_a_token_beyond_the_embedding_is_refused_where_it_is_used() {
+    let mut root = small();
+    root["added_tokens"] = added(&[("<s>", 4)]);
+    let tokenizer = load(&root, Some(4)).unwrap();
+    assert_eq!(tokenizer.encode("ab b z").unwrap(), [2, 1, 3]);
+    let long = format!("{}<s> {}", "ab ".repeat(30), "b ".repeat(30));
     assert_eq!(
-        load(&small(), Some(3)).unwrap_err(),
-        format!("t.json: `model.vocab`: found 4 tokens, expected at most 3, the rows of the model's embedding{ADVICE}")
+        tokenizer.encode(&long).unwrap_err().to_string(),
+        "t.json: the text \"ab ab ab ab ab ab ab ab <s> b b b b b b b b b b b b\" cannot be encoded: the token \"<s>\" has id 4, but the model's embedding has 4 rows. Leave the token out of the text, or take the tokenizer of this model"
     );
-    let special = json!([{"id": 9, "content": "<s>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}]);
-    assert!(refusal("/added_tokens", special).contains("id 9 for \"<s>\", but no token 4"));
+    assert_eq!(load(&root, Some(5)).unwrap().encode("<s>").unwrap(), [4]);
+    // A vocabulary that runs past the rows by itself.
+    let tokenizer = load(&small(), Some(3)).unwrap();
+    assert_eq!(tokenizer.encode("ab").unwrap(), [2]);
+    assert!(tokenizer.encode("z").unwrap_err().to_string().contains("the token \"?\" has id 3"));
+}
+
+/// The library numbers added tokens from the size of the vocabulary on, whatever the file says (0.22 and 0.23.3 alike).
+#[test]
+fn an_added_token_that_the_library_gives_another_id_is_refused_where_it_is_used() {
+    let mut root = small();
+    for (tokens, text, said, given) in [
+        (added(&[("<s>", 9)]), "a<s>", 9, 4),
+        (added(&[("<q>", 5), ("<s>", 4)]), "<s>", 4, 5),
+        (added(&[("<q>", 4), ("<s>", 7)]), "b <s> b", 7, 5),
+    ] {
+        root["added_tokens"] = tokens;
+        let tokenizer = load(&root, Some(16)).unwrap();
+        assert_eq!(tokenizer.encode("ab b z").unwrap(), [2, 1, 3]);
+        let message = tokenizer.encode(text).unwrap_err().to_string();
+        let expected =
+            format!("the file gives the added token \"<s>\" id {said}, the tokenizers library gives it {given}, ");
+        assert!(message.contains(&expected), "{message}");
+    }
+    // A hole makes the library give an added token the id of a token of the vocabulary, which stays usable.
+    root["model"]["vocab"] = json!({"a": 0, "b": 1, "ab": 2, "?": 4});
+    root["added_tokens"] = added(&[("<s>", 5)]);
+    let tokenizer = load(&root, Some(6)).unwrap();
+    assert_eq!(tokenizer.encode("ab z").unwrap(), [2, 4]);
+    assert!(tokenizer.encode("<s>").is_err());
+}
+
+#[test]
+fn files_of_other_tokenizers_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("tokenizer.json");
+    let refused = || Tokenizer::load(folder.path(), None).unwrap_err().to_string();
+    assert!(refused().contains("cannot read the tokenizer: No such file"));
+    std::fs::write(folder.path().join("vocab.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("merges.txt"), "").unwrap();
+    let advice = "Make it with Transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)";
+    assert_eq!(refused(), format!("{}: not there, but vocab.json is. {advice}", place.display()));
+    std::os::unix::fs::symlink("../blobs/0123", &place).unwrap();
+    assert!(refused().contains("tokenizer.json: a link to ../blobs/0123, where nothing is."), "{}", refused());
+}
+
+/// An end token that is named in a file with a mark or with NaN counts; one in a broken file is not passed over.
+#[test]
+fn the_files_that_name_the_end_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    let marked = |text: &str| [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    write("tokenizer.json", &marked(&small().to_string()));
+    let load = || Tokenizer::load(folder.path(), None).map_err(|error| error.to_string());
+    assert_eq!(load().unwrap().end(), None);
+    write("config.json", &marked("{\"eos_token_id\": [1, 2], \"x\": Infinity}"));
+    assert_eq!(load().unwrap().end(), Some(1));
+    write("tokenizer_config.json", &marked("{\"eos_token\": {\"content\": \"ab\"}, \"model_max_length\": NaN}"));
+    assert_eq!(load().unwrap().end(), Some(2));
+    write("tokenizer_config.json", b"{\"eos_token\": ");
+    let path = folder.path().join("tokenizer_config.json");
+    let message = "not JSON: EOF while parsing a value at line 1 column 14; is the download complete?";
+    assert_eq!(load().unwrap_err(), format!("{}: {message}", path.display()));
+    write("tokenizer.json", b"\xff\xfe{\0}\0");
+    assert!(load().unwrap_err().ends_with("tokenizer.json: found UTF-16, expected UTF-8; save the file as UTF-8"));
 }
 
 #[test]
