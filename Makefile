@@ -66,6 +66,19 @@ peft-layout: setup setup-peer ## an exported LoRA adapter and exported soft prom
 	./target/debug/scaleot run $(PROMPT)
 	./target/debug/scaleot export $(PROMPT) --what peft --to $(PEFT)/prompt
 	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/prompt
+	for family in $(PEFT_FUSED); do $(MAKE) --no-print-directory peft-layout-$$family || exit 1; done
+
+# Families that fuse queries, keys and values in one module.
+PEFT_FUSED = gpt2 gpt_neox
+FUSED = configs/ci.toml model.path=$(PEFT)/$* output=$(PEFT)/$*-run adapter.use=peft/lora tune.learning_rate=5e-3 evaluate.limit=2
+
+peft-layout-%:
+	rm -rf $(PEFT)/$* $(PEFT)/$*-adapter $(PEFT)/$*-merged
+	.peer/venv/bin/python benches/peer/small_model.py $* $(PEFT)/$*
+	./target/debug/scaleot run $(FUSED)
+	./target/debug/scaleot export $(FUSED) --what peft --to $(PEFT)/$*-adapter
+	./target/debug/scaleot export $(FUSED) --what plug-in --to $(PEFT)/$*-merged
+	.peer/venv/bin/python benches/peer/peft_layout.py $(PEFT)/$*-adapter --merged $(PEFT)/$*-merged
 
 bench: setup setup-model setup-peer ## hot paths, then side by side with Transformers and PyTorch
 	$(CARGO) build --release --workspace
