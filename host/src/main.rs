@@ -7,6 +7,7 @@ use clap::Parser as _;
 use plugin_scaleot as _;
 
 fn main() -> std::process::ExitCode {
+    cli::spin::give_place_back();
     cli::clock::start();
     let args = cli::Args::parse();
     // Forks, so there may be no thread and no tensor yet.

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod isolate;
 mod machine;
 pub mod output;
+pub mod spin;
 mod plan;
 mod plugin;
 mod progress;
