@@ -1,7 +1,7 @@
 //! `config validate|show|schema`.
 
 use super::args::{ConfigVerb, Global};
-use super::output::Output;
+use super::output::{Output, shown_path};
 use super::session;
 use super::strategies::{ALL, check_strategies, check_tasks};
 use host::config::{PathNeed, show};
@@ -25,7 +25,7 @@ pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> anyhow::Res
             check_tasks(&config)?;
             check_strategies(&config, &mut registry(&config, &global.plugin_path)?, ALL)?;
             let digest = config.digest()?;
-            let value = json!({ "valid": true, "config": args.config, "sha256": digest });
+            let value = json!({ "valid": true, "config": shown_path(&args.config), "sha256": digest });
             output.result(&value, || format!("{}: valid, sha256 {digest}", args.config.display()))
         }
     }

@@ -5,6 +5,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// The real stdout, while descriptor 1 is stderr.
@@ -60,6 +61,11 @@ impl Output {
             _ => ProgramError::Stdout(error),
         })?)
     }
+}
+
+/// A path in JSON. What is no UTF-8 in it stands as U+FFFD, as in messages: JSON has no bytes.
+pub fn shown_path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// A table for a terminal, as wide as it allows.

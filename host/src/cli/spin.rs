@@ -9,33 +9,60 @@
 //! constructor asks for gives its place to ours until `main` puts it back. Nothing is started anew, and nothing is left for
 //! children or plugins to see.
 
+use host::fault::escape;
 use libc::{c_char, c_int};
+use serde::Serialize;
 use std::ffi::CStr;
+use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Looks before a thread sleeps.
-pub const SPIN_COUNT: u32 = 1000;
+/// Looks before a thread sleeps, and the variable that says so.
+const SPIN_COUNT: u32 = 1000;
 const SPIN: &CStr = c"GOMP_SPINCOUNT=1000";
 
 /// A user's own choice stands in one of these; the first wins over the second.
 const USERS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 /// Variables that lend their place: a shell's and a login's, of no meaning to a library that is being loaded.
-const LENDERS: [&str; 10] =
-    ["_", "OLDPWD", "SHLVL", "PWD", "LOGNAME", "USER", "HOSTNAME", "SHELL", "HOME", "PATH"];
+const LENDERS: [&str; 10] = ["_", "OLDPWD", "SHLVL", "PWD", "LOGNAME", "USER", "HOSTNAME", "SHELL", "HOME", "PATH"];
 
 /// The variable whose place is taken, `NAME=value`.
 static LENT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-/// Who chose how threads wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How threads wait, and who chose it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "chosen_by", rename_all = "lowercase")]
 pub enum Wait {
-    /// This program: [`SPIN_COUNT`].
-    Ours,
-    /// The user, by this variable.
-    Users { name: &'static str, value: String },
-    /// libgomp: no variable could lend its place.
-    Default,
+    Scaleot {
+        spin_count: u32,
+    },
+    /// The user, by a variable.
+    User {
+        variable: &'static str,
+        value: String,
+    },
+    /// No variable could lend its place.
+    Libgomp,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scaleot { spin_count } => {
+                write!(
+                    f,
+                    "one that waits spins {spin_count} times, then sleeps (scaleot's choice; {} of your own wins)",
+                    USERS.join(" or ")
+                )
+            }
+            Self::User { variable, value } => {
+                write!(f, "{variable}={} of your environment says how they wait", escape(value))
+            }
+            Self::Libgomp => {
+                f.write_str("they wait as libgomp has it, since the environment is empty; set GOMP_SPINCOUNT=1000")
+            }
+        }
+    }
 }
 
 type PreInitialiser = extern "C" fn(c_int, *const *const c_char, *mut *mut c_char);
@@ -99,8 +126,18 @@ unsafe fn find(mut place: *mut *mut c_char, name: &str) -> Option<*mut *mut c_ch
 pub fn wait() -> Wait {
     let users = USERS.iter().find_map(|name| Some((*name, std::env::var_os(name)?)));
     match users {
-        Some((name, value)) => Wait::Users { name, value: value.to_string_lossy().into_owned() },
-        None if LENT.load(Ordering::Relaxed).is_null() => Wait::Default,
-        None => Wait::Ours,
+        Some((variable, value)) => Wait::User { variable, value: value.to_string_lossy().into_owned() },
+        None if LENT.load(Ordering::Relaxed).is_null() => Wait::Libgomp,
+        None => Wait::Scaleot { spin_count: SPIN_COUNT },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_says_the_number() {
+        assert_eq!(SPIN.to_str().unwrap(), format!("{}={SPIN_COUNT}", USERS[0]));
     }
 }

@@ -7,7 +7,7 @@ mod show;
 
 use super::args::{Global, PluginVerb};
 use super::failure::{ProgramError, stage};
-use super::output::{Output, say, table};
+use super::output::{Output, say, shown_path, table};
 use host::config::Unpinned;
 use host::fault::{ExitCode, escape, escape_to};
 use host::plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
@@ -50,7 +50,7 @@ fn tell(registry: &mut Registry) {
 fn source(plugin: &RegisteredPlugin) -> Value {
     match &plugin.source {
         PluginSource::BuiltIn => json!({ "built_in": true }),
-        PluginSource::Library { path, sha256 } => json!({ "path": path, "sha256": sha256 }),
+        PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
     }
 }
 
