@@ -65,9 +65,10 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
         adapter_layers: budget.adapter,
         replaced_layers: budget.replaced,
         kept_layers: budget.kept,
-        bundle_bytes: (parameters.total - parameters.replaced) * estimate::element_bytes(config.model.dtype),
-        return_bytes: parameters.trained * 4,
-        checkpoint_bytes: 3 * 4 * 4 * parameters.trained,
+        bundle_bytes: (parameters.total - parameters.replaced)
+            .saturating_mul(estimate::element_bytes(config.model.dtype)),
+        return_bytes: parameters.trained.saturating_mul(4),
+        checkpoint_bytes: parameters.trained.saturating_mul(3 * 4 * 4),
         training_samples,
         tuning_steps: train_settings(&config.tune, batches).steps,
         questions: questions(config)?,
@@ -133,7 +134,7 @@ fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     match largest {
         "activations" | "logits" => {
             advice.push(format!("{section}.batch_size={}", (batch_size.get() / 2).max(1)));
-            advice.push(format!("{section}.accumulation={}", accumulation.get() * 2));
+            advice.push(format!("{section}.accumulation={}", accumulation.get().saturating_mul(2)));
         }
         "parameter, gradient, moments, best" => {
             advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));

@@ -74,5 +74,7 @@ fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
-    Err(ProgramError::Found(what, ExitCode::Plugin).into())
+    // The result on stdout says it already; a second document there would be one too many.
+    say(&format!("error: {what}"));
+    Err(ProgramError::Said(ExitCode::Plugin).into())
 }
