@@ -77,7 +77,7 @@ fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
 /// What is wrong with an end, if something is.
 pub fn fault(arguments: &[OsString], ended: &Ended) -> Option<String> {
     let Some(status) = ended.status else { return Some("it neither ended nor heeded a request to stop".to_owned()) };
-    for words in ["panicked at", "RUST_BACKTRACE", "a fault of ours", "memory allocation of", "stack overflow"] {
+    for words in ["panicked at", "RUST_BACKTRACE", "a fault of ours, at", "memory allocation of", "stack overflow"] {
         if ended.stderr.contains(words) {
             return Some(format!("it says `{words}`"));
         }

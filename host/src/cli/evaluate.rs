@@ -13,7 +13,7 @@ use host::model::Decoder;
 use host::pipeline::error::StageError;
 use host::pipeline::evaluate::{Entry, Estimate, Report, TextScores};
 use host::pipeline::load::{load_model, load_tokenizer};
-use host::pipeline::report::size;
+use host::pipeline::report::{fitted, size};
 use host::pipeline::{bundle, bundle::Emulator, plug_in};
 use host::store::Manifest;
 use host::tensor::{Device, Dtype, set_threads, threads};
@@ -172,5 +172,5 @@ fn page(task: Option<&Scored>, text: Option<&(TextScores, Timing)>) -> String {
         facts.push(format!("{} tokens of text in {:.2} s", scores.tokens, timing.seconds));
     }
     facts.push(format!("peak memory {} (mapped weights included)", size(clock::peak_bytes())));
-    format!("{table}\n\n{}", facts.join("\n"))
+    format!("{}\n\n{}", fitted(&mut table), facts.join("\n"))
 }

@@ -82,7 +82,7 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
 
 /// What clap says of a command line: help and version on stdout, an error on stderr, and as JSON where that was asked for.
 pub fn not_understood(error: &clap::Error) -> std::process::ExitCode {
-    let printed = error.print().map_err(|problem| problem.kind());
+    let printed = error.print();
     let before_dashes = std::env::args_os().take_while(|argument| argument != "--");
     if error.use_stderr() && { before_dashes }.any(|argument| argument == "--json") {
         let text = error.render().to_string();
@@ -93,8 +93,11 @@ pub fn not_understood(error: &clap::Error) -> std::process::ExitCode {
     }
     match (error.use_stderr(), printed) {
         (true, _) => ExitCode::Usage.into(),
-        (false, Ok(()) | Err(ErrorKind::BrokenPipe)) => ExitCode::Done.into(),
-        (false, Err(_)) => ExitCode::Resources.into(),
+        (false, Err(problem)) if problem.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("error: stdout: {problem}"));
+            ExitCode::Resources.into()
+        }
+        (false, _) => ExitCode::Done.into(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::session;
 use host::config::{LayerBudget, PathNeed, RunConfig};
 use host::data::{DataError, Split, TaskSet};
 use host::model::ModelConfig;
-use host::pipeline::report::size;
+use host::pipeline::report::{fitted, size};
 use host::pipeline::run::train_settings;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
@@ -161,6 +161,7 @@ fn page(plan: &Plan) -> String {
         let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
         memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
     }
+    let (layers, memory) = (fitted(&mut layers), fitted(&mut memory));
     format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))
 }
 

@@ -10,6 +10,7 @@ use super::failure::{ProgramError, stage};
 use super::output::{Output, say, shown_path, table};
 use host::config::Unpinned;
 use host::fault::{ExitCode, escape, escape_to};
+use host::pipeline::report::fitted;
 use host::plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
             let found = verdict.broken.as_deref().map_or_else(|| "kept".to_owned(), |broken| escape_to(broken, 400));
             table.add_row([escape(&verdict.of), verdict.check.to_owned(), found]);
         }
-        format!("{table}\n{} of {} promises kept", verdicts.len() - broken, verdicts.len())
+        format!("{}\n{} of {} promises kept", fitted(&mut table), verdicts.len() - broken, verdicts.len())
     })?;
     if broken == 0 {
         return Ok(());
