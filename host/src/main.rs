@@ -7,8 +7,12 @@ use clap::Parser as _;
 use plugin_scaleot as _;
 
 fn main() -> std::process::ExitCode {
+    cli::spin::give_place_back();
     cli::clock::start();
-    let args = cli::Args::parse();
+    let args = match cli::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return cli::failure::not_understood(&error),
+    };
     // Forks, so there may be no thread and no tensor yet.
     if let Some(over) = cli::isolate::watched_over(&args) {
         return over;

@@ -41,6 +41,7 @@ fn compress(session: &mut Session) -> Result<Value, StageError> {
     let Session { run, bars } = session;
     run.importance(bars)?;
     run.replace(bars)?;
+    run.train(bars)?;
     run.compress(bars)?;
     let (mut layers, mut matrices, began) = (Vec::new(), 0, Instant::now());
     run.each_compressed_layer(bars, &mut |layer, compressed| {
@@ -70,8 +71,8 @@ struct FileOrder {
 impl Batches for FileOrder {
     fn batch(&self, step: u64) -> TrainingBatch {
         let batches = self.batches_per_epoch().max(1);
-        let first = usize::try_from(step % batches).unwrap_or(0) * self.batch;
-        self.pairs.pairs(first..first + self.batch)
+        let first = usize::try_from(step % batches).unwrap_or(0).saturating_mul(self.batch);
+        self.pairs.pairs(first..first.saturating_add(self.batch).min(self.pairs.len()))
     }
 
     fn batches_per_epoch(&self) -> u64 {
@@ -84,6 +85,7 @@ fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError
     // The emulator is made where it is not there yet; that time does not count.
     run.importance(bars)?;
     run.replace(bars)?;
+    run.train(bars)?;
     run.compress(bars)?;
     let bundle = run.bundle(bars)?;
     let layers = match run.dir.completed("ledger", bundle::LEDGER)? {
@@ -92,7 +94,7 @@ fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError
     };
     let (device, dtype) = run.place();
     let emulator = bundle::open(bundle.path(), device, dtype)?;
-    let order = file_order(&run.config, &emulator, args.steps + args.warmup)?;
+    let order = file_order(&run.config, &emulator, args.steps.saturating_add(args.warmup))?;
     let Emulator { mut decoder, description, .. } = emulator;
     let mut parameters: Vec<Parameter> = Vec::new();
     for (slot, module) in description.adapters() {
@@ -131,7 +133,7 @@ fn steps(
     args: &BenchTuneArgs,
     bars: &mut super::progress::Bars,
 ) -> Result<Timed, StageError> {
-    let all = args.steps + args.warmup;
+    let all = args.steps.saturating_add(args.warmup);
     let mut settings = train_settings(&config.tune, order.batches_per_epoch());
     settings.steps = all;
     let leaves = parameters.iter().map(|parameter| parameter.tensor.clone()).collect();

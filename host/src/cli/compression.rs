@@ -1,12 +1,13 @@
 //! What compression did, matrix by matrix of a layer: the table of `scaleot compress`. Each single matrix is in the JSON.
 
 use super::output::table;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use host::pipeline::compress::LayerCompression;
+use host::pipeline::report::fitted;
 use plugin_api::{MatrixReport, WeightRole};
 
 /// One row per role: how many, the rank that is left, and the share of energy that the data owner cannot see.
-pub fn by_role(layers: &[LayerCompression]) -> Table {
+pub fn by_role(layers: &[LayerCompression]) -> String {
     let mut table = table(&["matrix", "layers", "rank", "hidden energy, mean", "least", "most"]);
     for role in WeightRole::ALL {
         let matrices = layers.iter().flat_map(|layer| &layer.report.matrices);
@@ -18,7 +19,7 @@ pub fn by_role(layers: &[LayerCompression]) -> Table {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table
+    fitted(&mut table)
 }
 
 /// Matrices of one role have one shape, so they share their ranks.

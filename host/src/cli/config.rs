@@ -2,7 +2,7 @@
 
 use super::args::{ConfigVerb, Global};
 use super::data::check_data;
-use super::output::Output;
+use super::output::{Output, shown_path};
 use super::session;
 use super::strategies::{ALL, check_strategies};
 use host::config::{PathNeed, show};
@@ -25,7 +25,7 @@ pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> anyhow::Res
             check_data(&config, &needs)?;
             check_strategies(&config, &mut registry(&config, &global.plugin_path)?, ALL)?;
             let digest = config.digest()?;
-            let value = json!({ "valid": true, "config": args.config, "sha256": digest });
+            let value = json!({ "valid": true, "config": shown_path(&args.config), "sha256": digest });
             output.result(&value, || format!("{}: valid, sha256 {digest}", args.config.display()))
         }
     }

@@ -4,6 +4,7 @@ use super::args::Global;
 use super::failure::{ProgramError, stage};
 use super::machine;
 use super::output::Output;
+use super::spin::{Wait, wait};
 use host::fault::ExitCode;
 use host::pipeline::report::size;
 use host::plugins::{PluginFault, Registry, SearchPath, Standing, Surveyed};
@@ -11,10 +12,27 @@ use host::store::error::free_bytes;
 use host::tensor::{Device, TensorError, check_libtorch_version, libtorch_version};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Below this nothing but the smallest models runs.
 const LEAST: u64 = 1 << 30;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Findings {
+    ok: bool,
+    threads: Threads,
+    checks: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Threads {
+    processors: usize,
+    /// Of one operation, where a config says nothing else.
+    threads: usize,
+    wait: Wait,
+}
 
 #[derive(Serialize)]
 struct Line {
@@ -38,15 +56,28 @@ impl Line {
 /// Looks at everything, then says it.
 pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Output) -> anyhow::Result<()> {
     let mut lines = vec![libtorch(), cuda(backend), device(global)];
-    lines.push(Line::ok("threads", format!("{} processors", machine::processors())));
+    let threads = threads(global);
+    lines.push(Line::ok("threads", threads.to_string()));
     lines.push(bytes("memory", machine::available_memory(), "close other programs, or take a larger machine"));
     lines.push(bytes("disk", free_bytes(Path::new(".")), "free some space in this folder's file system"));
     lines.extend(plugins(global));
     lines.push(model());
     lines.push(folder("tasks", ".assets/tasks", "make setup-model, or name your own in data.folder"));
-    let failed = lines.iter().filter(|line| !line.ok).count();
-    output.result(&lines, || lines.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
-    if failed == 0 { Ok(()) } else { Err(ProgramError::Said(ExitCode::Resources).into()) }
+    let findings = Findings { ok: lines.iter().all(|line| line.ok), threads, checks: lines };
+    output.result(&findings, || findings.checks.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
+    if findings.ok { Ok(()) } else { Err(ProgramError::Said(ExitCode::Resources).into()) }
+}
+
+fn threads(global: &Global) -> Threads {
+    let processors = machine::processors();
+    let asked = global.threads.and_then(|threads| usize::try_from(threads).ok()).filter(|threads| *threads > 0);
+    Threads { processors, threads: asked.unwrap_or(processors), wait: wait() }
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} processors; {}", self.threads, self.processors, self.wait)
+    }
 }
 
 fn shown(line: &Line) -> String {

@@ -87,8 +87,8 @@ pub fn memory(
     budget: &LayerBudget,
 ) -> Vec<StageMemory> {
     let element = element_bytes(config.model.dtype);
-    let weights = ("model weights", parameters.total * element);
-    let emulator = ("emulator weights", (parameters.total - parameters.replaced) * element);
+    let weights = ("model weights", parameters.total.saturating_mul(element));
+    let emulator = ("emulator weights", (parameters.total - parameters.replaced).saturating_mul(element));
     let largest = largest_matrix(model) * 4;
     let (tuned, all) = (&config.tune, &config.full_tuning);
     // At worst the first layer trains, and every layer of the emulator keeps its activations.
@@ -102,22 +102,29 @@ pub fn memory(
         ),
         stage(
             "plug-in",
-            vec![weights, ("emulator weights", emulator.1), ("adapted layers", parameters.trained * element)],
+            vec![
+                weights,
+                ("emulator weights", emulator.1),
+                ("adapted layers", parameters.trained.saturating_mul(element)),
+            ],
         ),
         stage("evaluate", vec![weights, ("one pass", one_pass(model, config.evaluate.batch_tokens.get().into()))]),
     ];
     if config.compress.is_some() {
         // U, S, V and the work space of the factorisation beside the matrix and its product.
-        let compress =
-            vec![weights, ("compressed layers", parameters.kept * element), ("one factorisation", 6 * largest)];
+        let compress = vec![
+            weights,
+            ("compressed layers", parameters.kept.saturating_mul(element)),
+            ("one factorisation", 6 * largest),
+        ];
         stages.insert(1, stage("compress", compress));
     }
     if let Some(section) = config.train.training() {
         // What trains is the replacer's matter; its own values, gradients and moments come on top.
         let tokens =
             u64::from(section.batch_size.get()) * u64::from(config.data.block_length).min(model.context as u64);
-        let activations = 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64);
-        let train = vec![weights, ("one pass", one_pass(model, tokens)), ("activations", activations)];
+        let activations = ("activations", activations(model, tokens, depth));
+        let train = vec![weights, ("one pass", one_pass(model, tokens)), activations];
         stages.insert(1, stage("train", train));
     }
     if config.evaluate.columns.contains(&host::config::Column::FullTuning) {
@@ -130,7 +137,8 @@ pub fn memory(
 
 fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemory {
     terms.insert(0, ("program", PROGRAM));
-    StageMemory { stage, bytes: terms.iter().map(|(_, bytes)| bytes).sum(), terms }
+    let bytes = terms.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    StageMemory { stage, bytes, terms }
 }
 
 fn training(
@@ -142,10 +150,15 @@ fn training(
 ) -> Vec<(&'static str, u64)> {
     vec![
         weights,
-        ("parameter, gradient, moments, best", 5 * 4 * trained),
-        ("activations", 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64)),
-        ("logits", 3 * 4 * tokens.min(answer_tokens(section)) * model.vocabulary as u64),
+        ("parameter, gradient, moments, best", trained.saturating_mul(5 * 4)),
+        ("activations", activations(model, tokens, depth)),
+        ("logits", tokens.min(answer_tokens(section)).saturating_mul(3 * 4 * model.vocabulary as u64)),
     ]
+}
+
+/// What `depth` layers keep of `tokens` tokens. A config may ask for more than there are numbers for.
+fn activations(model: &ModelConfig, tokens: u64, depth: u64) -> u64 {
+    tokens.saturating_mul(4 * (depth * per_token(model) + 2 * model.hidden as u64))
 }
 
 /// Values that a layer keeps of each token for the backward pass.
@@ -156,13 +169,13 @@ fn per_token(model: &ModelConfig) -> u64 {
 
 /// One pass without gradients: two layers' intermediate values and the logits of half of the tokens.
 fn one_pass(model: &ModelConfig, tokens: u64) -> u64 {
-    4 * tokens * (2 * per_token(model) + model.vocabulary as u64 / 2)
+    tokens.saturating_mul(4 * (2 * per_token(model) + model.vocabulary as u64 / 2))
 }
 
 /// Tokens of a batch. A question with its answer rarely has more than 128 tokens.
 fn tuned_tokens(config: &RunConfig, section: &TrainingSection, model: &ModelConfig) -> u64 {
     let length = if config.data.task.is_some() { 128 } else { u64::from(config.data.block_length) };
-    u64::from(section.batch_size.get()) * length.min(model.context as u64)
+    u64::from(section.batch_size.get()).saturating_mul(length.min(model.context as u64))
 }
 
 /// Rows that need logits: an answer has few tokens, a block of text only has targets.

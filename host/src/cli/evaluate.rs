@@ -4,7 +4,7 @@
 
 use super::args::{BareArgs, DtypeArg, Global, SplitArg};
 use super::failure::{ProgramError, stage};
-use super::output::{Output, table};
+use super::output::{Output, shown_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
@@ -13,7 +13,7 @@ use host::model::Decoder;
 use host::pipeline::error::StageError;
 use host::pipeline::evaluate::{Entry, Estimate, Report, TextScores};
 use host::pipeline::load::{load_model, load_tokenizer};
-use host::pipeline::report::size;
+use host::pipeline::report::{fitted, size};
 use host::pipeline::{bundle, bundle::Emulator, plug_in};
 use host::store::Manifest;
 use host::tensor::{Device, Dtype, set_threads, threads};
@@ -103,7 +103,7 @@ fn record(
     let mut record = Map::new();
     let mut put = |key: &str, value: Value| record.insert(key.to_owned(), value);
     put("what", json!("score"));
-    put("model", json!(args.model));
+    put("model", json!(args.model.as_deref().map(shown_path)));
     put("threads", json!(threads()));
     put("batch", json!(args.batch_tokens));
     put("load_s", json!(loaded));
@@ -169,5 +169,5 @@ fn page(task: Option<&Scored>, text: Option<&(TextScores, Timing)>) -> String {
         facts.push(format!("{} tokens of text in {:.2} s", scores.tokens, timing.seconds));
     }
     facts.push(format!("peak memory {} (mapped weights included)", size(clock::peak_bytes())));
-    format!("{table}\n\n{}", facts.join("\n"))
+    format!("{}\n\n{}", fitted(&mut table), facts.join("\n"))
 }

@@ -3,7 +3,7 @@
 
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
-use super::output::Output;
+use super::output::{Output, shown_path};
 use super::session::{self, Needs, Session};
 use host::config::PathNeed;
 use host::fault::ExitCode;
@@ -35,7 +35,7 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     }
     let bytes = written?;
     std::fs::rename(&unfinished, &args.to).map_err(|error| resources(&args.to, &error))?;
-    let value = json!({ "folder": args.to, "bytes": bytes, "layers": decoder.slots.len() });
+    let value = json!({ "folder": shown_path(&args.to), "bytes": bytes, "layers": decoder.slots.len() });
     output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
 }
 

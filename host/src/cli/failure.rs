@@ -7,6 +7,7 @@ use host::isolation::active_call;
 use host::pipeline::error::StageError;
 use host::store::StoreError;
 use host::suite::SuiteError;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -77,6 +78,27 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
     }
     active_call::conclude(code as u8);
     code.into()
+}
+
+/// What clap says of a command line: help and version on stdout, an error on stderr, and as JSON where that was asked for.
+pub fn not_understood(error: &clap::Error) -> std::process::ExitCode {
+    let printed = error.print();
+    let before_dashes = std::env::args_os().take_while(|argument| argument != "--");
+    if error.use_stderr() && { before_dashes }.any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let words = text.split("\n\n").next().unwrap_or_default();
+        let words = words.strip_prefix("error: ").unwrap_or(words);
+        let value = serde_json::json!({ "error": safe(words), "exit_code": ExitCode::Usage as u8 });
+        let _ = Output { json: true }.text(&value.to_string());
+    }
+    match (error.use_stderr(), printed) {
+        (true, _) => ExitCode::Usage.into(),
+        (false, Err(problem)) if problem.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("error: stdout: {problem}"));
+            ExitCode::Resources.into()
+        }
+        (false, _) => ExitCode::Done.into(),
+    }
 }
 
 fn is_said(code: ExitCode, message: &str) -> bool {

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod isolate;
 mod machine;
 pub mod output;
+pub mod spin;
 mod plan;
 mod plugin;
 mod progress;
@@ -62,5 +63,7 @@ pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Resul
 fn completions(shell: clap_complete::Shell, output: Output) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "scaleot", &mut script);
-    output.text(String::from_utf8_lossy(&script).trim_end())
+    let script = String::from_utf8_lossy(&script);
+    let value = serde_json::json!({ "shell": shell.to_string(), "script": script });
+    output.result(&value, || script.trim_end().to_owned())
 }

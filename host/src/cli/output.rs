@@ -1,10 +1,12 @@
 //! Results on stdout: a text for people or one JSON object for programs, and nothing else.
 
 use super::failure::ProgramError;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde::Serialize;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// The real stdout, while descriptor 1 is stderr.
@@ -34,6 +36,16 @@ fn point(to: libc::c_int) {
     unsafe { libc::dup2(to, libc::STDOUT_FILENO) };
 }
 
+/// Writes a line to the real stdout, without a buffer: what a reader who left did not take would be flushed at the program's end,
+/// to stderr by then.
+fn write(text: &str) -> io::Result<()> {
+    let stdout = match STDOUT.get() {
+        Some(stdout) => stdout.try_clone()?,
+        None => io::stdout().as_fd().try_clone_to_owned()?,
+    };
+    File::from(stdout).write_all(format!("{text}\n").as_bytes())
+}
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -51,21 +63,22 @@ impl Output {
 
     /// Prints a text as it is.
     pub fn text(self, text: &str) -> anyhow::Result<()> {
-        let written = on_stdout(|| {
-            let mut stdout = io::stdout().lock();
-            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
-        });
-        Ok(written.map_err(|error| match error.kind() {
+        Ok(write(text).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => ProgramError::StdoutClosed,
             _ => ProgramError::Stdout(error),
         })?)
     }
 }
 
-/// A table for a terminal, as wide as it allows.
+/// A path in JSON. What is no UTF-8 in it stands as U+FFFD, as in messages: JSON has no bytes.
+pub fn shown_path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A table for a terminal; `fitted` draws it.
 pub fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(head.to_vec());
     table
 }

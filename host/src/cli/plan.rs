@@ -10,7 +10,7 @@ use super::session;
 use host::config::{LayerBudget, PathNeed, RunConfig};
 use host::data::{DataError, Split, TaskSet};
 use host::model::ModelConfig;
-use host::pipeline::report::size;
+use host::pipeline::report::{fitted, size};
 use host::pipeline::run::train_settings;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
@@ -66,9 +66,10 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
         adapter_layers: budget.adapter,
         replaced_layers: budget.replaced,
         kept_layers: budget.kept,
-        bundle_bytes: (parameters.total - parameters.replaced) * estimate::element_bytes(config.model.dtype),
-        return_bytes: parameters.trained * 4,
-        checkpoint_bytes: 3 * 4 * 4 * parameters.trained,
+        bundle_bytes: (parameters.total - parameters.replaced)
+            .saturating_mul(estimate::element_bytes(config.model.dtype)),
+        return_bytes: parameters.trained.saturating_mul(4),
+        checkpoint_bytes: parameters.trained.saturating_mul(3 * 4 * 4),
         training_samples,
         tuning_steps: train_settings(&config.tune, batches).steps,
         questions: questions(config)?,
@@ -130,7 +131,7 @@ fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     match largest {
         "activations" | "logits" => {
             advice.push(format!("{section}.batch_size={}", (batch_size.get() / 2).max(1)));
-            advice.push(format!("{section}.accumulation={}", accumulation.get() * 2));
+            advice.push(format!("{section}.accumulation={}", accumulation.get().saturating_mul(2)));
         }
         "parameter, gradient, moments, best" => {
             advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));
@@ -157,6 +158,7 @@ fn page(plan: &Plan) -> String {
         let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
         memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
     }
+    let (layers, memory) = (fitted(&mut layers), fitted(&mut memory));
     format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))
 }
 

@@ -3,7 +3,8 @@
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
 use super::compression::by_role;
 use super::data::check_evaluated;
-use super::output::Output;
+use super::failure::ProgramError;
+use super::output::{Output, shown_path};
 use super::session::{self, Needs, Session};
 use super::strategies;
 use host::config::{PathNeed, StrategyKind};
@@ -123,7 +124,7 @@ fn artefact(done: &VerifiedFolder, output: Output) -> anyhow::Result<()> {
 fn described(done: &VerifiedFolder) -> Value {
     let manifest = done.manifest();
     json!({
-        "format": manifest.format, "folder": done.path(), "identity": manifest.identity(), "bytes": bytes(done),
+        "format": manifest.format, "folder": shown_path(done.path()), "identity": manifest.identity(), "bytes": bytes(done),
         "body": manifest.body,
     })
 }
@@ -162,6 +163,11 @@ fn optional(
 }
 
 fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    if let Some(bundle) = args.bundle.as_ref().filter(|bundle| bundle.to_str().is_none()) {
+        let (bundle, record) = (bundle.display(), "the record of the run is a config, whose text is UTF-8");
+        let what = format!("--bundle {bundle}: the path is not UTF-8, and {record}; name it by a link");
+        return Err(ProgramError::Usage(what).into());
+    }
     let session = Session::open(session::load(&tuned(args), global)?, global, TUNE)?;
     one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
 }
@@ -169,7 +175,9 @@ fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> 
 /// A data owner has no model. The bundle stands for it, so that nothing is written beside the bundle's files.
 fn tuned(args: &TuneArgs) -> ConfigArgs {
     let mut run = args.run.clone();
-    run.overrides.extend(args.bundle.iter().map(|bundle| format!("model.path={}", bundle.display())));
+    // Quoted: a folder may be called `2024` or `true`.
+    let path = |bundle: &PathBuf| format!("model.path={}", toml::Value::from(bundle.display().to_string()));
+    run.overrides.extend(args.bundle.iter().map(path));
     run
 }
 

@@ -124,7 +124,7 @@ fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
 fn engine(suite: &Suite, jobs: usize, global: &Global) -> anyhow::Result<Engine> {
     let mut arguments = Vec::new();
     for path in &global.plugin_path {
-        arguments.extend(["--plugin-path".to_owned(), path.display().to_string()]);
+        arguments.extend(["--plugin-path".into(), path.clone().into_os_string()]);
     }
     let program = std::env::current_exe().context("this program's own path")?;
     let threads = (machine::processors() / jobs).max(1);

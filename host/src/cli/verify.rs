@@ -1,7 +1,7 @@
 //! `verify`: a bundle or a return, checked to the last byte and the last value before anybody uses it.
 
 use super::args::VerifyArgs;
-use super::output::Output;
+use super::output::{Output, shown_path};
 use host::fault::escape;
 use host::pipeline::bundle::{self, EmulatorSlot, TENSORS};
 use host::pipeline::error::StageError;
@@ -98,7 +98,7 @@ fn common(what: &str, folder: &Path, verified: &VerifiedFolder, tensors: &[Tenso
         .map(|tensor| json!({ "name": tensor.name, "dtype": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.byte_len() }))
         .collect();
     json!({
-        "what": what, "folder": folder, "identity": manifest.identity(), "created_by": manifest.created_by,
+        "what": what, "folder": shown_path(folder), "identity": manifest.identity(), "created_by": manifest.created_by,
         "format": manifest.format, "format_version": manifest.format_version, "files": manifest.files,
         "tensors": tensors,
     })

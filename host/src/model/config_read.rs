@@ -206,7 +206,8 @@ impl Source<'_> {
 
     /// The width of a head: said outright, or the hidden size shared out among the heads.
     fn head_dim(&self, hidden: usize, heads: usize) -> Result<usize> {
-        if let Some(head_dim) = self.optional_size("head_dim", MAX_WIDTH)? {
+        // All heads together are a width as well.
+        if let Some(head_dim) = self.optional_size("head_dim", MAX_WIDTH / heads)? {
             return Ok(head_dim);
         }
         self.check_divides("heads", heads, "hidden", hidden)?;

@@ -4,6 +4,7 @@
 //! that ends. Stages that cells share are made once: whoever comes first claims one in the stage pool, the others wait.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub struct Engine {
     /// This program.
     pub program: PathBuf,
     /// Arguments for every cell, such as where plugins lie.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// Cells side by side.
     pub jobs: usize,
     /// Threads of one cell whose config takes all cores.

@@ -1,9 +1,9 @@
 //! The record of a suite as tables: for a terminal, and as Markdown. What is missing is a dash, never a zero.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 
 use super::result::{Comparison, Over, Point, PointRow, SuiteResult, Summary};
-use crate::pipeline::report::size;
+use crate::pipeline::report::{fitted, size};
 
 pub(super) const NONE: &str = "–";
 /// With more pairs than this a person is shown those with the first point only; the files have all.
@@ -20,11 +20,11 @@ pub enum View {
 /// Tables and notes, as wide as the terminal allows.
 pub fn terminal(result: &SuiteResult, view: View) -> String {
     let draw = |mut table: Table| {
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
         // Lines between the rows would stand between the methods that are compared.
         use comfy_table::TableComponent::{HorizontalLines, MiddleIntersections};
         table.remove_style(HorizontalLines).remove_style(MiddleIntersections);
-        table.to_string()
+        fitted(&mut table)
     };
     let parts: Vec<String> =
         parts(result, view).into_iter().map(|(head, table)| format!("{head}\n{}", draw(table))).collect();

@@ -1,6 +1,6 @@
 //! `plugin pack|add|remove`: from an author's folder to somebody else's search path.
 
-use super::Output;
+use super::{Output, shown_path};
 use crate::cli::args::{AddArgs, PackArgs, RemoveArgs};
 use crate::cli::failure::{ProgramError, stage};
 use host::fault::escape;
@@ -14,7 +14,7 @@ pub fn pack(args: &PackArgs, output: Output) -> anyhow::Result<()> {
     let words = Words { publisher: args.publisher.clone(), licence: args.licence.clone(), paper: args.paper.clone() };
     let manifest = stage(describe(&args.library, words))?;
     let place = args.library.with_file_name(MANIFEST_FILE);
-    output.result(&json!({ "manifest": manifest, "path": place }), || {
+    output.result(&json!({ "manifest": manifest, "path": shown_path(&place) }), || {
         let (name, version) = (escape(&manifest.name), escape(&manifest.version));
         format!(
             "{name} {version} is described in {}\nhand over this file and {} together",
@@ -27,7 +27,8 @@ pub fn pack(args: &PackArgs, output: Output) -> anyhow::Result<()> {
 pub fn add(args: &AddArgs, output: Output) -> anyhow::Result<()> {
     let (manifest, place) = stage(install(&args.plugin, &root(args.user)?))?;
     let sha256 = manifest.files.get(&manifest.library);
-    let value = json!({ "plugin": manifest.name, "version": manifest.version, "path": place, "sha256": sha256 });
+    let value =
+        json!({ "plugin": manifest.name, "version": manifest.version, "path": shown_path(&place), "sha256": sha256 });
     output.result(&value, || {
         format!(
             "{} {} of {} is in {}\nnothing of it was loaded; `scaleot plugin lock CONFIG` lets the runs of a config load it",
@@ -41,7 +42,9 @@ pub fn add(args: &AddArgs, output: Output) -> anyhow::Result<()> {
 
 pub fn remove(args: &RemoveArgs, output: Output) -> anyhow::Result<()> {
     let place = stage(take_away(&args.name, &root(args.user)?))?;
-    output.result(&json!({ "plugin": args.name, "removed": place }), || format!("{} is removed", place.display()))
+    output.result(&json!({ "plugin": args.name, "removed": shown_path(&place) }), || {
+        format!("{} is removed", place.display())
+    })
 }
 
 /// The folder of the project, or that of the user.

@@ -7,9 +7,10 @@ mod show;
 
 use super::args::{Global, PluginVerb};
 use super::failure::{ProgramError, stage};
-use super::output::{Output, say, table};
+use super::output::{Output, say, shown_path, table};
 use host::config::Unpinned;
 use host::fault::{ExitCode, escape, escape_to};
+use host::pipeline::report::fitted;
 use host::plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ fn tell(registry: &mut Registry) {
 fn source(plugin: &RegisteredPlugin) -> Value {
     match &plugin.source {
         PluginSource::BuiltIn => json!({ "built_in": true }),
-        PluginSource::Library { path, sha256 } => json!({ "path": path, "sha256": sha256 }),
+        PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
     }
 }
 
@@ -68,11 +69,13 @@ fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
             let found = verdict.broken.as_deref().map_or_else(|| "kept".to_owned(), |broken| escape_to(broken, 400));
             table.add_row([escape(&verdict.of), verdict.check.to_owned(), found]);
         }
-        format!("{table}\n{} of {} promises kept", verdicts.len() - broken, verdicts.len())
+        format!("{}\n{} of {} promises kept", fitted(&mut table), verdicts.len() - broken, verdicts.len())
     })?;
     if broken == 0 {
         return Ok(());
     }
     let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
-    Err(ProgramError::Found(what, ExitCode::Plugin).into())
+    // The result on stdout says it already; a second document there would be one too many.
+    say(&format!("error: {what}"));
+    Err(ProgramError::Said(ExitCode::Plugin).into())
 }

@@ -2,7 +2,7 @@
 //!
 //! The templates are the files in `template/`; `my-plugin` and `my_plugin` in them become the new name.
 
-use super::Output;
+use super::{Output, shown_path};
 use crate::cli::args::{KindArg, NewArgs};
 use crate::cli::failure::{ProgramError, stage};
 use host::fault::escape;
@@ -54,8 +54,7 @@ pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
     ];
     let files = files.map(|(file, text)| (file.to_owned(), filled(text)));
     stage(write_folder(&folder, &files))?;
-    let value =
-        json!({ "plugin": name, "kind": args.kind.section(), "path": folder, "files": files.map(|(file, _)| file) });
+    let value = json!({ "plugin": name, "kind": args.kind.section(), "path": shown_path(&folder), "files": files.map(|(file, _)| file) });
     output.result(&value, || {
         let library = folder.join("target/debug").join(SearchPath::file_name(name));
         format!(
@@ -103,7 +102,7 @@ impl KindArg {
 fn dependency(asked: Option<&str>) -> Result<String, ProgramError> {
     let Some(api) = asked else {
         return match crate_folder(Path::new(OWN_API)) {
-            Some(folder) => Ok(path_dependency(&folder)),
+            Some(folder) => path_dependency(&folder),
             None => Err(ProgramError::Usage(
                 "the source tree that this program was built from is not here any more, and plugin-api is on no registry: \
                  give --api PATH (a checkout of ScaleOT) or --api GIT-URL"
@@ -118,7 +117,7 @@ fn dependency(asked: Option<&str>) -> Result<String, ProgramError> {
     }
     let (itself, inside) = (PathBuf::from(api), Path::new(api).join("plugin-api"));
     match [itself, inside].iter().find_map(|path| crate_folder(path)) {
-        Some(folder) => Ok(path_dependency(&folder)),
+        Some(folder) => path_dependency(&folder),
         None => Err(ProgramError::Usage(format!(
             "--api {}: no crate plugin-api there; expected a checkout of ScaleOT, its folder plugin-api, or a git URL",
             escape(api)
@@ -140,7 +139,12 @@ fn crate_folder(path: &Path) -> Option<PathBuf> {
     (name == "plugin-api").then_some(folder)
 }
 
-fn path_dependency(folder: &Path) -> String {
-    // A basic string of TOML escapes what a Rust string does, for the characters that a path may hold.
-    format!("path = {}", toml::Value::from(folder.display().to_string()))
+fn path_dependency(folder: &Path) -> Result<String, ProgramError> {
+    match folder.to_str() {
+        Some(path) => Ok(format!("path = {}", toml::Value::from(path))),
+        None => Err(ProgramError::Usage(format!(
+            "{}: the path of plugin-api is not UTF-8, which Cargo.toml is; give --api by a link with another name, or a git URL",
+            folder.display()
+        ))),
+    }
 }

@@ -3,6 +3,7 @@
 use super::{Output, source, table, tell};
 use crate::cli::failure::stage;
 use host::fault::{escape, escape_to};
+use host::pipeline::report::fitted;
 use host::plugins::{OptionRow, PluginManifest, RegisteredPlugin, Registry, Standing, Surveyed, option_rows};
 use serde_json::{Value, json};
 
@@ -61,7 +62,7 @@ pub fn list(registry: &mut Registry, output: Output) -> anyhow::Result<()> {
         }
         let hidden: String = hidden.iter().map(|line| format!("\nhidden: {line}")).collect();
         let refused: String = refused.iter().map(|line| format!("\nrefused: {line}")).collect();
-        format!("{table}{hidden}{refused}")
+        format!("{}{hidden}{refused}", fitted(&mut table))
     })
 }
 
@@ -180,5 +181,5 @@ fn options(rows: &[OptionRow]) -> String {
         let meaning = escape_to(&row.meaning, 400);
         table.add_row([escape(&row.name), escape(&row.takes), escape(&row.default), meaning]);
     }
-    format!("\n{table}")
+    format!("\n{}", fitted(&mut table))
 }

@@ -4,9 +4,11 @@
 //! so that a positive gap always means that the plugged-in model is the better one.
 
 mod chart;
+mod fitted;
 mod gather;
 mod table;
 
+pub use fitted::fitted;
 pub use gather::{Report, Row, gather, higher_is_better};
 pub use table::{markdown, size, terminal};
 

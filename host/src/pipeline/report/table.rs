@@ -1,16 +1,17 @@
 //! The record of a run as a table: for a terminal, and as Markdown.
 
+use super::fitted::fitted;
 use super::gather::{Report, Row};
 use crate::fault::escape;
 use crate::pipeline::run::{Figure, PluginUsed};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use std::collections::BTreeSet;
 
 /// The table and the lines under it, as wide as the terminal allows.
 pub fn terminal(report: &Report) -> String {
     let mut table = filled(report);
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let table = fitted(table.load_preset(presets::UTF8_HORIZONTAL_ONLY));
     format!("{table}\n\n{}", facts(report).join("\n"))
 }
 

@@ -8,7 +8,7 @@ use crate::pipeline::error::StageError;
 use crate::plugins::{Pinned, PluginSource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FILE: &str = "plugins.json";
 const KINDS: [StrategyKind; 4] =
@@ -28,9 +28,9 @@ pub struct PluginUsed {
     pub sha256: Option<String>,
     /// Why it could be loaded.
     pub pinned: Pinned,
-    /// The library.
+    /// The library, for people: what is no UTF-8 in its path stands as U+FFFD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
+    pub path: Option<String>,
 }
 
 /// Plugins by section.
@@ -77,7 +77,7 @@ impl Run {
         let plugin = self.registry.registered(name.plugin())?;
         let (sha256, path) = match &plugin.source {
             PluginSource::BuiltIn => (None, None),
-            PluginSource::Library { path, sha256 } => (Some(sha256.clone()), Some(path.clone())),
+            PluginSource::Library { path, sha256 } => (Some(sha256.clone()), Some(path.to_string_lossy().into_owned())),
         };
         Some(PluginUsed {
             name: plugin.record.name.clone(),
