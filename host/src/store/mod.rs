@@ -25,7 +25,7 @@ pub mod strict_json;
 pub mod verified;
 
 pub use atomic_file::{AtomicFile, FileRecord};
-pub use checkpoints::Checkpoints;
+pub use checkpoints::{Checkpoints, Latest};
 pub use digest::{Digest, digest_file};
 pub use error::StoreError;
 pub use finite::check_finite;

@@ -6,6 +6,7 @@
 
 use crate::model::{Decoder, PackedBatch};
 use crate::pipeline::error::StageError;
+use crate::pipeline::tune::Gradients;
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::TokenWeight;
 
@@ -40,22 +41,28 @@ impl LocalTargets {
         Ok(Self { layers: layers.collect::<Result<_, StageError>>()? })
     }
 
-    /// The residual of every layer's substitute; backward on each whose `trains` is set.
+    /// The residual of every layer's substitute; gradients are added for each whose `trains` is set.
     ///
     /// # Errors
     /// When a substitute cannot run.
-    pub fn residuals(&self, decoder: &Decoder, batch: &PackedBatch, trains: &[bool]) -> Result<Vec<f64>, StageError> {
+    pub fn residuals(
+        &self,
+        decoder: &Decoder,
+        batch: &PackedBatch,
+        trains: &[bool],
+        gradients: &mut Gradients,
+    ) -> Result<Vec<f64>, StageError> {
         let run = decoder.substitute_runner(batch)?;
-        let one = |(layer, target): (usize, &LayerTarget)| {
+        let mut one = |(layer, target): (usize, &LayerTarget)| {
             if trains.get(layer) == Some(&true) {
                 let residual = target.residual(&run(layer, &target.input)?)?;
-                residual.backward()?;
+                gradients.add(&residual)?;
                 return Ok(residual.to_f64()?);
             }
             let _guard = no_grad();
             Ok(target.residual(&run(layer, &target.input)?)?.to_f64()?)
         };
-        self.layers.iter().enumerate().map(one).collect()
+        self.layers.iter().enumerate().map(&mut one).collect()
     }
 }
 

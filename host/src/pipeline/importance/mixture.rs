@@ -12,7 +12,7 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::objective::{self, Sides};
 use crate::pipeline::replace::in_slots;
 use crate::pipeline::tensor_file::TensorFile;
-use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
+use crate::pipeline::tune::{AdamW, AdamWOptions, Gradients, Moments};
 use crate::tensor::{Tensor, no_grad};
 use plugin_api::{
     CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
@@ -133,15 +133,17 @@ impl Mixture {
         (MixtureState { trained: self.trained, judged: self.judged, steps, fit_steps }, moments)
     }
 
-    /// Takes up what [`state`](Self::state) gave; the substitutes are those of the checkpoint already.
+    /// Takes up what [`state`](Self::state) gave; the substitutes are those of the checkpoint already. Where nothing trains there
+    /// are no moments, and no file.
     ///
     /// # Errors
     /// A moment that is missing or has another shape.
-    pub fn restore(&mut self, state: &MixtureState, file: &TensorFile) -> Result<(), StageError> {
+    pub fn restore(&mut self, state: &MixtureState, file: Option<&TensorFile>) -> Result<(), StageError> {
         let read = |steps: &[u64], prefix: &str| -> Result<Vec<Moments>, StageError> {
             let each = self.parameters.iter().zip(steps).enumerate();
             let moments = each.map(|(index, (parameter, &steps))| {
                 let load = |part: &str| -> Result<Tensor, StageError> {
+                    let file = file.ok_or_else(no_moments)?;
                     let tensor = file.get(&format!("{prefix}.{index}.{part}"), &parameter.shape())?;
                     Ok(tensor.deep_copy()?.to_device(parameter.device())?)
                 };
@@ -176,19 +178,19 @@ impl Mixture {
         };
         let mut before = None;
         for _ in 0..step.steps {
-            self.parameters.iter().try_for_each(Tensor::zero_grad)?;
-            let residuals = targets.residuals(&self.decoder, &batch, &trains)?;
+            let mut gradients = Gradients::of(&self.parameters);
+            let residuals = targets.residuals(&self.decoder, &batch, &trains, &mut gradients)?;
             for &residual in &residuals {
                 self.finite(self.trained, "a residual", residual)?;
             }
             before.get_or_insert(residuals);
-            fit.step(&mut self.parameters, step.learning_rate, 1.0)?;
+            fit.step(&mut self.parameters, gradients.as_slice(), (step.learning_rate, 1.0))?;
         }
         let residuals = match before {
             Some(residuals) => residuals,
             None => {
                 let _guard = no_grad();
-                targets.residuals(&self.decoder, &batch, &vec![false; trains.len()])?
+                targets.residuals(&self.decoder, &batch, &vec![false; trains.len()], &mut Gradients::of(&[]))?
             }
         };
         (self.fit, self.trained) = (Some(fit), last);
@@ -216,15 +218,21 @@ impl Mixture {
     /// One step on the trainable substitutes that the mask lets run, towards `objective` or else the replacer's.
     pub fn train_step(&mut self, step: &TrainStep, objective: Option<&Objective>) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);
-        self.fit = None;
-        self.parameters.iter().try_for_each(Tensor::zero_grad)?;
-        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
-        let (loss, value) = objective::loss(sides, &batch, objective.unwrap_or(&self.objective), self.trained)?;
-        loss.backward()?;
         let replaced = |layer: usize| step.mask.original.get(layer) == Some(&false);
         let layer_of = &self.layer_of;
         let active = |index: usize| layer_of.get(index).copied().is_some_and(replaced);
-        self.optimiser.step_active(&mut self.parameters, step.learning_rate, 1.0, &active)?;
+        if !(0..self.parameters.len()).any(active) {
+            return Err(nothing_trains());
+        }
+        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
+        let (loss, value) = objective::loss(sides, &batch, objective.unwrap_or(&self.objective), self.trained)?;
+        let mut gradients = Gradients::of(&self.parameters);
+        gradients.add(&loss)?;
+        let norm = gradients.norm()?;
+        self.finite(self.trained, "the gradient norm", norm)?;
+        let gradients = gradients.only(&active);
+        self.optimiser.step(&mut self.parameters, gradients.as_slice(), (step.learning_rate, 1.0))?;
+        self.fit = None;
         self.trained += 1;
         Ok(StepReport { loss: value })
     }
@@ -254,11 +262,35 @@ impl Mixture {
         similarity::output_similarity(&self.decoder, &self.held_out, request)
     }
 
+    /// Advice fits what was done so far: where nothing has trained, no learning rate is to blame.
     fn finite(&self, step: u64, what: &str, found: f64) -> Result<f64, StageError> {
         if found.is_finite() {
             return Ok(found);
         }
-        let advice = "Lower the learning rate, or look for damaged text.";
+        let has_trained = self.optimiser.state().iter().any(|moments| moments.steps > 0) || self.fit.is_some();
+        let advice = if has_trained {
+            "Lower the learning rate, or look for damaged text."
+        } else {
+            "Nothing has trained yet: look for damaged weights or text, or take model.dtype = \"fp32\"."
+        };
         Err(StageError::Numeric { step, what: what.into(), found, advice })
+    }
+}
+
+fn no_moments() -> StageError {
+    StageError::Artefact {
+        path: "the checkpoint".into(),
+        what: "moments of what trains".into(),
+        found: "none".into(),
+        expected: "those of every tensor; remove the checkpoint to start the stage over".into(),
+    }
+}
+
+fn nothing_trains() -> StageError {
+    StageError::Artefact {
+        path: "train_step".into(),
+        what: "the mask".into(),
+        found: "no replaced layer with a substitute that trains".into(),
+        expected: "at least one; `trainable_layers` says which layers have one".into(),
     }
 }
