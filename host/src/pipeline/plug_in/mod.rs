@@ -4,6 +4,7 @@
 //! norms), then `W := W + delta` at the layers that the ledger names. New tensors (low-rank deltas, bottlenecks) are attached.
 
 mod export;
+mod scale;
 mod verify;
 
 pub use export::{COMPANIONS, export};
