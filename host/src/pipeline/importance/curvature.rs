@@ -181,7 +181,8 @@ fn per_token_biases(
     layer: usize,
     tokens: usize,
 ) -> Result<Vec<(WeightRole, Tensor)>, StageError> {
-    let (dtype, device) = (decoder.dtype(), decoder.device());
+    let device = decoder.device();
+    let dtype = decoder.layer(layer)?.dtype();
     let mut leaves = Vec::new();
     for role in WeightRole::ALL {
         let Some(projection) = decoder.layer_mut(layer)?.projection_mut(role) else { continue };

@@ -7,13 +7,14 @@ use crate::tensor::{Result, Tensor, no_grad};
 /// One entry per parameter.
 pub struct Gradients {
     leaves: Vec<Tensor>,
+    scale: f64,
     sums: Vec<Option<Tensor>>,
 }
 
 impl Gradients {
-    /// None yet.
-    pub fn of(parameters: &[Tensor]) -> Self {
-        Self { leaves: parameters.to_vec(), sums: vec![None; parameters.len()] }
+    /// None yet; a loss is multiplied by `scale` on the way back.
+    pub fn of(parameters: &[Tensor], scale: f64) -> Self {
+        Self { leaves: parameters.to_vec(), scale, sums: vec![None; parameters.len()] }
     }
 
     /// Adds those of a part of the loss, and frees its graph.
@@ -21,8 +22,10 @@ impl Gradients {
     /// # Errors
     /// When libtorch refuses an operation.
     pub fn add(&mut self, loss: &Tensor) -> Result<()> {
+        let scaled = if self.scale == 1.0 { loss.clone() } else { loss.mul_scalar(self.scale)? };
+        let gradients = scaled.gradients(&self.leaves)?;
         let _guard = no_grad();
-        for (sum, gradient) in self.sums.iter_mut().zip(loss.gradients(&self.leaves)?) {
+        for (sum, gradient) in self.sums.iter_mut().zip(gradients) {
             match (sum.as_mut(), gradient) {
                 (Some(sum), Some(gradient)) => sum.add_(&gradient)?,
                 (None, Some(gradient)) => *sum = Some(gradient),
@@ -50,10 +53,15 @@ impl Gradients {
         for gradient in self.sums.iter().flatten() {
             squares += gradient.norm()?.to_f64()?.powi(2);
         }
-        Ok(squares.sqrt())
+        Ok(squares.sqrt() / self.scale)
     }
 
-    /// In the order of the parameters.
+    /// What the gradients are to be multiplied by.
+    pub fn unscale(&self) -> f64 {
+        1.0 / self.scale
+    }
+
+    /// In the order of the parameters, still scaled.
     pub fn as_slice(&self) -> &[Option<Tensor>] {
         &self.sums
     }

@@ -3,24 +3,20 @@
 //!
 //! One optimiser step is up to `accumulation` batches, and its loss is that of all of them as one: however the targets are cut in
 //! batches, loss and gradients are the same. Parameters are fp32, whatever the model is stored in. The gradient norm is taken over
-//! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`. fp16 has gradients below its smallest number: there the loss is
-//! scaled up for the way back, and a step whose gradients overflow is taken again with half of the scale.
+//! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`.
 //! Recipe: Offsite-Tuning, section 4.4.
 
 use super::adamw::{AdamW, AdamWOptions, Moments};
-use super::gradients::Gradients;
+use super::loss_scale::LossScale;
 use super::schedule::{Schedule, rate_factor};
 use super::step_batches::StepBatches;
 use crate::data::{Batches, TrainingBatch};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
 use crate::pipeline::progress::{Progress, stop_requested};
-use crate::tensor::{Dtype, Tensor, no_grad};
+use crate::tensor::{Tensor, no_grad};
 use plugin_api::StepReport;
 use serde::{Deserialize, Serialize};
-
-/// The scale that an fp16 training begins with. Raw gradients from 1.5e-11 to 16 have a place then.
-const FIRST_SCALE: f64 = 4096.0;
 
 /// How training goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,7 +96,7 @@ pub struct Trainer<'a> {
     log: TrainingLog,
     best: Vec<Tensor>,
     running: (f64, u64),
-    scale: f64,
+    scale: LossScale,
 }
 
 impl<'a> Trainer<'a> {
@@ -113,7 +109,7 @@ impl<'a> Trainer<'a> {
         let best = copies(&parameters)?;
         let log = TrainingLog::default();
         let loss = Box::new(move |parts: &[TrainingBatch], _, each: &mut EachPart<'_>| next_token(decoder, parts, each));
-        let scale = if decoder.dtype() == Dtype::F16 { FIRST_SCALE } else { 1.0 };
+        let scale = LossScale::of(decoder.dtype());
         Ok(Self { decoder, loss, parameters, optimiser, settings, log, best, running: (0.0, 0), scale })
     }
 
@@ -136,34 +132,24 @@ impl<'a> Trainer<'a> {
     pub fn gradient_step(&mut self, batches: &dyn Batches) -> Result<StepReport, StageError> {
         let step = self.log.steps;
         let parts: Vec<TrainingBatch> = self.settings.batches.of(step).map(|batch| batches.batch(batch)).collect();
-        let (loss, gradients, norm) = loop {
-            let (loss, gradients) = self.gradients(&parts, step)?;
-            let norm = gradients.norm()? / self.scale;
-            if norm.is_finite() || self.scale <= 1.0 {
-                break (loss, gradients, finite(step, "the gradient norm", norm)?);
-            }
-            self.scale /= 2.0;
-        };
+        let (mut loss, towards) = (0.0, &self.loss);
+        let (gradients, norm) = self.scale.gradients(&self.parameters, &mut |each| {
+            loss = 0.0;
+            towards(&parts, step, &mut |part| {
+                loss += finite(step, "the training loss", part.to_f64()?)?;
+                each(part)
+            })
+        })?;
+        let norm = finite(step, "the gradient norm", norm)?;
         // The small term is PyTorch's.
         let clip = self.settings.clip_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
         let factor = rate_factor(self.settings.schedule, step, self.settings.steps, self.settings.warmup_steps);
-        let rates = (self.settings.learning_rate * factor, clip / self.scale);
+        let rates = (self.settings.learning_rate * factor, clip * gradients.unscale());
         self.optimiser.step(&mut self.parameters, gradients.as_slice(), rates)?;
         self.log.steps += 1;
         let targets = targets(&parts);
         self.running = (self.running.0 + loss * targets as f64, self.running.1 + targets);
         Ok(StepReport { loss })
-    }
-
-    /// Loss and scaled gradients of these batches as one.
-    fn gradients(&self, parts: &[TrainingBatch], step: u64) -> Result<(f64, Gradients), StageError> {
-        let (mut loss, mut gradients) = (0.0, Gradients::of(&self.parameters));
-        (self.loss)(parts, step, &mut |part| {
-            loss += finite(step, "the training loss", part.to_f64()?)?;
-            let part = if self.scale == 1.0 { part } else { part.mul_scalar(self.scale)? };
-            Ok(gradients.add(&part)?)
-        })?;
-        Ok((loss, gradients))
     }
 
     /// Whether a validation is due after the steps just taken.
@@ -197,7 +183,7 @@ impl<'a> Trainer<'a> {
             tensors.push((format!("{index}.best"), best.clone()));
         }
         let steps_of = self.optimiser.state().iter().map(|moments| moments.steps).collect();
-        (TrainerState { log: self.log.clone(), running: self.running, steps_of, scale: self.scale }, tensors)
+        (TrainerState { log: self.log.clone(), running: self.running, steps_of, scale: self.scale.0 }, tensors)
     }
 
     /// Takes up a checkpoint's state.
@@ -219,7 +205,7 @@ impl<'a> Trainer<'a> {
             moments.push(Moments { steps, first: own("first")?, second: own("second")? });
         }
         self.optimiser.restore(moments);
-        (self.log, self.running, self.scale) = (state.log, state.running, state.scale);
+        (self.log, self.running, self.scale) = (state.log, state.running, LossScale(state.scale));
         Ok(())
     }
 
