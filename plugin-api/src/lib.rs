@@ -61,7 +61,7 @@ pub use regression::{ReducedRank, TwoLayers};
 pub use replace::LayerReplacer;
 pub use requirement::{Need, OptionValue, Requirement};
 pub use schedule::Schedule;
-pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
+pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, check_offered, unknown_service};
 pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
     AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,

@@ -3,7 +3,10 @@
 //! Numbers and names are only ever added, so an older plugin runs on a newer host. Authors use [`crate::Host`].
 
 use crate::error::{ErrorCode, PluginError};
+use crate::low_rank::TRUNCATED_SVDS;
+use crate::strategy::Method;
 use crate::tensor::{DlTensor, Handle, ReleaseTensor};
+use crate::torch::{LEND_TENSOR, TAKE_TENSOR};
 use std::rc::Rc;
 
 /// The most tensors that one operation returns.
@@ -116,9 +119,92 @@ pub struct OpArguments<'a> {
     pub floats: &'a [f64],
 }
 
-/// An error that says a service is not offered here; hosts answer unknown names with it.
+/// An error that says a service is not known here; hosts answer unknown names with it.
 #[must_use]
 pub fn unknown_service(name: &str) -> PluginError {
     PluginError::new(ErrorCode::Unsupported, format!("this host has no service named {name:?}"))
         .with_help("the plugin was built for a newer host")
+}
+
+/// Services beside the tensor operations that every call with a host offers.
+const ALWAYS: [&str; 6] = ["outline", "seed", "notice", TRUNCATED_SVDS, LEND_TENSOR, TAKE_TENSOR];
+
+/// What else a call offers. Hosts answer these and no other.
+const fn offered(method: Method) -> &'static [&'static str] {
+    match method {
+        Method::Substitute => &["layer_moments", "layer_weights", "checkpoint", "record"],
+        Method::Prepare | Method::Estimate => &[
+            "losses",
+            "train_step",
+            "train_step_towards",
+            "trainable_layers",
+            "fit_step",
+            "layer_statistics",
+            "output_similarity",
+            "layer_curvature",
+            "layer_weights",
+            "checkpoint",
+            "record",
+        ],
+        Method::Compress => &[
+            "losses",
+            "trainable_layers",
+            "layer_statistics",
+            "output_similarity",
+            "layer_curvature",
+            "layer_weights",
+            "checkpoint",
+            "record",
+        ],
+        Method::Step => &["gradient_step", "record"],
+        Method::Select | Method::Objective | Method::Attach | Method::Save | Method::Restore => &[],
+    }
+}
+
+/// Every method that offers services, by the trait's own name for it.
+const METHODS: [(Method, &str); 5] = [
+    (Method::Substitute, "substitute"),
+    (Method::Prepare, "prepare"),
+    (Method::Estimate, "estimate"),
+    (Method::Compress, "compress"),
+    (Method::Step, "step"),
+];
+
+/// Whether a service may be asked for during a call of this method; for hosts, the fake one included.
+///
+/// # Errors
+/// `Unsupported`: the name and the calls that offer it, or [`unknown_service`] for a name that no call offers.
+pub fn check_offered(method: Method, name: &str) -> Result<(), PluginError> {
+    let during = METHODS.iter().find(|(other, _)| *other == method).map(|(_, call)| *call);
+    if offered(method).contains(&name) || (during.is_some() && ALWAYS.contains(&name)) {
+        return Ok(());
+    }
+    let elsewhere = METHODS.iter().filter(|(method, _)| ALWAYS.contains(&name) || offered(*method).contains(&name));
+    let elsewhere: Vec<String> = elsewhere.map(|(_, call)| format!("`{call}`")).collect();
+    if elsewhere.is_empty() {
+        return Err(unknown_service(name));
+    }
+    let here = during.map_or_else(|| format!("`{method:?}`").to_lowercase(), |call| format!("`{call}`"));
+    Err(PluginError::new(ErrorCode::Unsupported, format!("the service {name:?} is not offered during {here}"))
+        .with_help(format!("ask for it during {}", elsewhere.join(" or "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_call_offers() {
+        for name in ["seed", "outline", "notice", "record", "gradient_step"] {
+            assert!(check_offered(Method::Step, name).is_ok(), "{name}");
+        }
+        let told = |method, name| check_offered(method, name).unwrap_err().to_string();
+        assert_eq!(
+            told(Method::Step, "losses"),
+            "the service \"losses\" is not offered during `step`; ask for it during `prepare` or `estimate` or `compress`"
+        );
+        assert!(told(Method::Estimate, "gradient_step").contains("ask for it during `step`"));
+        assert!(told(Method::Attach, "seed").contains("is not offered during `attach`"));
+        assert!(told(Method::Step, "telepathy").contains("built for a newer host"));
+    }
 }

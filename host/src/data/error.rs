@@ -96,14 +96,17 @@ pub enum DataError {
         "{what}: every one of {count} samples is longer than the context of {limit} tokens. Raise the limit, or take a model with a longer context"
     )]
     AllTooLong { what: String, count: usize, limit: usize },
-    #[error(
-        "{what}: found {found} samples, expected at least one batch of {batch_size}. Lower `batch_size` to {found} or add data"
-    )]
-    TooFew { what: String, found: usize, batch_size: usize },
+    #[error("{what}: found no sample, expected at least one. Add data, or name another file")]
+    NoSample { what: String },
     #[error(
         "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `sequence_length` or add text"
     )]
     TooLittleText { what: String, found: usize, sequence_length: usize },
+    #[error(
+        "{what}: found {found} tokens, expected at least two windows of {sequence_length}: one to train on and one held out. \
+         Lower `data.block_length` or add text"
+    )]
+    NoHeldOut { what: String, found: usize, sequence_length: usize },
     #[error("`{key}`: found {found}, expected {expected}")]
     Option { key: &'static str, found: usize, expected: &'static str },
     #[error(transparent)]

@@ -34,7 +34,7 @@ impl PairSet {
     /// Tokenises `questions`; `what` names them in messages.
     ///
     /// # Errors
-    /// Fewer questions than a batch, an answer that has no token or does not fit, or no question that fits whole.
+    /// No question, an answer that has no token or does not fit, or no question that fits whole.
     pub fn new(
         what: &str,
         questions: &[Question],

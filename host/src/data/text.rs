@@ -35,7 +35,7 @@ impl TextWindows {
     /// Reads, encodes and cuts `files`, in the order given.
     ///
     /// # Errors
-    /// An unreadable, empty, binary or non-UTF-8 file; fewer windows than a batch.
+    /// An unreadable, empty, binary or non-UTF-8 file; less text than one window.
     pub fn read(files: &[PathBuf], tokenizer: &Tokenizer, options: TextOptions) -> Result<Self, DataError> {
         Self::from_tokens(&named(files), tokens_of(files, tokenizer, options.sequence_length)?, options)
     }
@@ -52,6 +52,10 @@ impl TextWindows {
     ) -> Result<(Self, Self), DataError> {
         let mut tokens = tokens_of(files, tokenizer, options.sequence_length)?;
         let windows = tokens.len() / options.sequence_length.max(1);
+        if windows < 2 {
+            let (what, found, sequence_length) = (named(files), tokens.len(), options.sequence_length);
+            return Err(DataError::NoHeldOut { what, found, sequence_length });
+        }
         let kept = windows - windows.div_ceil(share.max(1));
         let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
         let what = named(files);
@@ -62,7 +66,7 @@ impl TextWindows {
     /// The windows of a text already encoded; `what` names it in messages.
     ///
     /// # Errors
-    /// A window without targets, or fewer windows than a batch.
+    /// A window without targets, or less text than one window.
     pub fn from_tokens(what: &str, tokens: Vec<u32>, options: TextOptions) -> Result<Self, DataError> {
         let TextOptions { sequence_length, batch_size, seed } = options;
         if sequence_length < 2 {
@@ -79,7 +83,7 @@ impl TextWindows {
     /// The same windows in the same seeded order, so many a batch.
     ///
     /// # Errors
-    /// Fewer windows than a batch.
+    /// A batch size of 0.
     pub fn with_batch_size(self, what: &str, (batch_size, seed): (usize, u64)) -> Result<Self, DataError> {
         let order = BatchOrder::new(what, self.len(), batch_size, seed)?;
         Ok(Self { order, ..self })
@@ -207,9 +211,6 @@ mod tests {
             "a.txt: found 3 tokens, expected at least one window of 4. Lower `sequence_length` or add text"
         );
         assert_eq!(message(9, 1, 1), "`sequence_length`: found 1, expected at least 2");
-        assert_eq!(
-            message(9, 4, 3),
-            "a.txt: found 2 samples, expected at least one batch of 3. Lower `batch_size` to 2 or add data"
-        );
+        assert_eq!(windows(9, 4, 3).unwrap().batches_per_epoch(), 1, "two windows are one short batch of three");
     }
 }

@@ -44,7 +44,8 @@ impl Qkv {
         let v = heads(v, segment.keys, padding.map(|p| &p.keys))?;
         let width = q.size(-1)?;
         let q = heads(q, segment.queries, padding.map(|p| &p.queries))?;
-        let kind = segment.mask.as_ref().map_or(Attention::Causal, Attention::Masked);
+        let mask = segment.mask.as_ref().map(|mask| mask.to_dtype(q.dtype())).transpose()?;
+        let kind = mask.as_ref().map_or(Attention::Causal, Attention::Masked);
         let out = q.attention(&k, &v, kind)?.transpose(1, 2)?.reshape(&[segment.n * segment.queries, width])?;
         padding.map_or_else(|| Ok(out.clone()), |p| out.index_select(0, &p.back))
     }

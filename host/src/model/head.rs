@@ -137,8 +137,9 @@ pub(super) fn carried(value: f64, hidden: &Tensor, gradients: &[Tensor], scale: 
         return Ok(value);
     }
     // `t − detached t` is zero in value, and carries the gradient that we have computed.
-    let gradient = Tensor::cat(gradients, 0)?.mul_scalar(scale)?.to_dtype(hidden.dtype())?;
-    let carrier = hidden.mul(&gradient)?.to_dtype(Dtype::F32)?.sum_all()?;
+    // In fp32, so that what is small is rounded once, after the scale of the way back.
+    let gradient = Tensor::cat(gradients, 0)?.to_dtype(Dtype::F32)?.mul_scalar(scale)?;
+    let carrier = hidden.to_dtype(Dtype::F32)?.mul(&gradient)?.sum_all()?;
     Ok(carrier.sub(&carrier.detach()?)?.add(&value)?)
 }
 

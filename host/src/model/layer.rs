@@ -12,7 +12,7 @@ use super::projection::Projection;
 use super::prompt::SoftPrompt;
 use super::rope::RopeTables;
 use super::segments::Segment;
-use crate::tensor::{Epilogue, Result, Tensor};
+use crate::tensor::{Dtype, Epilogue, Result, Tensor};
 use plugin_api::WeightRole;
 
 /// The weights of a layer and how they are wired.
@@ -105,8 +105,39 @@ impl DecoderLayer {
         self.tensors().into_iter().any(Tensor::requires_grad)
     }
 
+    /// The type that the layer computes in: fp32 where it trains or has been trained, else the model's. States are cast on their
+    /// way in and out, so that a layer in training sees its weights as they are, and not rounded to where they began.
+    pub fn dtype(&self) -> Dtype {
+        self.norm_attention.weight.dtype()
+    }
+
+    /// Every tensor in fp32, for a layer of which some are.
+    pub fn widen(&mut self) -> Result<()> {
+        self.cast(Dtype::F32)
+    }
+
+    /// Every tensor of the layer itself in this type; what is attached stays as it is.
+    pub fn cast(&mut self, dtype: Dtype) -> Result<()> {
+        let cast = |tensor: &mut Tensor| -> Result<()> {
+            *tensor = tensor.to_dtype(dtype)?;
+            Ok(())
+        };
+        for norm in [&mut self.norm_attention, &mut self.norm_mlp] {
+            cast(&mut norm.weight)?;
+            norm.bias.iter_mut().try_for_each(cast)?;
+        }
+        for role in WeightRole::ALL {
+            let Some(projection) = self.projection_mut(role) else { continue };
+            projection.weight.tensors_mut().into_iter().try_for_each(cast)?;
+            projection.bias.iter_mut().try_for_each(cast)?;
+        }
+        Ok(())
+    }
+
     /// `[tokens, hidden] → [tokens, hidden]`; with `last`, only the wanted rows come out.
     pub(super) fn forward(&self, x: &Tensor, plan: &Plan, last: bool) -> Result<Tensor> {
+        let narrow = x.dtype();
+        let x = &x.to_dtype(self.dtype())?;
         let asking = match plan.wanted.as_ref().filter(|_| last) {
             Some(w) => Asking { index: Some(&w.index), rope: w.rope.as_ref(), segments: &w.segments },
             None => Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments },
@@ -116,12 +147,13 @@ impl DecoderLayer {
         let h = self.o.forward_then(&attended, Epilogue::Add(x))?;
         let mlp_input = if self.parallel_residual { x } else { &h };
         let inner = self.mlp(&self.norm_mlp.forward(mlp_input)?)?;
-        self.down.forward_then(&inner, Epilogue::Add(&h))
+        self.down.forward_then(&inner, Epilogue::Add(&h))?.to_dtype(narrow)
     }
 
     /// What goes into each projection, all on `[tokens, width]`.
     pub(super) fn projection_inputs(&self, x: &Tensor, plan: &Plan) -> Result<Vec<(WeightRole, Tensor)>> {
         let asking = Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments };
+        let x = &x.to_dtype(self.dtype())?;
         let normed = self.norm_attention.forward(x)?;
         let attended = self.attended(x, plan, &asking)?;
         let h = self.o.forward_then(&attended, Epilogue::Add(x))?;

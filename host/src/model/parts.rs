@@ -30,12 +30,18 @@ impl NamedPart<'_> {
         NamedPart { name, shape: tensor.shape(), dtype: tensor.dtype(), source: Source::Whole(tensor) }
     }
 
+    /// As [`whole`](Self::whole), in the type of the model's files: a layer in fp32 is rounded where it is written, and once.
+    fn of_layer(name: String, tensor: &Tensor, dtype: Dtype) -> NamedPart<'_> {
+        NamedPart { dtype, ..NamedPart::whole(name, tensor) }
+    }
+
     /// The tensor as the file has it.
     pub fn tensor(&self) -> Result<Tensor> {
         match &self.source {
-            Source::Whole(tensor) => Ok((*tensor).clone()),
+            Source::Whole(tensor) => Ok(tensor.to_dtype(self.dtype)?),
             Source::Projections { config, module, of, bias } => {
-                let parts = of.iter().map(|p| if *bias { bias_of(p) } else { Ok(p.merged()?) });
+                let part = |p: &&Projection| if *bias { bias_of(p) } else { Ok(p.merged()?) };
+                let parts = of.iter().map(|p| Ok(part(p)?.to_dtype(self.dtype)?));
                 let fused = fuse(config, module, parts.collect::<Result<Vec<_>>>()?)?;
                 if module.transposed && !bias { Ok(fused.transpose(0, 1)?) } else { Ok(fused) }
             }
@@ -53,7 +59,7 @@ impl Decoder {
     /// The tensors of one layer, named as layer `number` of a folder.
     pub fn layer_tensors(&self, slot: usize, number: usize) -> Result<Vec<(String, Tensor)>> {
         let names = Names::written(self.config.family);
-        let parts = layer_parts(&self.config, &names, self.layer(slot)?, number)?;
+        let parts = layer_parts((&self.config, self.dtype()), &names, self.layer(slot)?, number)?;
         parts.iter().map(|part| Ok((part.name.clone(), part.tensor()?))).collect()
     }
 
@@ -64,7 +70,7 @@ impl Decoder {
             parts.push(NamedPart::whole(name, table));
         }
         for (number, (_, layer)) in self.kept_layers()?.into_iter().enumerate() {
-            parts.extend(layer_parts(&self.config, &names, layer, number)?);
+            parts.extend(layer_parts((&self.config, self.dtype()), &names, layer, number)?);
         }
         parts.push(NamedPart::whole(names.final_norm() + ".weight", &self.final_norm.weight));
         if let Some(bias) = &self.final_norm.bias {
@@ -97,7 +103,7 @@ impl Decoder {
 }
 
 fn layer_parts<'a>(
-    config: &'a ModelConfig,
+    (config, dtype): (&'a ModelConfig, Dtype),
     names: &Names,
     layer: &'a DecoderLayer,
     number: usize,
@@ -106,12 +112,11 @@ fn layer_parts<'a>(
     for module in &config.family.layer {
         let name = names.module(number, &module.module);
         if let Some(norm) = module.roles.first().and_then(|&role| layer.norm(role)) {
-            parts.push(NamedPart::whole(format!("{name}.weight"), &norm.weight));
-            parts.extend(norm.bias.as_ref().map(|bias| NamedPart::whole(format!("{name}.bias"), bias)));
+            parts.push(NamedPart::of_layer(format!("{name}.weight"), &norm.weight, dtype));
+            parts.extend(norm.bias.as_ref().map(|bias| NamedPart::of_layer(format!("{name}.bias"), bias, dtype)));
             continue;
         }
         let of = module.roles.iter().map(|&role| writable(layer, role, number)).collect::<Result<Vec<_>>>()?;
-        let dtype = layer.norm_attention.weight.dtype();
         let mut push = |suffix: &str, shape: Vec<i64>, bias| {
             let source = Source::Projections { config, module, of: of.clone(), bias };
             parts.push(NamedPart { name: format!("{name}.{suffix}"), shape, dtype, source });

@@ -6,7 +6,7 @@
 //! What is added stays in fp32, so that small steps are not lost, and is cast to the element type of `x` where that is narrower.
 
 use super::config::Activation;
-use crate::tensor::{Epilogue, Result, Tensor};
+use crate::tensor::{Dtype, Epilogue, Result, Tensor};
 
 /// The weight of a projection.
 #[derive(Clone, Debug)]
@@ -48,6 +48,14 @@ impl WeightForm {
         match self {
             WeightForm::Dense(weight) => Ok(weight.clone()),
             WeightForm::Factored { left, right } => left.matmul(right),
+        }
+    }
+
+    /// The matrix, or both factors, to be changed.
+    pub fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
+        match self {
+            WeightForm::Dense(weight) => vec![weight],
+            WeightForm::Factored { left, right } => vec![left, right],
         }
     }
 
@@ -107,11 +115,14 @@ impl Projection {
         if attached { epilogue.apply(y) } else { Ok(y) }
     }
 
-    /// The same map as a plain one: factors multiplied out, the delta added in.
+    /// The same map as a plain one: factors multiplied out, the delta added in, which makes it fp32: whoever writes it rounds once.
     pub fn merged(&self) -> Result<Tensor> {
         let weight = self.weight.dense()?;
         match &self.delta {
-            Some(delta) => weight.add(&delta.b.matmul(&delta.a)?.mul_scalar(delta.scale)?.to_dtype(weight.dtype())?),
+            Some(delta) => {
+                let product = delta.b.to_dtype(Dtype::F32)?.matmul(&delta.a.to_dtype(Dtype::F32)?)?;
+                weight.to_dtype(Dtype::F32)?.add(&product.mul_scalar(delta.scale)?)
+            }
             None => Ok(weight),
         }
     }

@@ -49,6 +49,9 @@ pub enum StageError {
     /// Asked to stop.
     #[error("interrupted in {stage} at step {step}; the same command continues from there")]
     Interrupted { stage: &'static str, step: u64 },
+    /// Asked to stop where nothing of the stage is kept yet.
+    #[error("interrupted in {stage}; the same command keeps the stages that are done and starts this one again")]
+    Stopped { stage: &'static str },
 }
 
 impl Fault for StageError {
@@ -66,7 +69,7 @@ impl Fault for StageError {
             Self::Model(_) | Self::Artefact { .. } => ExitCode::Refused,
             Self::Plugin(fault) => plugin_exit_code(fault),
             Self::Missing { .. } => ExitCode::Usage,
-            Self::Interrupted { .. } => ExitCode::Interrupted,
+            Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::Interrupted,
         }
     }
 }

@@ -5,8 +5,8 @@ use super::{libtorch_tier, low_rank};
 use crate::isolation::active_call;
 use crate::tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use plugin_api::{
-    DlTensor, ErrorCode, Handle, HostServices, LEND_TENSOR, MAX_OUTPUTS, OpArguments, PluginError, ReleaseTensor,
-    TAKE_TENSOR, TRUNCATED_SVDS, TensorOp, unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, LEND_TENSOR, MAX_OUTPUTS, Method, OpArguments, PluginError,
+    ReleaseTensor, TAKE_TENSOR, TRUNCATED_SVDS, TensorOp, check_offered, unknown_service,
 };
 use std::rc::Rc;
 
@@ -43,12 +43,20 @@ impl Questions for NoQuestions {
 pub struct Services<'a> {
     arena: Rc<Arena>,
     questions: &'a mut dyn Questions,
+    during: Option<Method>,
 }
 
 impl<'a> Services<'a> {
     /// Services over a strategy's tensors and a stage's answers.
     pub fn new(arena: &Rc<Arena>, questions: &'a mut dyn Questions) -> Self {
-        Self { arena: Rc::clone(arena), questions }
+        Self { arena: Rc::clone(arena), questions, during: None }
+    }
+
+    /// The same, offering what the contract offers during a call of this method.
+    #[must_use]
+    pub fn during(mut self, method: Method) -> Self {
+        self.during = Some(method);
+        self
     }
 
     fn compute(&self, op: TensorOp, inputs: &[Handle], arguments: OpArguments<'_>) -> Result<Vec<Tensor>, PluginError> {
@@ -97,6 +105,7 @@ impl HostServices for Services<'_> {
 
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
         let _turn = active_call::answer();
+        self.during.map_or(Ok(()), |method| check_offered(method, name))?;
         match name {
             TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
             LEND_TENSOR | TAKE_TENSOR => libtorch_tier::answer(&self.arena, name, question),

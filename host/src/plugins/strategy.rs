@@ -129,7 +129,7 @@ impl StrategyUse {
         request: &[u8],
         questions: &mut dyn Questions,
     ) -> Result<Vec<u8>, PluginFault> {
-        let mut services = Services::new(&self.arena, questions);
+        let mut services = Services::new(&self.arena, questions).during(method);
         let turn = active_call::call(&self.name, &self.source, call);
         // A plugin of the `tch` tier that panics may have switched it.
         let mode = self.arena.shares_libtorch().then(GradMode::keep);
@@ -244,7 +244,15 @@ impl ReplacerHandle {
         self.0.call((Method::Prepare, "prepare"), &(), questions)
     }
 
-    /// Gives the plugin back what it marked a point with.
+    /// What a checkpoint keeps for the plugin once it has prepared.
+    ///
+    /// # Errors
+    /// What the plugin returned.
+    pub fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
+        self.0.save()
+    }
+
+    /// Gives the plugin back what it marked a point with, or what [`save`](Self::save) gave.
     ///
     /// # Errors
     /// What the plugin returned.

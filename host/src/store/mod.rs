@@ -28,7 +28,7 @@ pub mod verified;
 
 pub use atomic_file::{AtomicFile, FileRecord};
 pub use byte_order_mark::{ForeignEncoding, without_mark};
-pub use checkpoints::Checkpoints;
+pub use checkpoints::{Checkpoints, Latest};
 pub use digest::{Digest, digest_file};
 pub use error::StoreError;
 pub use finite::check_finite;

@@ -48,23 +48,28 @@ impl Tensor {
         self.unary("set_requires_grad", |t| t.f_set_requires_grad(wanted))
     }
 
-    /// Runs the graph backwards from this scalar.
+    /// Runs the graph backwards from this scalar into the leaves' own gradients.
     pub fn backward(&self) -> Result<()> {
         self.0.f_backward().map_err(|e| TensorError::torch("backward", &[&self.0], &e))
+    }
+
+    /// The gradients of this scalar with respect to `leaves`, row by row in memory; `None` where it does not depend on one.
+    /// Nothing is gathered in the leaves.
+    pub fn gradients(&self, leaves: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        if !self.requires_grad() {
+            return Ok(vec![None; leaves.len()]);
+        }
+        let inputs: Vec<&tch::Tensor> = leaves.iter().map(|leaf| &leaf.0).collect();
+        let found = tch::Tensor::f_run_backward(&[&self.0], &inputs, false, false)
+            .map_err(|e| TensorError::torch("gradients", &[&self.0], &e))?;
+        let defined = |gradient: tch::Tensor| gradient.defined().then(|| Tensor(gradient).contiguous()).transpose();
+        found.into_iter().map(defined).collect()
     }
 
     /// The gradient gathered so far, if any.
     pub fn grad(&self) -> Result<Option<Tensor>> {
         let grad = self.unary("grad", tch::Tensor::f_grad)?;
         Ok(grad.0.defined().then_some(grad))
-    }
-
-    /// Sets the gathered gradient to zero, in place, if there is one.
-    pub fn zero_grad(&self) -> Result<()> {
-        match self.grad()? {
-            Some(grad) => grad.detach()?.zero_(),
-            None => Ok(()),
-        }
     }
 
     /// The same memory, off the graph.
@@ -83,8 +88,17 @@ mod tests {
         assert!(x.grad().unwrap().is_none());
         x.mul(&x).unwrap().sum_all().unwrap().backward().unwrap();
         assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [6.0, -4.0]);
-        x.zero_grad().unwrap();
-        assert_eq!(x.grad().unwrap().unwrap().to_vec_f32().unwrap(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn gradients_of_some_leaves() {
+        let leaf = |value| Tensor::from_f32(&[value], &[1]).unwrap().set_requires_grad(true).unwrap();
+        let (x, y) = (leaf(3.0), leaf(5.0));
+        let square = x.mul(&x).unwrap().sum_all().unwrap();
+        let found = square.gradients(&[x.clone(), y]).unwrap();
+        assert_eq!(found[0].as_ref().unwrap().to_vec_f32().unwrap(), [6.0]);
+        assert!(found[1].is_none() && x.grad().unwrap().is_none());
+        assert!(square.detach().unwrap().gradients(&[x]).unwrap()[0].is_none());
     }
 
     #[test]

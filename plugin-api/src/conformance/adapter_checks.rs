@@ -7,16 +7,26 @@ use crate::host::StepReport;
 use crate::outline::LayerOutline;
 use crate::strategy::Method;
 
-pub(super) const CHECKS: &[Check] =
-    &[("trains parts that the layer has", parts), ("tunes by gradient steps with a finite loss", steps)];
+pub(super) const CHECKS: &[Check] = &[
+    ("trains parts that the layer has", parts),
+    ("tunes by gradient steps with a finite loss", steps),
+    ("goes on tuning from what it saved", resumes),
+];
+
+/// Steps of a tuning that is stopped after each of them.
+const STEPS: usize = 6;
 
 fn attach(session: &mut Session, host: &mut FakeHost) -> Result<Vec<(LayerOutline, AdapterModule)>, Broken> {
     let layers = host.outline().layers.clone();
     layers.into_iter().map(|layer| Ok((layer.clone(), session.ask(Method::Attach, &layer, host)?))).collect()
 }
 
+fn step(session: &mut Session, host: &mut FakeHost) -> Result<f64, Broken> {
+    Ok(session.ask::<StepReport>(Method::Step, &(), host)?.loss)
+}
+
 fn tune(session: &mut Session, host: &mut FakeHost) -> Result<Vec<f64>, Broken> {
-    (0..3).map(|_| Ok(session.ask::<StepReport>(Method::Step, &(), host)?.loss)).collect()
+    (0..3).map(|_| step(session, host)).collect()
 }
 
 /// One whole use of the strategy; the text of what it gave.
@@ -66,8 +76,35 @@ fn same_place(a: &AdapterPart, b: &AdapterPart) -> bool {
 fn steps(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         attach(session, host)?;
-        let losses = tune(session, host)?;
-        ensure(losses.iter().all(|loss| loss.is_finite()), || format!("the losses are {losses:?}"))?;
-        ensure(host.requests("gradient_step") > 0, || "three steps took no gradient step".into())
+        for _ in 0..3 {
+            let before = host.requests("gradient_step");
+            let loss = step(session, host)?;
+            ensure(loss.is_finite(), || format!("the loss is {loss}"))?;
+            ensure(host.requests("gradient_step") > before, || "a step took no gradient step".into())?;
+        }
+        Ok(())
+    })
+}
+
+/// The host saves after a step and gives that to a fresh strategy.
+fn resumes(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        attach(session, host)?;
+        let mut whole = Vec::new();
+        let mut stops = Vec::new();
+        for _ in 0..STEPS {
+            whole.push(step(session, host)?);
+            stops.push((session.save(host)?, host.as_now()));
+        }
+        for (taken, (saved, mut later)) in (1..).zip(stops) {
+            let mut resumed = subject.session()?;
+            resumed.restore(&saved, &mut later)?;
+            let rest = (taken..STEPS).map(|_| step(&mut resumed, &mut later)).collect::<Result<Vec<_>, _>>()?;
+            let expected = whole.get(taken..).unwrap_or_default();
+            ensure(rest == expected, || {
+                format!("after step {taken} it went on with {rest:?}, without a stop {expected:?}")
+            })?;
+        }
+        Ok(())
     })
 }

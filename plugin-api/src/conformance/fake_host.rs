@@ -12,7 +12,8 @@ use crate::fitting::{LayerMoments, MomentsRequest};
 use crate::host::{CurvePoint, Host, Notice};
 use crate::low_rank::{RankCut, TRUNCATED_SVDS, TruncatedSvd};
 use crate::outline::{LayerOutline, ModelOutline, WeightRole};
-use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, check_offered};
+use crate::strategy::Method;
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
 use crate::torch::{LEND_TENSOR, TAKE_TENSOR};
 use nalgebra::DMatrix;
@@ -56,7 +57,11 @@ pub struct FakeHost {
     requests: BTreeMap<String, usize>,
     refusals: usize,
     checkpoints: Vec<Vec<u8>>,
+    /// What the host itself was at each checkpoint: the model, and how many points its curves had.
+    stood: Vec<(ToyModel, usize)>,
     curve: Vec<CurvePoint>,
+    /// The call that the host is in; outside of one it answers everything.
+    during: Option<Method>,
     lent: Lent,
 }
 
@@ -80,14 +85,18 @@ impl FakeHost {
             requests: BTreeMap::new(),
             refusals: 0,
             checkpoints: Vec::new(),
+            stood: Vec::new(),
             curve: Vec::new(),
+            during: None,
             lent: Lent::own(),
         }
     }
 
-    /// What the loss grows by when a layer is replaced, per layer; layers without an entry cost nothing.
+    /// What the loss grows by when a layer is replaced, per layer, on every batch alike; layers without an entry cost nothing.
+    /// Without this, costs differ from batch to batch.
     #[must_use]
     pub fn with_layer_costs(mut self, costs: &[f64]) -> Self {
+        self.model.varies = false;
         self.model.costs = costs.to_vec();
         self.model.costs.resize(self.model.outline.n_layers(), 0.0);
         self
@@ -109,6 +118,39 @@ impl FakeHost {
     pub fn with_libtorch(mut self, libtorch: &'static dyn Libtorch) -> Self {
         self.lent.libtorch = Some(libtorch);
         self
+    }
+
+    /// A host that stands where this one stood at a checkpoint, counted from 0: the same model, the same next batches.
+    ///
+    /// # Panics
+    /// When there is no such checkpoint.
+    #[must_use]
+    pub fn resumed(&self, checkpoint: usize) -> Self {
+        let (model, points) = &self.stood[checkpoint];
+        let curve = self.curve[..*points].to_vec();
+        Self { curve, ..self.with_model(model.clone()) }
+    }
+
+    /// A host that stands where this one stands now, without its tensors and its records.
+    #[must_use]
+    pub fn as_now(&self) -> Self {
+        self.with_model(self.model.clone())
+    }
+
+    fn with_model(&self, model: ToyModel) -> Self {
+        let mut fresh = Self::with_outline(model.outline.clone(), model.run_seed);
+        fresh.lent.libtorch = self.lent.libtorch;
+        Self { model, ..fresh }
+    }
+
+    /// Whether another host's model is as this one's: the same substitutes, the same next batches.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        self.model == other.model
+    }
+
+    /// The call that the next questions belong to.
+    pub(super) fn set_during(&mut self, method: Option<Method>) {
+        self.during = method;
     }
 
     /// From the next progress notice but `notices` on, the person asks to stop.
@@ -300,10 +342,30 @@ impl FakeHost {
         Ok(serde_json::to_vec(&answer.collect::<Vec<_>>())?)
     }
 
+    /// Curves have ascending steps and rows of one length, as the host's own.
+    fn record(&mut self, point: CurvePoint) -> Result<Vec<u8>, PluginError> {
+        let refused = |what: String| Err(PluginError::host(format!("curve {}: {what}", point.curve)));
+        if let Some(last) = self.curve.iter().rfind(|earlier| earlier.curve == point.curve) {
+            if point.step <= last.step {
+                return refused(format!("found step {} after {}, expected ascending steps", point.step, last.step));
+            }
+            if point.values.len() != last.values.len() {
+                return refused(format!("found {} values, expected {}", point.values.len(), last.values.len()));
+            }
+        }
+        if point.values.is_empty() {
+            return refused("found no values, expected at least one".into());
+        }
+        self.curve.push(point);
+        Ok(b"null".to_vec())
+    }
+
     fn notice(&mut self, notice: Notice) -> Result<Vec<u8>, PluginError> {
         let progress = |notice: &Notice| matches!(notice, Notice::Progress { .. });
         let seen = self.notices.iter().filter(|notice| progress(notice)).count();
-        let stop = progress(&notice) && self.stop_after.is_some_and(|limit| seen >= limit);
+        // A tuning step is ended before the host stops.
+        let stoppable = progress(&notice) && self.during != Some(Method::Step);
+        let stop = stoppable && self.stop_after.is_some_and(|limit| seen >= limit);
         self.notices.push(notice);
         if stop {
             self.refusals += 1;
@@ -347,16 +409,15 @@ impl HostServices for FakeHost {
             self.refusals += 1;
             return Err(error.clone());
         }
+        self.during.map_or(Ok(()), |method| check_offered(method, name))?;
         match name {
             "notice" => self.notice(serde_json::from_slice(question)?),
             "checkpoint" => {
                 self.checkpoints.push(serde_json::from_slice(question)?);
+                self.stood.push((self.model.clone(), self.curve.len()));
                 Ok(b"null".to_vec())
             }
-            "record" => {
-                self.curve.push(serde_json::from_slice(question)?);
-                Ok(b"null".to_vec())
-            }
+            "record" => self.record(serde_json::from_slice(question)?),
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
             "layer_curvature" => self.layer_curvature(serde_json::from_slice(question)?),
             "layer_weights" => self.some_weights(serde_json::from_slice(question)?),

@@ -35,19 +35,35 @@ fn one_per_layer(scores: &ImportanceScores, host: &FakeHost) -> Outcome {
     ensure(scores.iter().all(|score| score.is_finite()), || format!("found {scores:?}"))
 }
 
-/// A strategy that marks points to continue from must continue from the last of them, with less work than from the start.
+/// A strategy that marks points to continue from must come to the same from each of them as if it had never stopped, and from the
+/// last with less work than from the start.
 fn checkpoint(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
-        estimate(session, host)?;
-        let Some(last) = host.checkpoints().last() else { return Ok(()) };
-        let mut later = subject.host(host.outline().clone());
-        let mut resumed = subject.session()?;
-        resumed.restore(last, &mut later)?;
-        let scores = estimate(&mut resumed, &mut later)?;
-        one_per_layer(&scores, &later)?;
-        let (whole, rest) = (work(host), work(&later));
-        ensure(rest < whole || whole == 0, || format!("it started over: {rest} requests after {whole} from the start"))
+        let whole = estimate(session, host)?;
+        let Some(last) = host.checkpoints().len().checked_sub(1) else { return Ok(()) };
+        for point in some_of(last) {
+            let mut later = host.resumed(point);
+            let mut resumed = subject.session()?;
+            resumed.restore(&host.checkpoints()[point], &mut later)?;
+            let scores = estimate(&mut resumed, &mut later)?;
+            one_per_layer(&scores, &later)?;
+            let from = || format!("from checkpoint {} of {}", point + 1, last + 1);
+            let (found, expected) = (&scores.scores, &whole.scores);
+            ensure(found == expected, || format!("{} it scores {found:?}, without a stop {expected:?}", from()))?;
+            ensure(later.curve() == host.curve(), || format!("{} its curves are others than without a stop", from()))?;
+            let (all, rest) = (work(host), work(&later));
+            let less = point < last || rest < all || all == 0;
+            ensure(less, || format!("it started over: {rest} requests after {all} from the start"))?;
+        }
+        Ok(())
     })
+}
+
+/// The first, the last and some points between.
+pub(super) fn some_of(last: usize) -> Vec<usize> {
+    let mut points: Vec<usize> = (0..=4).map(|quarter| last * quarter / 4).collect();
+    points.dedup();
+    points
 }
 
 fn work(host: &FakeHost) -> usize {

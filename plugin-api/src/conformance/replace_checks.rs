@@ -2,6 +2,7 @@
 
 use super::array::Array;
 use super::fake_host::FakeHost;
+use super::importance_checks;
 use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use crate::error::ErrorCode;
 use crate::importance::ImportanceScores;
@@ -16,6 +17,7 @@ pub(super) const CHECKS: &[Check] = &[
     ("replaces as many layers as asked, never an adapter", selections),
     ("refuses to replace more layers than there are", too_many),
     ("trains towards a sane objective, if any", objective),
+    ("goes on preparing from its last checkpoint", checkpoint),
 ];
 
 fn substitute(session: &mut Session, host: &mut FakeHost, layer: usize) -> Result<Substitute<Array>, Broken> {
@@ -121,6 +123,23 @@ fn too_many(subject: &Subject) -> Outcome {
             Ok(plan) => Err(format!("for {ask:?} it planned {:?}", plan.layers).into()),
             Err(broken) => ensure(broken.code() != Some(ErrorCode::Panicked), || broken.to_string()),
         }
+    })
+}
+
+/// Substitutes are not asked for again: they are in the checkpoint as they are.
+fn checkpoint(subject: &Subject) -> Outcome {
+    subject.on_each_model(|session, host| {
+        exercise(session, host)?;
+        let Some(last) = host.checkpoints().len().checked_sub(1) else { return Ok(()) };
+        for point in importance_checks::some_of(last) {
+            let mut later = host.resumed(point);
+            let mut resumed = subject.session()?;
+            resumed.restore(&host.checkpoints()[point], &mut later)?;
+            resumed.ask::<()>(Method::Prepare, &(), &mut later)?;
+            let same = later.is_as(host) && later.curve() == host.curve();
+            ensure(same, || format!("from checkpoint {} of {} it comes to another end", point + 1, last + 1))?;
+        }
+        Ok(())
     })
 }
 

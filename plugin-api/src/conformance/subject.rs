@@ -124,8 +124,10 @@ impl Session {
         question: &impl Serialize,
         host: &mut FakeHost,
     ) -> Result<A, PluginError> {
-        let answer = self.raw.call(method, &serde_json::to_vec(question)?, host)?;
-        Ok(serde_json::from_slice(&answer)?)
+        host.set_during(Some(method));
+        let answer = self.raw.call(method, &serde_json::to_vec(question)?, host);
+        host.set_during(None);
+        Ok(serde_json::from_slice(&answer?)?)
     }
 
     /// The strategy's state.

@@ -1,6 +1,7 @@
 //! The model behind the fake host, made of numbers: what a mixture costs is known, so an estimator can be checked.
 //!
-//! `loss(mask) = base(batch) + sum over replaced layers of cost_i skill_i`. A training step lowers the `skill` of the layers
+//! `loss(mask) = base(batch) + sum over replaced layers of cost_i(batch) skill_i`; held-out and training batches are counted apart,
+//! and no two are alike. A training step lowers the `skill` of the layers
 //! that it trains by a hundredth of the way to [`FLOOR`]; a tuning step lowers the adapter's loss by a hundredth.
 
 use super::random::{Stream, seed_for};
@@ -18,6 +19,8 @@ use serde::Serialize;
 const BASE_LOSS: f64 = 2.0;
 /// Deviation of the loss between batches.
 const BATCH_DEVIATION: f64 = 0.05;
+/// Deviation of what a layer costs between batches, as a share of it.
+const COST_DEVIATION: f64 = 0.02;
 /// The share of its cost that a trained substitute keeps.
 const FLOOR: f64 = 0.5;
 /// How far one step goes.
@@ -25,14 +28,32 @@ const STEP: f64 = 0.01;
 /// Loss of the adapter before tuning.
 const UNTUNED_LOSS: f64 = 3.0;
 
+/// Which text a batch comes from.
+#[derive(Clone, Copy)]
+enum Text {
+    Train,
+    HeldOut,
+}
+
+/// One batch: the full model's loss on it, and what each layer costs there.
+struct Batch {
+    base: f64,
+    costs: Vec<f64>,
+}
+
+#[derive(Clone, PartialEq)]
 pub(super) struct ToyModel {
     pub(super) outline: ModelOutline,
     pub(super) costs: Vec<f64>,
     pub(super) run_seed: u64,
     /// Whose substitute trains.
     pub(super) trainable: Vec<bool>,
+    /// Whether layers cost more on one batch than on another.
+    pub(super) varies: bool,
     skills: Vec<f64>,
-    batches: u64,
+    trained: u64,
+    judged: u64,
+    tuned: u64,
     tuned_loss: f64,
 }
 
@@ -41,7 +62,19 @@ impl ToyModel {
         let mut stream = Stream::new(seed_for(run_seed, "layer costs"));
         let costs: Vec<f64> = outline.layers.iter().map(|_| 0.1 + stream.uniform()).collect();
         let (trainable, skills) = (vec![true; costs.len()], vec![1.0; costs.len()]);
-        Self { outline, costs, run_seed, trainable, skills, batches: 0, tuned_loss: UNTUNED_LOSS }
+        let (trained, judged, tuned) = (0, 0, 0);
+        Self {
+            outline,
+            costs,
+            run_seed,
+            trainable,
+            varies: true,
+            skills,
+            trained,
+            judged,
+            tuned,
+            tuned_loss: UNTUNED_LOSS,
+        }
     }
 
     /// Answers a named question.
@@ -57,8 +90,10 @@ impl ToyModel {
             "trainable_layers" => json(&self.trainable),
             "fit_step" => json(&self.fit_step(serde_json::from_slice(question)?)?),
             "gradient_step" => {
-                let report = StepReport { loss: self.tuned_loss };
-                self.tuned_loss *= 1.0 - STEP;
+                let purpose = format!("pairs {}", self.tuned);
+                let deviation = BATCH_DEVIATION * Stream::new(seed_for(self.run_seed, &purpose)).normal();
+                let report = StepReport { loss: self.tuned_loss + deviation };
+                (self.tuned, self.tuned_loss) = (self.tuned + 1, self.tuned_loss * (1.0 - STEP));
                 json(&report)
             }
             "layer_statistics" => json(&self.statistics(LayerStatistic::of_question(question)?)),
@@ -68,30 +103,41 @@ impl ToyModel {
         }
     }
 
-    /// The loss of the next batch under the full model.
-    fn next_batch(&mut self) -> f64 {
-        let purpose = format!("batch {}", self.batches);
-        self.batches += 1;
-        BASE_LOSS + BATCH_DEVIATION * Stream::new(seed_for(self.run_seed, &purpose)).normal()
+    fn next_batch(&mut self, text: Text) -> Batch {
+        let (count, name) = match text {
+            Text::Train => (&mut self.trained, "batch"),
+            Text::HeldOut => (&mut self.judged, "held-out batch"),
+        };
+        let mut stream = Stream::new(seed_for(self.run_seed, &format!("{name} {count}")));
+        *count += 1;
+        let base = BASE_LOSS + BATCH_DEVIATION * stream.normal();
+        let deviation = if self.varies { COST_DEVIATION } else { 0.0 };
+        let costs = self.costs.iter().map(|cost| cost * (1.0 + deviation * stream.normal())).collect();
+        Batch { base, costs }
     }
 
-    fn extra_loss(&self, mask: &LayerMask) -> Result<f64, PluginError> {
+    fn check(&self, mask: &LayerMask) -> Result<(), PluginError> {
         let (found, expected) = (mask.original.len(), self.costs.len());
-        if found != expected {
-            return Err(PluginError::host(format!("a mask has {found} entries, the model has {expected} layers")));
+        if found == expected {
+            return Ok(());
         }
-        let replaced =
-            mask.original.iter().zip(self.costs.iter().zip(&self.skills)).filter(|(original, _)| !**original);
-        Ok(replaced.map(|(_, (cost, skill))| cost * skill).sum())
+        Err(PluginError::host(format!("a mask has {found} entries, the model has {expected} layers")))
+    }
+
+    fn loss(&self, batch: &Batch, mask: &LayerMask) -> f64 {
+        let costs = batch.costs.iter().zip(&self.skills);
+        let replaced = mask.original.iter().zip(costs).filter(|(original, _)| !**original);
+        batch.base + replaced.map(|(_, (cost, skill))| cost * skill).sum::<f64>()
     }
 
     fn losses(&mut self, masks: &[LayerMask]) -> Result<Vec<f64>, PluginError> {
-        let base = self.next_batch();
-        masks.iter().map(|mask| Ok(base + self.extra_loss(mask)?)).collect()
+        masks.iter().try_for_each(|mask| self.check(mask))?;
+        let batch = self.next_batch(Text::HeldOut);
+        Ok(masks.iter().map(|mask| self.loss(&batch, mask)).collect())
     }
 
     fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, PluginError> {
-        let extra = self.extra_loss(&step.mask)?;
+        self.check(&step.mask)?;
         if !(step.learning_rate > 0.0 && step.learning_rate.is_finite()) {
             let found = step.learning_rate;
             return Err(PluginError::host(format!("the learning rate is {found}, expected a number above 0")));
@@ -102,7 +148,8 @@ impl ToyModel {
             let why = "no replaced layer has a substitute that trains";
             return Err(PluginError::host(format!("nothing trains under this mask: {why}")));
         }
-        let loss = self.next_batch() + extra;
+        let batch = self.next_batch(Text::Train);
+        let loss = self.loss(&batch, &step.mask);
         self.learn(&trains);
         Ok(StepReport { loss })
     }
@@ -112,7 +159,10 @@ impl ToyModel {
         if !(rate > 0.0 && rate.is_finite()) || step.windows == 0 {
             return Err(PluginError::host(format!("{step:?} needs a learning rate above 0 and at least one window")));
         }
-        let residuals = self.skills.clone();
+        let batch = self.next_batch(Text::Train);
+        let share = |(cost, own): (&f64, &f64)| if *own == 0.0 { 1.0 } else { cost / own };
+        let shares = batch.costs.iter().zip(&self.costs).map(share);
+        let residuals = self.skills.iter().zip(shares).map(|(skill, share)| skill * share).collect();
         for _ in 0..step.steps {
             self.learn(&self.trainable.clone());
         }
@@ -124,14 +174,15 @@ impl ToyModel {
         learners.for_each(|(skill, _)| *skill -= STEP * (*skill - FLOOR));
     }
 
-    fn statistics(&self, statistic: LayerStatistic) -> Vec<f64> {
+    fn statistics(&mut self, statistic: LayerStatistic) -> Vec<f64> {
+        let batch = self.next_batch(Text::HeldOut);
         let of = |cost: &f64| match statistic {
             LayerStatistic::InputOutputCosine => 1.0 / (1.0 + cost.max(0.0)),
             LayerStatistic::RelativeChange | LayerStatistic::TaylorImportance => cost.max(0.0),
             LayerStatistic::PrunedOutputError { percent } => (cost * f64::from(percent) / 100.0).powi(2),
             LayerStatistic::RoundedOutputError { bits } => (cost / f64::from(bits).exp2()).powi(2),
         };
-        self.costs.iter().map(of).collect()
+        batch.costs.iter().map(of).collect()
     }
 }
 

@@ -71,7 +71,7 @@ fn are_found() {
             ("same-twice", parts, "is a second part in one place"),
             ("no-bias", parts, "BiasOnly does not fit (model toy)"),
             ("empty", parts, "size: 0"),
-            ("idle", steps, "three steps took no gradient step"),
+            ("idle", steps, "a step took no gradient step"),
             ("nan", steps, "the loss of a tuning step is inf"),
         ],
     );

@@ -6,6 +6,7 @@ mod estimators;
 mod options;
 mod records;
 mod replacers;
+mod resuming;
 
 use plugin_api::conformance::Conformance;
 use plugin_api::export::PluginModule_Ref;

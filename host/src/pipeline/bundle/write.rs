@@ -57,12 +57,12 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
         let described = match inputs.plan.layers.get(layer) {
             Some(LayerRole::Replace) => module_slot(slot, layer, inputs, (&layers, &mut tensors))?,
             Some(LayerRole::Adapter) => {
-                layer_tensors(slot, inputs.decoder.layer(layer)?, &mut tensors);
+                layer_tensors(slot, &as_sent(inputs.decoder, layer)?, &mut tensors);
                 let none = || missing_adapter(layer);
                 EmulatorSlot::Adapter { trains: adapters.next().cloned().ok_or_else(none)? }
             }
             _ => {
-                let factored = layer_tensors(slot, inputs.decoder.layer(layer)?, &mut tensors);
+                let factored = layer_tensors(slot, &as_sent(inputs.decoder, layer)?, &mut tensors);
                 EmulatorSlot::Frozen { factored }
             }
         };
@@ -143,6 +143,13 @@ fn shared_tensors(decoder: &Decoder) -> Vec<(String, Tensor)> {
     push("final_norm.bias", &decoder.final_norm.bias);
     push("head", &decoder.head);
     tensors
+}
+
+/// A layer in the model's type: one that was trained is fp32 until here.
+fn as_sent(decoder: &Decoder, layer: usize) -> Result<DecoderLayer, StageError> {
+    let mut sent = decoder.layer(layer)?.clone();
+    sent.cast(decoder.dtype())?;
+    Ok(sent)
 }
 
 /// Adds a layer's tensors under their names in the slot; gives the roles that are in two factors.

@@ -91,14 +91,15 @@ pub fn each_layer(
     progress.begin("compress", kept.len() as u64);
     for (done, &layer) in kept.iter().enumerate() {
         if stop_requested() {
-            return Err(StageError::Interrupted { stage: "compress", step: done as u64 });
+            return Err(StageError::Stopped { stage: "compress" });
         }
         let Some(shape) = inputs.outline.layers.get(layer) else { continue };
         let weights = layer_weights(inputs.decoder, layer)?;
         let (outline, seed) = (inputs.outline, inputs.seed);
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         (questions.later, questions.decoder) = (Some(&mut later), Some(inputs.decoder));
-        let compressed = compressor.compress(shape, &weights, &mut questions)?;
+        let compressed = compressor.compress(shape, &weights, &mut questions);
+        let compressed = questions.told(compressed)?;
         keep(layer, in_dtype(compressed, inputs.decoder.dtype())?)?;
         progress.at(done as u64 + 1, &format!("layer {layer}"));
     }

@@ -3,7 +3,8 @@
 //! `x_t` is what goes into a projection, `g_t` the gradient of the summed next-token loss at its output; means are over tokens that
 //! have a target, those of `A` over all tokens. The gradient at an output is that of a bias with a row for every token,
 //! `y = x W^T + B`, `B: [tokens, rows]`. Sums are fp32. Memory: `cols^2 + rows^2 + rows cols` a matrix; one pass over the text serves
-//! as many layers as fit into [`READY`], because strategies ask for one layer after the other.
+//! as many layers as fit into [`READY`], because strategies ask for one layer after the other. Which layers go together is a matter
+//! of the model and not of what was asked first: a stage that goes on in the middle gets the same bits.
 
 use crate::data::{Batches, TextWindows, TrainingBatch};
 use crate::model::{Ask, Decoder, target_rows};
@@ -60,21 +61,25 @@ impl CurvatureSource {
         Ok(self.ready.remove(&request.layer).unwrap_or_default())
     }
 
-    /// The layers that one pass serves, from `first` on.
-    fn together(&self, decoder: &Decoder, first: usize) -> Result<Vec<usize>, StageError> {
-        let (mut layers, mut bytes) = (vec![first], layer_bytes(decoder, first)?);
-        for layer in first + 1..decoder.slots.len() {
-            let asked = self.only.as_ref().is_none_or(|only| only.contains(&layer));
-            if !asked || decoder.layer(layer).is_err() {
-                continue;
+    /// The layers that one pass serves: the group of `asked` when all that will be asked for are grouped in order.
+    fn together(&self, decoder: &Decoder, asked: usize) -> Result<Vec<usize>, StageError> {
+        let wanted = |layer: &usize| {
+            let expected = self.only.as_ref().is_none_or(|only| only.contains(layer));
+            (expected || *layer == asked) && decoder.layer(*layer).is_ok()
+        };
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        for layer in (0..decoder.slots.len()).filter(wanted) {
+            let own = layer_bytes(decoder, layer)?;
+            if !group.is_empty() && bytes + own > self.budget {
+                if group.contains(&asked) {
+                    break;
+                }
+                (group, bytes) = (Vec::new(), 0);
             }
-            bytes += layer_bytes(decoder, layer)?;
-            if bytes > self.budget {
-                break;
-            }
-            layers.push(layer);
+            group.push(layer);
+            bytes += own;
         }
-        Ok(layers)
+        Ok(group)
     }
 }
 
@@ -176,7 +181,8 @@ fn per_token_biases(
     layer: usize,
     tokens: usize,
 ) -> Result<Vec<(WeightRole, Tensor)>, StageError> {
-    let (dtype, device) = (decoder.dtype(), decoder.device());
+    let device = decoder.device();
+    let dtype = decoder.layer(layer)?.dtype();
     let mut leaves = Vec::new();
     for role in WeightRole::ALL {
         let Some(projection) = decoder.layer_mut(layer)?.projection_mut(role) else { continue };
@@ -236,7 +242,8 @@ mod tests {
         let mut together = CurvatureSource::default();
         together.only(vec![1, 3, 6]);
         assert_eq!(together.together(&decoder(), 1).unwrap(), [1, 3, 6]);
-        assert_eq!(together.together(&decoder(), 4).unwrap(), [4, 6]);
+        assert_eq!(together.together(&decoder(), 3).unwrap(), [1, 3, 6], "the same group, whichever comes first");
+        assert_eq!(together.together(&decoder(), 4).unwrap(), [1, 3, 4, 6]);
         for layer in [1, 6, 3, 1] {
             let request = CurvatureRequest { layer, windows: 3 };
             let one = curvature_of(&decoder(), &text(), &[layer], 3).unwrap().remove(&layer).unwrap();
@@ -256,7 +263,9 @@ mod tests {
     fn a_pass_takes_as_many_layers_as_fit() {
         let decoder = decoder();
         let one = layer_bytes(&decoder, 0).unwrap();
-        for (budget, expected) in [(0, vec![5]), (2 * one, vec![5, 6]), (READY, vec![5, 6, 7])] {
+        for (budget, expected) in
+            [(0, vec![5]), (2 * one, vec![4, 5]), (3 * one, vec![3, 4, 5]), (READY, (0..8).collect())]
+        {
             let source = CurvatureSource { budget, ..CurvatureSource::default() };
             assert_eq!(source.together(&decoder, 5).unwrap(), expected, "{budget} bytes");
         }

@@ -43,6 +43,11 @@ impl Curves {
         Ok(())
     }
 
+    /// Points of all curves together.
+    pub fn points(&self) -> usize {
+        self.0.values().map(|curve| curve.steps.len()).sum()
+    }
+
     /// The curve of this name.
     pub fn get(&self, name: &str) -> Option<&Curve> {
         self.0.get(name)

@@ -14,8 +14,9 @@ use plugin_api::Substitute;
 use serde::{Deserialize, Serialize};
 
 /// The format of the stage's checkpoints, which never leave the run folder.
-pub const CHECKPOINT: ManifestHead = ManifestHead { format: "scaleot-importance-checkpoint", version: 1 };
+pub const CHECKPOINT: ManifestHead = ManifestHead { format: "scaleot-importance-checkpoint", version: 2 };
 const PLUGIN_STATE: &str = "plugin.state";
+const REPLACER_STATE: &str = "replacer.state";
 const SUBSTITUTES: &str = "substitutes.safetensors";
 const OPTIMISERS: &str = "optimisers.safetensors";
 
@@ -33,7 +34,6 @@ pub enum Phase {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    inputs: String,
     phase: Phase,
     curves: Curves,
     substitutes: Vec<Substitute<String>>,
@@ -43,12 +43,15 @@ struct Body {
 /// Curves and checkpoints of one stage.
 pub struct Keeper<'a> {
     store: Checkpoints<'a>,
-    inputs: &'a str,
     every: u64,
     marks: u64,
-    /// The last mark that is not written yet.
-    pending: Option<(u64, Vec<u8>)>,
+    /// The last mark that is not written yet, and how far the stage was then.
+    pending: Option<((u64, usize), Vec<u8>)>,
+    /// The mark of the newest checkpoint.
+    written: Option<u64>,
     phase: Phase,
+    /// The replacer's state once it is done; an objective of its own may depend on it.
+    replacer_state: Vec<u8>,
     /// The curves so far.
     pub curves: Curves,
 }
@@ -59,22 +62,29 @@ pub struct Restored {
     pub phase: Phase,
     /// That plugin's state.
     pub plugin_state: Vec<u8>,
+    /// The replacer's, where it is done.
+    pub replacer_state: Vec<u8>,
     /// The substitutes of the checkpoint.
     pub substitutes: Vec<Substitute<Tensor>>,
-    /// What else the mixture goes on from.
-    pub mixture: Option<(MixtureState, TensorFile)>,
+    /// What else the mixture goes on from; the moments' file only where something trains.
+    pub mixture: Option<(MixtureState, Option<TensorFile>)>,
 }
 
 impl<'a> Keeper<'a> {
-    /// Keeps in `store`, every `every` marks; `inputs` is the digest of all that the stage depends on.
-    pub fn new(store: Checkpoints<'a>, inputs: &'a str, every: u64) -> Self {
-        let (curves, phase) = (Curves::default(), Phase::Prepare);
-        Self { store, inputs, every: every.max(1), marks: 0, pending: None, phase, curves }
+    /// Keeps in `store`, every `every` marks.
+    pub fn new(store: Checkpoints<'a>, every: u64) -> Self {
+        let (curves, phase, replacer_state) = (Curves::default(), Phase::Prepare, Vec::new());
+        Self { store, every: every.max(1), marks: 0, pending: None, written: None, phase, replacer_state, curves }
     }
 
-    /// Who is at work from here; a mark of the plugin before is forgotten.
-    pub fn begin(&mut self, phase: Phase) {
-        (self.phase, self.pending) = (phase, None);
+    /// The estimator is at work from here; a mark of the replacer before is forgotten.
+    pub fn begin_estimate(&mut self, replacer_state: Vec<u8>) {
+        (self.phase, self.pending, self.replacer_state) = (Phase::Estimate, None, replacer_state);
+    }
+
+    /// The mark that a stopped stage goes on from, if there is one.
+    pub fn written(&self) -> Option<u64> {
+        self.written
     }
 
     /// The newest whole checkpoint of the same inputs; what was passed over is told to `log`.
@@ -82,15 +92,10 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// A checkpoint that cannot be read although its digests are right.
     pub fn latest(&mut self, log: &mut dyn FnMut(&str)) -> Result<Option<Restored>, StageError> {
-        let mut damaged = Vec::new();
-        let latest = self.store.latest(&mut damaged)?;
-        damaged.iter().for_each(|fault| log(&format!("a damaged checkpoint is left aside: {fault}")));
-        let Some((marks, folder)) = latest else { return Ok(None) };
-        let body: Body = folder.body()?;
-        if body.inputs != self.inputs {
-            log("the config or its inputs changed: the checkpoint of the earlier run is not used");
-            return Ok(None);
-        }
+        let latest = self.store.latest()?;
+        latest.passed_over().iter().for_each(|told| log(told));
+        let Some((marks, folder)) = latest.found else { return Ok(None) };
+        let body: Body = Checkpoints::state(&folder)?;
         log(&format!("continuing from the checkpoint at step {marks}"));
         let open = |name: &str| -> Result<Option<TensorFile>, StageError> {
             if folder.has(name) { Ok(Some(TensorFile::open(&folder.file(name)?)?)) } else { Ok(None) }
@@ -98,9 +103,12 @@ impl<'a> Keeper<'a> {
         let file = open(SUBSTITUTES)?;
         let substitutes = body.substitutes.into_iter().map(|substitute| with_tensors(substitute, file.as_ref()));
         let substitutes = substitutes.collect::<Result<Vec<_>, _>>()?;
-        let mixture = body.mixture.zip(open(OPTIMISERS)?);
+        let moments = open(OPTIMISERS)?;
+        let mixture = body.mixture.map(|state| (state, moments));
         (self.marks, self.phase, self.curves) = (marks, body.phase, body.curves);
-        Ok(Some(Restored { phase: self.phase, plugin_state: plugin_state(&folder)?, substitutes, mixture }))
+        self.written = Some(marks);
+        let (plugin_state, replacer_state) = (bytes(&folder, PLUGIN_STATE)?, bytes(&folder, REPLACER_STATE)?);
+        Ok(Some(Restored { phase: self.phase, plugin_state, replacer_state, substitutes, mixture }))
     }
 
     /// A plugin marks a point; it is written when its turn has come.
@@ -109,22 +117,22 @@ impl<'a> Keeper<'a> {
     /// A full disk.
     pub fn mark(&mut self, state: Vec<u8>, mixture: Option<&Mixture>) -> Result<(), StageError> {
         self.marks += 1;
-        self.pending = Some((moved(mixture), state));
+        self.pending = Some((self.moved(mixture), state));
         if self.marks.is_multiple_of(self.every) { self.flush(mixture) } else { Ok(()) }
     }
 
-    /// Writes the last mark, unless it is written already or the mixture has moved on since.
+    /// Writes the last mark, unless it is written already or the stage has moved on since.
     ///
     /// # Errors
     /// A full disk.
     pub fn flush(&mut self, mixture: Option<&Mixture>) -> Result<(), StageError> {
         match self.pending.take() {
-            Some((at, state)) if at == moved(mixture) => self.write(&state, mixture),
+            Some((at, state)) if at == self.moved(mixture) => self.write(&state, mixture),
             _ => Ok(()),
         }
     }
 
-    fn write(&self, plugin_state: &[u8], mixture: Option<&Mixture>) -> Result<(), StageError> {
+    fn write(&mut self, plugin_state: &[u8], mixture: Option<&Mixture>) -> Result<(), StageError> {
         let (mut described, mut tensors) = (Vec::new(), Vec::new());
         for (layer, substitute) in mixture.map_or(&[][..], Mixture::substitutes).iter().enumerate() {
             let (names, mut own) = named(substitute, &format!("layers.{layer}"));
@@ -132,24 +140,17 @@ impl<'a> Keeper<'a> {
             tensors.append(&mut own);
         }
         let (state, moments) = mixture.map(Mixture::state).unzip();
-        let body = Body {
-            inputs: self.inputs.into(),
-            phase: self.phase,
-            curves: self.curves.clone(),
-            substitutes: described,
-            mixture: state,
-        };
+        let curves = self.curves.clone();
+        let body = Body { phase: self.phase, curves, substitutes: described, mixture: state };
         let moments = moments.unwrap_or_default();
-        let mut fault = None;
-        let saved = self.store.save(self.marks, &body, |stage| {
+        self.store.save(self.marks, &body, |stage| {
             stage.write_bytes(PLUGIN_STATE, plugin_state)?;
-            put(stage, SUBSTITUTES, &tensors, &mut fault)?;
-            put(stage, OPTIMISERS, &moments, &mut fault)
-        });
-        match fault {
-            Some(error) => Err(error),
-            None => Ok(saved?),
-        }
+            stage.write_bytes(REPLACER_STATE, &self.replacer_state)?;
+            put(stage, SUBSTITUTES, &tensors)?;
+            put(stage, OPTIMISERS, &moments)
+        })?;
+        self.written = Some(self.marks);
+        Ok(())
     }
 
     /// Removes the checkpoints of a finished stage.
@@ -159,34 +160,19 @@ impl<'a> Keeper<'a> {
     pub fn clear(&self) -> Result<(), StageError> {
         Ok(self.store.clear()?)
     }
-}
 
-/// How far the mixture has moved on.
-fn moved(mixture: Option<&Mixture>) -> u64 {
-    mixture.map_or(0, Mixture::batches_seen)
-}
-
-/// Writes tensors, if there are any; what is no matter of the store goes to `fault`, and nothing is committed then.
-fn put(
-    stage: &mut StageDir,
-    name: &str,
-    tensors: &[(String, Tensor)],
-    fault: &mut Option<StageError>,
-) -> Result<(), StoreError> {
-    if tensors.is_empty() {
-        return Ok(());
-    }
-    match write_tensors(stage, name, tensors) {
-        Ok(()) => Ok(()),
-        Err(StageError::Store(error)) => Err(error),
-        Err(error) => {
-            *fault = Some(error);
-            Ok(())
-        }
+    /// How far the stage has moved on: batches seen, and points of curves.
+    fn moved(&self, mixture: Option<&Mixture>) -> (u64, usize) {
+        (mixture.map_or(0, Mixture::batches_seen), self.curves.points())
     }
 }
 
-fn plugin_state(folder: &VerifiedFolder) -> Result<Vec<u8>, StageError> {
-    let path = folder.file(PLUGIN_STATE)?;
+/// Writes tensors, if there are any.
+fn put(stage: &mut StageDir, name: &str, tensors: &[(String, Tensor)]) -> Result<(), StageError> {
+    if tensors.is_empty() { Ok(()) } else { write_tensors(stage, name, tensors) }
+}
+
+fn bytes(folder: &VerifiedFolder, name: &str) -> Result<Vec<u8>, StageError> {
+    let path = folder.file(name)?;
     Ok(std::fs::read(&path).map_err(|source| StoreError::read(&path, source))?)
 }

@@ -6,7 +6,8 @@
 
 use crate::model::{Decoder, PackedBatch};
 use crate::pipeline::error::StageError;
-use crate::tensor::{Tensor, no_grad};
+use crate::pipeline::tune::EachPart;
+use crate::tensor::{Dtype, Tensor, no_grad};
 use plugin_api::TokenWeight;
 
 /// Keeps squared norms away from 0.
@@ -40,22 +41,29 @@ impl LocalTargets {
         Ok(Self { layers: layers.collect::<Result<_, StageError>>()? })
     }
 
-    /// The residual of every layer's substitute; backward on each whose `trains` is set.
+    /// The residual of every layer's substitute; `each` takes those whose `trains` is set.
     ///
     /// # Errors
     /// When a substitute cannot run.
-    pub fn residuals(&self, decoder: &Decoder, batch: &PackedBatch, trains: &[bool]) -> Result<Vec<f64>, StageError> {
+    pub fn residuals(
+        &self,
+        decoder: &Decoder,
+        batch: &PackedBatch,
+        trains: &[bool],
+        each: &mut EachPart<'_>,
+    ) -> Result<Vec<f64>, StageError> {
         let run = decoder.substitute_runner(batch)?;
-        let one = |(layer, target): (usize, &LayerTarget)| {
+        let mut one = |(layer, target): (usize, &LayerTarget)| {
             if trains.get(layer) == Some(&true) {
                 let residual = target.residual(&run(layer, &target.input)?)?;
-                residual.backward()?;
-                return Ok(residual.to_f64()?);
+                let value = residual.to_f64()?;
+                each(residual)?;
+                return Ok(value);
             }
             let _guard = no_grad();
             Ok(target.residual(&run(layer, &target.input)?)?.to_f64()?)
         };
-        self.layers.iter().enumerate().map(one).collect()
+        self.layers.iter().enumerate().map(&mut one).collect()
     }
 }
 
@@ -67,7 +75,8 @@ impl LayerTarget {
 
 /// `||b - a||^2` of every token, `[tokens]`.
 fn squared_change(a: &Tensor, b: &Tensor) -> Result<Tensor, StageError> {
-    let change = b.sub(a)?;
+    // Sums over a state are fp32, whatever the states are.
+    let change = b.to_dtype(Dtype::F32)?.sub(&a.to_dtype(Dtype::F32)?)?;
     Ok(change.mul(&change)?.sum(1, false)?)
 }
 
@@ -77,7 +86,10 @@ fn squared_change(a: &Tensor, b: &Tensor) -> Result<Tensor, StageError> {
 /// When libtorch refuses an operation.
 pub fn token_weights(input: &Tensor, output: &Tensor, weight: TokenWeight) -> Result<Tensor, StageError> {
     let squares = match weight {
-        TokenWeight::Output => output.mul(output)?.sum(1, false)?,
+        TokenWeight::Output => {
+            let output = output.to_dtype(Dtype::F32)?;
+            output.mul(&output)?.sum(1, false)?
+        }
         TokenWeight::Uniform | TokenWeight::Change => squared_change(input, output)?,
     };
     let ones = squares.mul_scalar(0.0)?.add_scalar(1.0)?;

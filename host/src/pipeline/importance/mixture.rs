@@ -12,8 +12,8 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::objective::{self, Sides};
 use crate::pipeline::replace::in_slots;
 use crate::pipeline::tensor_file::TensorFile;
-use crate::pipeline::tune::{AdamW, AdamWOptions, Moments};
-use crate::tensor::{Tensor, no_grad};
+use crate::pipeline::tune::{AdamW, AdamWOptions, LossScale, Moments};
+use crate::tensor::{Dtype, Tensor, no_grad};
 use plugin_api::{
     CurvatureRequest, FitReport, FitStep, LayerMask, LayerStatistic, Module, Objective, ObjectiveTerm,
     SimilarityRequest, StepReport, Substitute, TrainStep,
@@ -36,11 +36,12 @@ pub struct Mixture {
     held_out: TextWindows,
     trained: u64,
     judged: u64,
+    scale: LossScale,
     curvature: CurvatureSource,
 }
 
 /// What decides the future of a mixture beside the substitutes and the moments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixtureState {
     trained: u64,
@@ -49,6 +50,8 @@ pub struct MixtureState {
     steps: Vec<u64>,
     /// The same for local fitting, while it goes on.
     fit_steps: Option<Vec<u64>>,
+    /// What losses are multiplied by on the way back.
+    scale: f64,
 }
 
 impl Mixture {
@@ -71,7 +74,7 @@ impl Mixture {
                 if !trainable {
                     return Ok(tensor);
                 }
-                let leaf = tensor.contiguous()?.deep_copy()?.set_requires_grad(true)?;
+                let leaf = tensor.to_dtype(Dtype::F32)?.contiguous()?.deep_copy()?.set_requires_grad(true)?;
                 parameters.push(leaf.clone());
                 layer_of.push(layer);
                 Ok(leaf)
@@ -82,6 +85,7 @@ impl Mixture {
         }
         decoder.substitutes = running;
         let optimiser = AdamW::new(AdamWOptions::default(), &parameters)?;
+        let scale = LossScale::of(decoder.dtype());
         let objective = Objective::new(1.0, ObjectiveTerm::NextToken);
         Ok(Self {
             decoder,
@@ -95,6 +99,7 @@ impl Mixture {
             held_out,
             trained: 0,
             judged: 0,
+            scale,
             curvature: CurvatureSource::default(),
         })
     }
@@ -130,18 +135,20 @@ impl Mixture {
         };
         let steps = steps_of(&self.optimiser, "train");
         let fit_steps = self.fit.as_ref().map(|fit| steps_of(fit, "fit"));
-        (MixtureState { trained: self.trained, judged: self.judged, steps, fit_steps }, moments)
+        (MixtureState { trained: self.trained, judged: self.judged, steps, fit_steps, scale: self.scale.0 }, moments)
     }
 
-    /// Takes up what [`state`](Self::state) gave; the substitutes are those of the checkpoint already.
+    /// Takes up what [`state`](Self::state) gave; the substitutes are those of the checkpoint already. Where nothing trains there
+    /// are no moments, and no file.
     ///
     /// # Errors
     /// A moment that is missing or has another shape.
-    pub fn restore(&mut self, state: &MixtureState, file: &TensorFile) -> Result<(), StageError> {
+    pub fn restore(&mut self, state: &MixtureState, file: Option<&TensorFile>) -> Result<(), StageError> {
         let read = |steps: &[u64], prefix: &str| -> Result<Vec<Moments>, StageError> {
             let each = self.parameters.iter().zip(steps).enumerate();
             let moments = each.map(|(index, (parameter, &steps))| {
                 let load = |part: &str| -> Result<Tensor, StageError> {
+                    let file = file.ok_or_else(no_moments)?;
                     let tensor = file.get(&format!("{prefix}.{index}.{part}"), &parameter.shape())?;
                     Ok(tensor.deep_copy()?.to_device(parameter.device())?)
                 };
@@ -160,7 +167,7 @@ impl Mixture {
                 Some(optimiser)
             }
         };
-        (self.trained, self.judged) = (state.trained, state.judged);
+        (self.trained, self.judged, self.scale) = (state.trained, state.judged, LossScale(state.scale));
         Ok(())
     }
 
@@ -176,19 +183,23 @@ impl Mixture {
         };
         let mut before = None;
         for _ in 0..step.steps {
-            self.parameters.iter().try_for_each(Tensor::zero_grad)?;
-            let residuals = targets.residuals(&self.decoder, &batch, &trains)?;
+            let mut residuals = Vec::new();
+            let (gradients, norm) = self.scale.gradients(&self.parameters, &mut |each| {
+                residuals = targets.residuals(&self.decoder, &batch, &trains, each)?;
+                Ok(())
+            })?;
             for &residual in &residuals {
                 self.finite(self.trained, "a residual", residual)?;
             }
+            self.finite(self.trained, "the gradient norm", norm)?;
             before.get_or_insert(residuals);
-            fit.step(&mut self.parameters, step.learning_rate, 1.0)?;
+            fit.step(&mut self.parameters, gradients.as_slice(), (step.learning_rate, gradients.unscale()))?;
         }
         let residuals = match before {
             Some(residuals) => residuals,
             None => {
                 let _guard = no_grad();
-                targets.residuals(&self.decoder, &batch, &vec![false; trains.len()])?
+                targets.residuals(&self.decoder, &batch, &vec![false; trains.len()], &mut |_| Ok(()))?
             }
         };
         (self.fit, self.trained) = (Some(fit), last);
@@ -216,15 +227,24 @@ impl Mixture {
     /// One step on the trainable substitutes that the mask lets run, towards `objective` or else the replacer's.
     pub fn train_step(&mut self, step: &TrainStep, objective: Option<&Objective>) -> Result<StepReport, StageError> {
         let batch = self.train.batch(self.trained);
-        self.fit = None;
-        self.parameters.iter().try_for_each(Tensor::zero_grad)?;
-        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
-        let (loss, value) = objective::loss(sides, &batch, objective.unwrap_or(&self.objective), self.trained)?;
-        loss.backward()?;
         let replaced = |layer: usize| step.mask.original.get(layer) == Some(&false);
         let layer_of = &self.layer_of;
         let active = |index: usize| layer_of.get(index).copied().is_some_and(replaced);
-        self.optimiser.step_active(&mut self.parameters, step.learning_rate, 1.0, &active)?;
+        if !(0..self.parameters.len()).any(active) {
+            return Err(nothing_trains());
+        }
+        let sides = Sides { full: &self.decoder, mixture: &self.decoder, mask: Some(&step.mask) };
+        let (objective, mut value) = (objective.unwrap_or(&self.objective), 0.0);
+        let (gradients, norm) = self.scale.gradients(&self.parameters, &mut |each| {
+            let (loss, found) = objective::loss(sides, &batch, objective, self.trained)?;
+            value = found;
+            each(loss)
+        })?;
+        self.finite(self.trained, "the gradient norm", norm)?;
+        let gradients = gradients.only(&active);
+        let rates = (step.learning_rate, gradients.unscale());
+        self.optimiser.step(&mut self.parameters, gradients.as_slice(), rates)?;
+        self.fit = None;
         self.trained += 1;
         Ok(StepReport { loss: value })
     }
@@ -254,11 +274,35 @@ impl Mixture {
         similarity::output_similarity(&self.decoder, &self.held_out, request)
     }
 
+    /// Advice fits what was done so far: where nothing has trained, no learning rate is to blame.
     fn finite(&self, step: u64, what: &str, found: f64) -> Result<f64, StageError> {
         if found.is_finite() {
             return Ok(found);
         }
-        let advice = "Lower the learning rate, or look for damaged text.";
+        let has_trained = self.optimiser.state().iter().any(|moments| moments.steps > 0) || self.fit.is_some();
+        let advice = if has_trained {
+            "Lower the learning rate, or look for damaged text."
+        } else {
+            "Nothing has trained yet: look for damaged weights or text, or take model.dtype = \"fp32\"."
+        };
         Err(StageError::Numeric { step, what: what.into(), found, advice })
+    }
+}
+
+fn no_moments() -> StageError {
+    StageError::Artefact {
+        path: "the checkpoint".into(),
+        what: "moments of what trains".into(),
+        found: "none".into(),
+        expected: "those of every tensor; remove the checkpoint to start the stage over".into(),
+    }
+}
+
+fn nothing_trains() -> StageError {
+    StageError::Artefact {
+        path: "train_step".into(),
+        what: "the mask".into(),
+        found: "no replaced layer with a substitute that trains".into(),
+        expected: "at least one; `trainable_layers` says which layers have one".into(),
     }
 }

@@ -14,7 +14,8 @@ mod similarity;
 mod statistics;
 
 pub use curves::{Curve, Curves};
-pub use keeper::{CHECKPOINT, Keeper, Phase};
+use keeper::Phase;
+pub use keeper::{CHECKPOINT, Keeper};
 pub use later::{LaterMixture, ReadText};
 pub use mixture::Mixture;
 pub use moments::MomentSource;
@@ -93,11 +94,14 @@ pub fn estimate(
         _ => substitutes(replacer, (decoder, outline, seed), text.as_ref().map(|(train, _)| train), progress)?,
     };
     let kept = substitutes.clone();
+    if let Some(state) = restored.as_ref().map(|restored| &restored.replacer_state).filter(|state| !state.is_empty()) {
+        replacer.restore(state)?;
+    }
     let objective = replacer.objective()?;
     let make = |text| Mixture::new(decoder.clone(), substitutes, text);
     let mut mixture = text.map(make).transpose()?.map(|mixture| mixture.towards(objective));
     if let (Some(mixture), Some((state, file))) = (&mut mixture, restored.as_ref().and_then(|r| r.mixture.as_ref())) {
-        mixture.restore(state, file)?;
+        mixture.restore(state, file.as_ref())?;
     }
     let mut questions = OwnerQuestions::new(outline, seed, progress);
     questions.mixture = mixture.as_mut();
@@ -106,11 +110,13 @@ pub fn estimate(
     let state = |phase| restored.as_ref().filter(|r| r.phase == phase).map(|r| r.plugin_state.as_slice());
     if state(Phase::Estimate).is_none() {
         state(Phase::Prepare).map_or(Ok(()), |state| replacer.restore(state))?;
-        replacer.prepare(&mut questions)?;
-        questions.begin(Phase::Estimate);
+        let prepared = replacer.prepare(&mut questions);
+        questions.told(prepared)?;
+        questions.begin_estimate(replacer.save()?);
     }
     state(Phase::Estimate).map_or(Ok(()), |state| estimator.restore(state))?;
-    let scores = estimator.estimate(outline.n_layers(), &mut questions)?;
+    let scores = estimator.estimate(outline.n_layers(), &mut questions);
+    let scores = questions.told(scores)?;
     Ok(Estimated { scores, substitutes: mixture.map_or(kept, Mixture::into_substitutes) })
 }
 
@@ -125,8 +131,9 @@ fn substitutes(
     let mut substitutes = Vec::with_capacity(outline.n_layers());
     for layer in &outline.layers {
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
-        questions.moments = moments.as_mut();
-        substitutes.push(replacer.substitute((layer, outline.n_layers()), &mut questions)?);
+        (questions.moments, questions.decoder) = (moments.as_mut(), Some(decoder));
+        let substitute = replacer.substitute((layer, outline.n_layers()), &mut questions);
+        substitutes.push(questions.told(substitute)?);
     }
     Ok(substitutes)
 }

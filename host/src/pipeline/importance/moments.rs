@@ -83,6 +83,7 @@ impl<'a> MomentSource<'a> {
             let ask = Ask { rows: &[0], mask: None, boundaries: &boundaries };
             let states = self.decoder.states(&batch, ask)?.boundaries;
             for (layer, (input, output)) in (request.layer..).zip(states.iter().zip(states.iter().skip(1))) {
+                let (input, output) = (&input.to_dtype(Dtype::F32)?, &output.to_dtype(Dtype::F32)?);
                 let weights = token_weights(input, output, request.weight)?;
                 let change = output.sub(input)?;
                 let sums = match self.collected.remove(&layer) {

@@ -1,7 +1,7 @@
 //! The owner's answers to plugins: outline, losses of layer mixtures, training and fitting of substitutes, statistics, moments,
 //! curves, checkpoints, notices.
 
-use super::keeper::{Keeper, Phase};
+use super::keeper::Keeper;
 use super::later::LaterMixture;
 use super::mixture::Mixture;
 use super::moments::MomentSource;
@@ -9,7 +9,7 @@ use crate::fault::escape;
 use crate::model::Decoder;
 use crate::pipeline::error::{StageError, told_to_plugin};
 use crate::pipeline::progress::{Progress, stop_requested};
-use crate::plugins::{Give, Questions};
+use crate::plugins::{Give, PluginFault, Questions};
 use crate::store::Digest;
 use crate::tensor::{Dtype, Tensor};
 use plugin_api::{
@@ -36,6 +36,8 @@ pub struct OwnerQuestions<'a, 'k> {
     pub keeper: Option<&'a mut Keeper<'k>>,
     /// Units of the work that is shown, if a plugin told them.
     total: Option<u64>,
+    /// The host's own last failure, which says more than what the plugin was told.
+    failed: Option<StageError>,
 }
 
 impl<'a> OwnerQuestions<'a, '_> {
@@ -51,15 +53,36 @@ impl<'a> OwnerQuestions<'a, '_> {
             moments: None,
             keeper: None,
             total: None,
+            failed: None,
         }
     }
 
-    /// Who is at work from here.
-    pub fn begin(&mut self, phase: Phase) {
-        self.total = None;
+    /// The estimator is at work from here; the replacer is done, in this state.
+    pub fn begin_estimate(&mut self, replacer_state: Vec<u8>) {
+        (self.total, self.failed) = (None, None);
         if let Some(keeper) = self.keeper.as_deref_mut() {
-            keeper.begin(phase);
+            keeper.begin_estimate(replacer_state);
         }
+    }
+
+    /// What a plugin's call came to. A failure of the host that the plugin passed on is told as the host's own: a request to stop
+    /// is no fault of the plugin.
+    ///
+    /// # Errors
+    /// The host's failure, or the plugin's.
+    pub fn told<T>(&mut self, outcome: Result<T, PluginFault>) -> Result<T, StageError> {
+        let failed = self.failed.take();
+        outcome.map_err(|fault| match failed {
+            Some(error) if fault.code() == Some(told_to_plugin(&error).code) => error,
+            _ => fault.into(),
+        })
+    }
+
+    /// The host failed: what the plugin is told of it.
+    fn fail(&mut self, error: StageError) -> PluginError {
+        let told = told_to_plugin(&error);
+        self.failed = Some(error);
+        told
     }
 
     fn mixture(&mut self) -> Result<&mut Mixture, PluginError> {
@@ -105,10 +128,16 @@ impl<'a> OwnerQuestions<'a, '_> {
         if !stop_requested() {
             return Ok(());
         }
+        let mut written = None;
         if let Some(keeper) = self.keeper.as_deref_mut() {
             keeper.flush(self.mixture.as_deref()).map_err(told)?;
+            written = keeper.written();
         }
-        Err(PluginError::new(ErrorCode::Interrupted, "the person asked to stop; the same command continues"))
+        let stage = if self.later.is_some() { "compress" } else { "importance" };
+        Err(self.fail(match written {
+            Some(step) => StageError::Interrupted { stage, step },
+            None => StageError::Stopped { stage },
+        }))
     }
 
     fn checkpoint(&mut self, state: Vec<u8>) -> Result<(), PluginError> {

@@ -8,16 +8,19 @@
 //! `loss_margin`: `(loss_mixture − loss_full − margin)²`. The full model runs without gradients, as far up as a term needs.
 
 mod passes;
+mod totals;
 
 #[cfg(test)]
 mod tests;
 
 use super::error::StageError;
+use super::tune::EachPart;
 use crate::data::TrainingBatch;
 use crate::model::Decoder;
 use crate::tensor::{Dtype, Tensor};
 use passes::Passes;
 use plugin_api::{LayerMask, Objective, ObjectiveTerm};
+use totals::Totals;
 
 /// Teacher and student; both have a slot for every layer of the full model.
 #[derive(Clone, Copy)]
@@ -53,6 +56,37 @@ pub fn loss(
     }
     let sum = sum.ok_or_else(|| refused("terms", "none".into(), "at least one term".into()))?;
     Ok((sum, value))
+}
+
+/// The objective on the parts of an optimiser step as one batch: a scalar to run backwards from for each part, whose sum it is.
+///
+/// # Errors
+/// As [`loss`].
+pub fn step_loss(
+    sides: Sides<'_>,
+    parts: &[TrainingBatch],
+    (objective, step): (&Objective, u64),
+    each: &mut EachPart<'_>,
+) -> Result<(), StageError> {
+    if let [batch] = parts {
+        return each(loss(sides, batch, objective, step)?.0);
+    }
+    check(objective, sides.full.slots.len())?;
+    let totals = Totals::of(sides, parts, objective)?;
+    for part in parts {
+        let passes = Passes::run(sides, part, objective)?;
+        let mut sum: Option<Tensor> = None;
+        for (weight, term) in &objective.terms {
+            let share = totals.share(term, (&passes, part), sides)?.mul_scalar(*weight)?;
+            finite(share.to_f64()?, term, step)?;
+            sum = Some(match sum {
+                Some(sum) => sum.add(&share)?,
+                None => share,
+            });
+        }
+        each(sum.ok_or_else(|| refused("terms", "none".into(), "at least one term".into()))?)?;
+    }
+    Ok(())
 }
 
 fn evaluate(term: &ObjectiveTerm, passes: &Passes, sides: Sides<'_>) -> Result<Tensor, StageError> {

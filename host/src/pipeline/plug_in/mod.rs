@@ -1,10 +1,11 @@
 //! Side: model owner. Takes: the full model, the ledger of the bundle, a return. Gives: the adapted model. Plugin kind: none.
 //!
 //! The return is verified before the model is touched (manifest, bundle identity, exact set of tensors, shapes, finite values,
-//! norms), then `W := W + delta` at the layers that the ledger names. New tensors (low-rank deltas, bottlenecks) are attached.
+//! norms), then `W := W + delta` at the layers that the ledger names, in fp32, as it was trained. New tensors (low-rank deltas, bottlenecks) are attached.
 
 mod companions;
 mod export;
+mod scale;
 mod verify;
 
 pub use companions::{companions, files, is_legal};
@@ -14,7 +15,7 @@ pub use verify::{ReturnCheck, VerifiedReturn, verify};
 use super::error::StageError;
 use super::tune::tensor_mut;
 use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt};
-use crate::tensor::{Tensor, no_grad};
+use crate::tensor::{Dtype, Tensor, no_grad};
 use plugin_api::{AdapterPart, WeightRole};
 
 /// Puts a return into a decoder; `layer_of` turns a slot of the emulator into a layer of this decoder.
@@ -57,10 +58,11 @@ fn put_part(
                 let Some(delta) = returned.find(&format!("slots.{slot}.{role}.{part}"))? else { continue };
                 if let Some(weight) = tensor_mut(layer, *role, part) {
                     // A new tensor: the original may be mapped, and other decoders share it.
-                    let delta = delta.to_dtype(weight.dtype())?.to_device(weight.device())?;
-                    *weight = weight.add(&delta)?;
+                    let delta = delta.to_dtype(Dtype::F32)?.to_device(weight.device())?;
+                    *weight = weight.to_dtype(Dtype::F32)?.add(&delta)?;
                 }
             }
+            layer.widen()?;
         }
         AdapterPart::LowRankDelta { role, rank, alpha } => {
             let (a, b) = (tensor(role, "lora_a")?, tensor(role, "lora_b")?);

@@ -1,5 +1,6 @@
 //! What a return must satisfy before it touches a model (reliability, section 3): cheap and total checks first.
 
+use super::scale::{LayerScale, norm};
 use crate::model::Decoder;
 use crate::pipeline::bundle::EmulatorDescription;
 use crate::pipeline::error::StageError;
@@ -32,11 +33,11 @@ pub struct ReturnCheck {
     pub tensors: usize,
     /// `sqrt(sum ||delta||^2)` over all tensors.
     pub delta_norm: f64,
-    /// Largest `||delta|| / ||shipped||` of a tensor, and its name.
+    /// Largest `||delta|| / scale` of a tensor, and its name; the scale is `||shipped||` unless that is near zero.
     pub largest_ratio: (f64, String),
 }
 
-/// Verifies a return against the emulator that it answers. `limit` is the largest `||delta|| / ||shipped||` of a tensor.
+/// Verifies a return against the emulator that it answers. `limit` is the largest `||delta|| / scale` of a tensor, see [`LayerScale`].
 ///
 /// # Errors
 /// The first check that fails, naming file and tensor.
@@ -72,18 +73,19 @@ pub fn verify(
     let file = TensorFile::open(&verified.file(ADAPTER)?)?;
     let shipped = shipped_parameters(decoder, &expected)?;
     check_names(&file, &shipped)?;
-    let check = measure(&file, &shipped, limit)?;
+    let slots: Vec<usize> = expected.iter().map(|(slot, _)| *slot).collect();
+    let check = measure(&file, &shipped, (&LayerScale::of(decoder, &slots)?, limit))?;
     Ok(VerifiedReturn { adapters: expected, artefact, check, file })
 }
 
 impl fmt::Display for ReturnCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "||delta|| = {:.4}", self.delta_norm)?;
+        write!(f, "||delta|| = {}", figure(self.delta_norm))?;
         let (ratio, tensor) = &self.largest_ratio;
         match tensor.is_empty() {
             // New tensors have nothing to be measured against.
             true => Ok(()),
-            false => write!(f, ", largest ||delta||/||shipped|| = {ratio:.4} ({tensor})"),
+            false => write!(f, ", largest ||delta||/||shipped|| = {} ({tensor})", figure(*ratio)),
         }
     }
 }
@@ -106,43 +108,62 @@ impl VerifiedReturn {
     }
 }
 
-/// The parameters as the bundle shipped them, from a copy of the emulator's decoder.
-fn shipped_parameters(decoder: &Decoder, adapters: &[(usize, AdapterModule)]) -> Result<Vec<Parameter>, StageError> {
+/// The parameters as the bundle shipped them, by slot, from a copy of the emulator's decoder.
+fn shipped_parameters(
+    decoder: &Decoder,
+    adapters: &[(usize, AdapterModule)],
+) -> Result<Vec<(usize, Vec<Parameter>)>, StageError> {
     let mut decoder = decoder.clone();
-    let mut parameters = Vec::new();
-    for (slot, module) in adapters {
-        parameters.append(&mut attach(&mut decoder, *slot, module, 0)?);
-    }
-    Ok(parameters)
+    adapters.iter().map(|(slot, module)| Ok((*slot, attach(&mut decoder, *slot, module, 0)?))).collect()
 }
 
-fn check_names(file: &TensorFile, shipped: &[Parameter]) -> Result<(), StageError> {
-    let expected: BTreeSet<&str> = shipped.iter().map(|parameter| parameter.name.as_str()).collect();
+fn check_names(file: &TensorFile, shipped: &[(usize, Vec<Parameter>)]) -> Result<(), StageError> {
+    let parameters = || shipped.iter().flat_map(|(_, parameters)| parameters);
+    let expected: BTreeSet<&str> = parameters().map(|parameter| parameter.name.as_str()).collect();
     if let Some(extra) = file.names().find(|name| !expected.contains(name)) {
         return Err(file.refuse(extra, "a tensor".into(), "only tensors of the adapter; nothing else may come back"));
     }
-    for parameter in shipped {
+    for parameter in parameters() {
         file.get(&parameter.name, &parameter.tensor.shape())?;
     }
     Ok(())
 }
 
-fn measure(file: &TensorFile, shipped: &[Parameter], limit: f64) -> Result<ReturnCheck, StageError> {
+fn measure(
+    file: &TensorFile,
+    shipped: &[(usize, Vec<Parameter>)],
+    (scales, limit): (&[(usize, LayerScale)], f64),
+) -> Result<ReturnCheck, StageError> {
     let _guard = no_grad();
-    let (mut squares, mut largest) = (0.0, (0.0, String::new()));
-    for parameter in shipped {
-        let delta = file.get(&parameter.name, &parameter.tensor.shape())?;
-        let norm = delta.norm()?.to_f64()?;
-        squares += norm * norm;
-        let Some(shipped) = &parameter.shipped else { continue };
-        let ratio = norm / shipped.norm()?.to_f64()?.max(f64::MIN_POSITIVE);
-        if norm > 0.0 && ratio > limit {
-            let expected = format!("at most {limit} (plug_in.max_delta_ratio)");
-            return Err(file.refuse(&parameter.name, format!("||delta|| / ||shipped|| = {ratio:.3}"), &expected));
-        }
-        if ratio > largest.0 {
-            largest = (ratio, parameter.name.clone());
+    let (mut tensors, mut squares, mut largest) = (0, 0.0, (0.0, String::new()));
+    for ((_, parameters), (_, scale)) in shipped.iter().zip(scales) {
+        for parameter in parameters {
+            let name = &parameter.name;
+            let delta = norm(&file.get(name, &parameter.tensor.shape())?)?;
+            tensors += 1;
+            squares += delta * delta;
+            let Some(shipped) = &parameter.shipped else { continue };
+            let of = scale.measure(name, shipped)?;
+            let ratio = delta / of;
+            // Not `ratio > limit`: what is no number is refused.
+            if delta > 0.0 && !(ratio <= limit) {
+                let found = format!("||delta|| = {}, {} of its scale {}", figure(delta), figure(ratio), figure(of));
+                let expected = format!("at most {limit} of it (plug_in.max_delta_ratio)");
+                return Err(file.refuse(name, found, &expected));
+            }
+            if ratio > largest.0 {
+                largest = (ratio, name.clone());
+            }
         }
     }
-    Ok(ReturnCheck { tensors: shipped.len(), delta_norm: squares.sqrt(), largest_ratio: largest })
+    Ok(ReturnCheck { tensors, delta_norm: squares.sqrt(), largest_ratio: largest })
 }
+
+/// Four decimals where they say something, else a power of ten.
+fn figure(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e5).contains(&value) { format!("{value:.4}") } else { format!("{value:.3e}") }
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

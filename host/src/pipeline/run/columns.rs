@@ -171,7 +171,7 @@ impl Run {
                 stopped |= crate::pipeline::progress::stop_requested();
             })?;
             if stopped {
-                return Err(StageError::Interrupted { stage: "evaluate", step: scored.len() as u64 });
+                return Err(StageError::Stopped { stage: "evaluate" });
             }
             progress.end("");
             scored.push(scores);

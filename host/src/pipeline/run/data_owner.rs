@@ -8,13 +8,13 @@ use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOpt
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, Emulator};
 use crate::pipeline::error::StageError;
-use crate::pipeline::importance::seed_for;
-use crate::pipeline::load::load_tokenizer;
+use crate::pipeline::importance::{Curves, seed_for};
+use crate::pipeline::load::{load_tokenizer, outline};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::tensor_file::{TensorFile, write_tensors};
 use crate::pipeline::tune::{
-    self, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TUNING, TrainSettings, TuneInputs, TuningRecord,
-    attach, put_back, write_return,
+    self, AdapterSteps, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TUNING, TrainSettings, TuneInputs,
+    TuningRecord, attach, put_back, write_return,
 };
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
@@ -89,9 +89,13 @@ impl Run {
         let pairs = self.pairs(&section, &tokenizer, decoder.config.context)?;
         let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
         let settings = train_settings(&section, pairs.train.batches_per_epoch());
-        let checkpoints = Checkpoints::new(&self.dir, "tune", CHECKPOINT);
+        let checkpoints = Checkpoints::new(&self.dir, "tune", CHECKPOINT, inputs);
         let work = tune_inputs(&decoder, &parameters, &pairs, settings);
-        let log = tune::train(work, Some(&mut adapter), (&checkpoints, inputs), ("tune", progress))?;
+        let seed = seed_for(self.config.seed_of(&section), "tuning steps");
+        let outline = outline(&decoder);
+        let mut steps = AdapterSteps { handle: &mut adapter, outline, seed, curves: Curves::default() };
+        let log = tune::train(work, Some(&mut steps), &checkpoints, ("tune", progress))?;
+        self.write_curves("tune", &steps.curves)?;
         let trainable = parameters.iter().map(|parameter| parameter.tensor.numel() as u64).sum();
         let artefact = ReturnArtefact { inputs: None, bundle, adapters, trainable, log };
         let done = write_return(self.dir.stage("return")?, &artefact, &parameters)?;
@@ -99,6 +103,16 @@ impl Run {
         TuningRecord { inputs: inputs.into(), returned: identity(&done) }.write(self.dir.stage("tuning")?)?;
         checkpoints.clear()?;
         Ok(done)
+    }
+
+    /// What an adapter's plugin recorded, in the run folder: it never leaves with the return.
+    fn write_curves(&self, stage: &str, curves: &Curves) -> Result<(), StageError> {
+        if curves.0.is_empty() {
+            return Ok(());
+        }
+        let mut file = self.dir.file(&format!("{stage}-curves.json"))?;
+        file.put(&serde_json::to_vec_pretty(curves).unwrap_or_default())?;
+        Ok(file.commit().map(drop)?)
     }
 
     /// Tunes every transformer layer of the full model: the upper bound of the table.
@@ -119,9 +133,9 @@ impl Run {
             let tokenizer = load_tokenizer(&run.config.model.path, decoder.config.vocabulary)?;
             let pairs = run.pairs(&section, &tokenizer, decoder.config.context)?;
             let settings = train_settings(&section, pairs.train.batches_per_epoch());
-            let checkpoints = Checkpoints::new(&run.dir, "full_tuning", CHECKPOINT);
+            let checkpoints = Checkpoints::new(&run.dir, "full_tuning", CHECKPOINT, &inputs);
             let work = tune_inputs(&decoder, &parameters, &pairs, settings);
-            let log = tune::train(work, None, (&checkpoints, &inputs), ("full_tuning", progress))?;
+            let log = tune::train(work, None, &checkpoints, ("full_tuning", progress))?;
             let mut stage = run.dir.stage("full_tuning")?;
             let tensors: Vec<(String, Tensor)> =
                 parameters.iter().map(|p| (p.name.clone(), p.tensor.clone())).collect();

@@ -57,8 +57,8 @@ impl Run {
                 text,
                 seed: seed_for(run.config.seed, "importance"),
             };
-            let store = Checkpoints::new(&run.dir, "importance", importance::CHECKPOINT);
-            let mut keeper = Keeper::new(store, &inputs, run.config.importance.checkpoint_every.get().into());
+            let store = Checkpoints::new(&run.dir, "importance", importance::CHECKPOINT, &inputs);
+            let mut keeper = Keeper::new(store, run.config.importance.checkpoint_every.get().into());
             let estimated = importance::estimate((&mut estimator, &mut replacer), work, &mut keeper, progress)?;
             progress.end(&format!("{} layers scored by {}", estimated.scores.scores.len(), estimator.0.name()));
             let done = importance::write(run.dir.stage("importance")?, &inputs, &estimated, &keeper.curves)?;

@@ -2,7 +2,7 @@
 
 use crate::config::{Precision, RunConfig, TrainingLength, TrainingSection};
 use crate::pipeline::error::StageError;
-use crate::pipeline::tune::{AdamWOptions, TrainSettings};
+use crate::pipeline::tune::{AdamWOptions, StepBatches, TrainSettings};
 use crate::tensor::{Device, Dtype};
 use std::num::NonZeroUsize;
 
@@ -27,21 +27,20 @@ pub fn threads(config: &RunConfig) -> usize {
 
 /// A training of a set whose epoch has this many batches.
 pub fn train_settings(section: &TrainingSection, batches_per_epoch: u64) -> TrainSettings {
-    let accumulation = u64::from(section.accumulation.get());
-    let steps_per_epoch = batches_per_epoch.div_ceil(accumulation).max(1);
+    let batches = StepBatches { per_epoch: batches_per_epoch, accumulation: section.accumulation.get().into() };
     let steps = match section.length() {
         TrainingLength::Steps(steps) => steps.get(),
-        TrainingLength::Epochs(epochs) => steps_per_epoch * u64::from(epochs.get()),
+        TrainingLength::Epochs(epochs) => batches.steps_per_epoch() * u64::from(epochs.get()),
     };
     let evaluate_every = match section.evaluate_every {
-        0 => steps_per_epoch,
+        0 => batches.steps_per_epoch(),
         steps => u64::from(steps),
     };
     let [beta1, beta2] = section.betas;
     TrainSettings {
         learning_rate: section.learning_rate.get(),
         steps,
-        accumulation,
+        batches,
         adamw: AdamWOptions {
             betas: (beta1.get(), beta2.get()),
             epsilon: section.epsilon.get(),

@@ -66,7 +66,7 @@ impl Run {
         let Some((text, held_out)) = self.public_text(owner, (batch_size, seed))? else {
             return Err(self.config.no_public_text().into());
         };
-        let checkpoints = Checkpoints::new(&self.dir, "train", CHECKPOINT);
+        let checkpoints = Checkpoints::new(&self.dir, "train", CHECKPOINT, inputs);
         let work = TrainInputs {
             full: &owner.model.decoder,
             student: &student,
@@ -74,7 +74,7 @@ impl Run {
             text: (&text, &held_out),
             settings: train_settings(section, text.batches_per_epoch()),
         };
-        let trained = train::train(work, (&checkpoints, inputs), progress)?;
+        let trained = train::train(work, &checkpoints, progress)?;
         let artefact = TrainArtefact {
             inputs: inputs.into(),
             upstream: upstream.identities(),

@@ -12,7 +12,7 @@ pub use student::Student;
 use super::error::StageError;
 use super::objective::{self, Sides};
 use super::progress::Progress;
-use super::tune::{self, BatchLoss, FinalState, TrainSettings, TrainingLog, TuneInputs, validation_loss};
+use super::tune::{self, EachPart, FinalState, StepLoss, TrainSettings, TrainingLog, TuneInputs, validation_loss};
 use crate::data::{TextWindows, TrainingBatch};
 use crate::model::Decoder;
 use crate::store::Checkpoints;
@@ -48,18 +48,18 @@ pub struct Trained {
 /// What a step returned, or `Interrupted` (a checkpoint is kept then).
 pub fn train(
     inputs: TrainInputs<'_>,
-    checkpoints: (&Checkpoints<'_>, &str),
+    checkpoints: &Checkpoints<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Trained, StageError> {
     let TrainInputs { full, student, objective, text: (train, held_out), settings } = inputs;
     let decoder = &student.decoder;
     let before = validation_loss(decoder, held_out)?;
     progress.log(&format!("train: before the first step, validation loss {before:.4} nats per target"));
-    let towards = move |batch: &TrainingBatch, step: u64| {
+    let towards = move |parts: &[TrainingBatch], step: u64, each: &mut EachPart<'_>| {
         let sides = Sides { full, mixture: decoder, mask: None };
-        Ok(objective::loss(sides, batch, objective, step)?.0)
+        objective::step_loss(sides, parts, (objective, step), each)
     };
-    let loss: Box<BatchLoss<'_>> = Box::new(towards);
+    let loss: Box<StepLoss<'_>> = Box::new(towards);
     let work = TuneInputs {
         decoder,
         parameters: student.leaves(),

@@ -6,7 +6,7 @@ use crate::model::{Decoder, Slot};
 use crate::pipeline::error::StageError;
 use crate::pipeline::replace::in_slots;
 use crate::pipeline::tune::{Parameter, attach};
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 use plugin_api::{AdapterModule, AdapterPart, LayerPlan, LayerRole, Module, Substitute, Trains};
 
 /// An emulator in training.
@@ -61,10 +61,11 @@ impl Student {
     }
 }
 
-/// The module where the model computes; what learns gets tensors of its own that gradients reach.
+/// The module where the model computes; what learns gets tensors of its own, in fp32, that gradients reach.
 fn placed(module: Module<Tensor>, full: &Decoder, learns: bool) -> Result<Module<Tensor>, StageError> {
     module.try_map(&mut |tensor: Tensor| {
-        let tensor = tensor.to_dtype(full.dtype())?.to_device(full.device())?;
+        let dtype = if learns { Dtype::F32 } else { full.dtype() };
+        let tensor = tensor.to_dtype(dtype)?.to_device(full.device())?;
         if !learns {
             return Ok(tensor);
         }

@@ -76,36 +76,28 @@ impl AdamW {
         self.state = state;
     }
 
-    /// One step on every parameter that has a gradient; gradients are multiplied by `grad_scale` first (clipping).
+    /// One step on every parameter that has a gradient, multiplied by `grad_scale` first (clipping); the others keep their
+    /// values and moments as they are.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn step(&mut self, parameters: &mut [Tensor], learning_rate: f64, grad_scale: f64) -> Result<()> {
-        self.step_active(parameters, learning_rate, grad_scale, &|_| true)
-    }
-
-    /// The same for some parameters only; the others keep their moments as they are.
-    ///
-    /// # Errors
-    /// As [`step`](Self::step).
-    pub fn step_active(
+    pub fn step(
         &mut self,
         parameters: &mut [Tensor],
-        learning_rate: f64,
-        grad_scale: f64,
-        active: &dyn Fn(usize) -> bool,
+        gradients: &[Option<Tensor>],
+        (learning_rate, grad_scale): (f64, f64),
     ) -> Result<()> {
         let _guard = no_grad();
-        for (index, (parameter, state)) in parameters.iter_mut().zip(&mut self.state).enumerate() {
-            let Some(gradient) = parameter.grad()?.filter(|_| active(index)) else { continue };
+        for ((parameter, gradient), state) in parameters.iter_mut().zip(gradients).zip(&mut self.state) {
+            let Some(gradient) = gradient else { continue };
             state.steps += 1;
             let coefficients = coefficients(self.options, state.steps, learning_rate, grad_scale);
             let plain = |t: &Tensor| t.device() == Device::Cpu && t.dtype() == Dtype::F32 && t.is_contiguous();
-            if plain(parameter) && plain(&gradient) {
+            if plain(parameter) && plain(gradient) {
                 let moments = (state.first.as_f32_mut()?, state.second.as_f32_mut()?);
                 run_slices((parameter.as_f32_mut()?, gradient.as_f32()?, moments.0, moments.1), coefficients);
             } else {
-                run_tensors(parameter, &gradient, (&mut state.first, &mut state.second), coefficients)?;
+                run_tensors(parameter, gradient, (&mut state.first, &mut state.second), coefficients)?;
             }
         }
         Ok(())
@@ -179,15 +171,15 @@ mod tests {
     const EXPECTED: [[f32; 3]; 3] =
         [[0.899, -1.898, 2.897], [0.798519, -1.7962726, 2.7942092], [0.6989112, -1.6949446, 2.6917036]];
 
-    fn run(step: impl Fn(&mut AdamW, &mut [Tensor])) {
+    fn run(step: impl Fn(&mut AdamW, &mut [Tensor], &[Option<Tensor>])) {
         let leaf = Tensor::from_f32(&[1.0, -2.0, 3.0], &[3]).unwrap().set_requires_grad(true).unwrap();
         let mut parameters = [leaf];
         let options = AdamWOptions { weight_decay: 0.01, ..AdamWOptions::default() };
         let mut optimiser = AdamW::new(options, &parameters).unwrap();
         for expected in EXPECTED {
-            parameters[0].zero_grad().unwrap();
-            parameters[0].mul(&parameters[0]).unwrap().sum_all().unwrap().backward().unwrap();
-            step(&mut optimiser, &mut parameters);
+            let loss = parameters[0].mul(&parameters[0]).unwrap().sum_all().unwrap();
+            let gradients = loss.gradients(&parameters).unwrap();
+            step(&mut optimiser, &mut parameters, &gradients);
             let found = parameters[0].detach().unwrap().to_vec_f32().unwrap();
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 2e-6, "{found} {expected}");
@@ -197,19 +189,33 @@ mod tests {
 
     #[test]
     fn follows_pytorch() {
-        run(|optimiser, parameters| optimiser.step(parameters, 0.1, 1.0).unwrap());
+        run(|optimiser, parameters, gradients| optimiser.step(parameters, gradients, (0.1, 1.0)).unwrap());
     }
 
     #[test]
     fn tensor_form_equals_slice_form() {
-        run(|optimiser, parameters| {
+        run(|optimiser, parameters, gradients| {
             let options = optimiser.options;
             let state = &mut optimiser.state[0];
             state.steps += 1;
             let c = coefficients(options, state.steps, 0.1, 1.0);
             let _guard = no_grad();
-            let gradient = parameters[0].grad().unwrap().unwrap();
-            run_tensors(&mut parameters[0], &gradient, (&mut state.first, &mut state.second), c).unwrap();
+            let gradient = gradients[0].as_ref().unwrap();
+            run_tensors(&mut parameters[0], gradient, (&mut state.first, &mut state.second), c).unwrap();
         });
+    }
+
+    /// A parameter without a gradient is not decayed, and its bias correction waits.
+    #[test]
+    fn what_has_no_gradient_stays() {
+        let leaf = || Tensor::from_f32(&[1.0], &[1]).unwrap();
+        let mut parameters = [leaf(), leaf()];
+        let options = AdamWOptions { weight_decay: 0.5, ..AdamWOptions::default() };
+        let mut optimiser = AdamW::new(options, &parameters).unwrap();
+        optimiser.step(&mut parameters, &[Some(leaf()), None], (0.1, 1.0)).unwrap();
+        assert_eq!(optimiser.state().iter().map(|moments| moments.steps).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(parameters[1].to_vec_f32().unwrap(), [1.0]);
+        // p (1 - lr wd) - lr: the first step of AdamW is of size lr.
+        assert!((parameters[0].to_vec_f32().unwrap()[0] - 0.85).abs() < 1e-6);
     }
 }

@@ -3,6 +3,7 @@
 //! Low-rank delta: `A` uniform in `+-1/sqrt(cols)` (Kaiming, a = sqrt 5, as PEFT), `B` zero. Bottleneck: `down` the same, `up` zero.
 //! Soft prompt: standard normal (as LLaMA-Adapter and PEFT), its gate zero.
 //! So before the first step every adapter leaves the model as it is.
+//! What trains is fp32; a layer whose own tensors train is fp32 throughout. Only what is stored in a narrow file is rounded, once.
 
 use crate::model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, WeightForm};
 use crate::pipeline::error::StageError;
@@ -83,20 +84,22 @@ pub fn tensor_mut<'a>(layer: &'a mut DecoderLayer, role: WeightRole, part: &str)
     }
 }
 
-/// Puts the whole layers of a file, named as [`Parameter`]s are, into the slots of a decoder.
+/// Puts the whole layers of a file, named as [`Parameter`]s are, into the slots of a decoder, which computes with them as they
+/// were trained: in fp32.
 ///
 /// # Errors
 /// A tensor that the file lacks or has in another shape.
 pub fn put_back(file: &TensorFile, decoder: &mut Decoder, slots: &[usize]) -> Result<(), StageError> {
-    let (device, dtype) = (decoder.device(), decoder.dtype());
+    let device = decoder.device();
     for &slot in slots {
         let layer = decoder.layer_mut(slot)?;
         for (role, part) in WeightRole::ALL.iter().flat_map(|role| [(role, "weight"), (role, "bias")]) {
             if let Some(tensor) = tensor_mut(layer, *role, part) {
                 let trained = file.get(&format!("slots.{slot}.{role}.{part}"), &tensor.shape())?;
-                *tensor = trained.to_dtype(dtype)?.to_device(device)?;
+                *tensor = trained.to_dtype(Dtype::F32)?.to_device(device)?;
             }
         }
+        layer.widen()?;
     }
     Ok(())
 }
@@ -118,7 +121,8 @@ fn leaves(
         }
     }
     if parameters.len() > before {
-        return Ok(());
+        // What does not train of a layer that does computes beside it.
+        return Ok(layer.widen()?);
     }
     Err(StageError::Artefact {
         path: "adapter".into(),
@@ -128,9 +132,12 @@ fn leaves(
     })
 }
 
-/// A copy of its own that gradients reach. Training runs in fp32 whatever the weights are stored in.
+/// A copy of its own that gradients reach, in fp32 whatever the weights are stored in: small steps would be lost in bf16 and fp16.
 fn leaf(tensor: &Tensor) -> Result<Tensor, StageError> {
-    Ok(tensor.detach()?.contiguous()?.deep_copy()?.set_requires_grad(true)?)
+    let tensor = tensor.detach()?;
+    let own =
+        if tensor.dtype() == Dtype::F32 { tensor.contiguous()?.deep_copy()? } else { tensor.to_dtype(Dtype::F32)? };
+    Ok(own.contiguous()?.set_requires_grad(true)?)
 }
 
 fn new_parameter(slot: usize, role: WeightRole, part: &str, tensor: &Tensor) -> Parameter {

@@ -1,10 +1,15 @@
-//! The training loop: a loss (that of the next token unless another is given), AdamW, schedule, clipping, accumulation, and the best state by validation loss.
+//! The training loop: a loss (that of the next token unless another is given), AdamW, schedule, clipping, accumulation, and the
+//! best state by validation loss.
 //!
-//! One optimiser step is `accumulation` batches; the loss of each is divided by their number. The gradient norm is taken over
-//! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`. Recipe: Offsite-Tuning, section 4.4.
+//! One optimiser step is up to `accumulation` batches, and its loss is that of all of them as one: however the targets are cut in
+//! batches, loss and gradients are the same. Parameters are fp32, whatever the model is stored in. The gradient norm is taken over
+//! all parameters (2-norm), as `torch.nn.utils.clip_grad_norm_`.
+//! Recipe: Offsite-Tuning, section 4.4.
 
 use super::adamw::{AdamW, AdamWOptions, Moments};
+use super::loss_scale::LossScale;
 use super::schedule::{Schedule, rate_factor};
+use super::step_batches::StepBatches;
 use crate::data::{Batches, TrainingBatch};
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -21,7 +26,7 @@ pub struct TrainSettings {
     /// Optimiser steps in all.
     pub steps: u64,
     /// Batches per optimiser step.
-    pub accumulation: u64,
+    pub batches: StepBatches,
     /// AdamW's constants.
     pub adamw: AdamWOptions,
     /// How the learning rate moves.
@@ -41,13 +46,13 @@ pub struct TrainSettings {
 pub struct Validation {
     /// After this many steps.
     pub step: u64,
-    /// Mean training loss since the last validation; that of the next token is in nats per target.
+    /// Training loss since the last validation, mean over its targets; that of the next token is in nats per target.
     pub train_loss: f64,
     /// Mean next-token loss on the validation set, in nats per target.
     pub validation_loss: f64,
 }
 
-/// What a checkpoint holds beside the tensors.
+/// What happened in a training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingLog {
@@ -59,22 +64,39 @@ pub struct TrainingLog {
     pub best_step: u64,
 }
 
+/// What decides the future of a training beside its tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerState {
+    log: TrainingLog,
+    /// Loss summed over targets, and targets, since the last validation.
+    running: (f64, u64),
+    /// Steps in which each parameter took part.
+    steps_of: Vec<u64>,
+    /// What the loss is multiplied by on the way back.
+    scale: f64,
+}
+
 /// Finds a tensor of a checkpoint by name and shape.
 pub type FindTensor<'a> = dyn Fn(&str, &[i64]) -> Result<Tensor, StageError> + 'a;
 
-/// The loss of a training batch in a step, as a scalar to run backwards from.
-pub type BatchLoss<'a> = dyn Fn(&TrainingBatch, u64) -> Result<Tensor, StageError> + 'a;
+/// The loss of a step over all its batches, handed out in parts: each a scalar to run backwards from; their sum is the loss.
+pub type StepLoss<'a> = dyn Fn(&[TrainingBatch], u64, &mut EachPart<'_>) -> Result<(), StageError> + 'a;
+
+/// Takes a part of a loss; its graph is gone afterwards.
+pub type EachPart<'a> = dyn FnMut(Tensor) -> Result<(), StageError> + 'a;
 
 /// A decoder in training.
 pub struct Trainer<'a> {
     decoder: &'a Decoder,
-    loss: Box<BatchLoss<'a>>,
+    loss: Box<StepLoss<'a>>,
     parameters: Vec<Tensor>,
     optimiser: AdamW,
     settings: TrainSettings,
     log: TrainingLog,
     best: Vec<Tensor>,
     running: (f64, u64),
+    scale: LossScale,
 }
 
 impl<'a> Trainer<'a> {
@@ -86,13 +108,15 @@ impl<'a> Trainer<'a> {
         let optimiser = AdamW::new(settings.adamw, &parameters)?;
         let best = copies(&parameters)?;
         let log = TrainingLog::default();
-        let loss = Box::new(move |batch: &TrainingBatch, _| Ok(decoder.loss(&batch.batch, &batch.targets, None)?));
-        Ok(Self { decoder, loss, parameters, optimiser, settings, log, best, running: (0.0, 0) })
+        let loss =
+            Box::new(move |parts: &[TrainingBatch], _, each: &mut EachPart<'_>| next_token(decoder, parts, each));
+        let scale = LossScale::of(decoder.dtype());
+        Ok(Self { decoder, loss, parameters, optimiser, settings, log, best, running: (0.0, 0), scale })
     }
 
     /// The same with another loss. Validation stays that of the next token.
     #[must_use]
-    pub fn minimising(mut self, loss: Box<BatchLoss<'a>>) -> Self {
+    pub fn minimising(mut self, loss: Box<StepLoss<'a>>) -> Self {
         self.loss = loss;
         self
     }
@@ -107,43 +131,31 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// `Numeric` with the step.
     pub fn gradient_step(&mut self, batches: &dyn Batches) -> Result<StepReport, StageError> {
-        let (step, parts) = (self.log.steps, self.settings.accumulation.max(1));
-        for parameter in &self.parameters {
-            parameter.zero_grad()?;
-        }
-        let mut total = 0.0;
-        for part in 0..parts {
-            let batch = batches.batch(step * parts + part);
-            let loss = (self.loss)(&batch, step)?;
-            total += finite(step, "the training loss", loss.to_f64()?)? / parts as f64;
-            let scaled = if parts == 1 { loss } else { loss.mul_scalar(1.0 / parts as f64)? };
-            scaled.backward()?;
-        }
-        let scale = self.clip_scale(step)?;
-        let factor = rate_factor(self.settings.schedule, step, self.settings.steps, self.settings.warmup_steps);
-        self.optimiser.step(&mut self.parameters, self.settings.learning_rate * factor, scale)?;
-        self.log.steps += 1;
-        self.running = (self.running.0 + total, self.running.1 + 1);
-        Ok(StepReport { loss: total })
-    }
-
-    fn clip_scale(&self, step: u64) -> Result<f64, StageError> {
-        let _guard = no_grad();
-        let mut squares = 0.0;
-        for parameter in &self.parameters {
-            if let Some(gradient) = parameter.grad()? {
-                squares += gradient.norm()?.to_f64()?.powi(2);
-            }
-        }
-        let norm = finite(step, "the gradient norm", squares.sqrt())?;
+        let step = self.log.steps;
+        let parts: Vec<TrainingBatch> = self.settings.batches.of(step).map(|batch| batches.batch(batch)).collect();
+        let (mut loss, towards) = (0.0, &self.loss);
+        let (gradients, norm) = self.scale.gradients(&self.parameters, &mut |each| {
+            loss = 0.0;
+            towards(&parts, step, &mut |part| {
+                loss += finite(step, "the training loss", part.to_f64()?)?;
+                each(part)
+            })
+        })?;
+        let norm = finite(step, "the gradient norm", norm)?;
         // The small term is PyTorch's.
-        Ok(self.settings.clip_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0)))
+        let clip = self.settings.clip_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
+        let factor = rate_factor(self.settings.schedule, step, self.settings.steps, self.settings.warmup_steps);
+        let rates = (self.settings.learning_rate * factor, clip * gradients.unscale());
+        self.optimiser.step(&mut self.parameters, gradients.as_slice(), rates)?;
+        self.log.steps += 1;
+        let targets = targets(&parts);
+        self.running = (self.running.0 + loss * targets as f64, self.running.1 + targets);
+        Ok(StepReport { loss })
     }
 
-    /// Whether a validation is due after the step just taken.
-    fn is_due(&self) -> bool {
-        let steps = self.log.steps;
-        steps == self.settings.steps || steps.is_multiple_of(self.settings.evaluate_every.max(1))
+    /// Whether a validation is due after the steps just taken.
+    fn is_due(&self, before: u64) -> bool {
+        self.log.steps >= self.settings.steps || passed(before, self.log.steps, self.settings.evaluate_every)
     }
 
     fn validate(&mut self, validation: &dyn Batches) -> Result<Validation, StageError> {
@@ -161,45 +173,40 @@ impl<'a> Trainer<'a> {
         Ok(entry)
     }
 
-    /// Every tensor that decides the future, for a checkpoint: parameters, moments, the best state.
-    pub fn state(&self) -> Vec<(String, Tensor)> {
-        let mut state = Vec::new();
+    /// What a checkpoint keeps: numbers, and every tensor that decides the future (parameters, moments, the best state).
+    pub fn state(&self) -> (TrainerState, Vec<(String, Tensor)>) {
+        let mut tensors = Vec::new();
         let all = self.parameters.iter().zip(self.optimiser.state()).zip(&self.best).enumerate();
         for (index, ((parameter, moments), best)) in all {
-            state.push((format!("{index}.parameter"), parameter.clone()));
-            state.push((format!("{index}.first"), moments.first.clone()));
-            state.push((format!("{index}.second"), moments.second.clone()));
-            state.push((format!("{index}.best"), best.clone()));
+            tensors.push((format!("{index}.parameter"), parameter.clone()));
+            tensors.push((format!("{index}.first"), moments.first.clone()));
+            tensors.push((format!("{index}.second"), moments.second.clone()));
+            tensors.push((format!("{index}.best"), best.clone()));
         }
-        state
-    }
-
-    /// Sum and number of training losses since the last validation, for a checkpoint.
-    pub fn running(&self) -> (f64, u64) {
-        self.running
+        let steps_of = self.optimiser.state().iter().map(|moments| moments.steps).collect();
+        (TrainerState { log: self.log.clone(), running: self.running, steps_of, scale: self.scale.0 }, tensors)
     }
 
     /// Takes up a checkpoint's state.
     ///
     /// # Errors
     /// A tensor that is missing or has another shape.
-    pub fn restore(
-        &mut self,
-        (log, running): (TrainingLog, (f64, u64)),
-        find: &FindTensor<'_>,
-    ) -> Result<(), StageError> {
+    pub fn restore(&mut self, state: TrainerState, find: &FindTensor<'_>) -> Result<(), StageError> {
         let _guard = no_grad();
         let mut moments = Vec::with_capacity(self.parameters.len());
-        for (index, (parameter, best)) in self.parameters.iter_mut().zip(&mut self.best).enumerate() {
-            let shape = parameter.shape();
+        let steps_of = state.steps_of.iter().copied().chain(std::iter::repeat(0));
+        for (index, ((parameter, best), steps)) in
+            self.parameters.iter_mut().zip(&mut self.best).zip(steps_of).enumerate()
+        {
+            let (shape, device) = (parameter.shape(), parameter.device());
             let load = |part: &str| find(&format!("{index}.{part}"), &shape);
             parameter.copy_(&load("parameter")?)?;
             best.copy_(&load("best")?)?;
-            let (first, second) = (load("first")?.deep_copy()?, load("second")?.deep_copy()?);
-            moments.push(Moments { steps: log.steps, first, second });
+            let own = |part: &str| -> Result<Tensor, StageError> { Ok(load(part)?.deep_copy()?.to_device(device)?) };
+            moments.push(Moments { steps, first: own("first")?, second: own("second")? });
         }
         self.optimiser.restore(moments);
-        (self.log, self.running) = (log, running);
+        (self.log, self.running, self.scale) = (state.log, state.running, LossScale(state.scale));
         Ok(())
     }
 
@@ -222,26 +229,26 @@ impl<'a> Trainer<'a> {
     pub fn run(
         &mut self,
         validation: &dyn Batches,
-        take_step: &mut dyn FnMut(&mut Self) -> Result<StepReport, StageError>,
+        take_step: &mut dyn FnMut(&mut Self, &mut dyn Progress) -> Result<StepReport, StageError>,
         keep: &mut dyn FnMut(&Self) -> Result<(), StageError>,
         (stage, progress): (&'static str, &mut dyn Progress),
     ) -> Result<(), StageError> {
         progress.begin(stage, self.settings.steps);
         while self.log.steps < self.settings.steps {
             let before = self.log.steps;
-            let report = take_step(self)?;
+            let report = take_step(self, &mut *progress)?;
             if self.log.steps == before {
-                return Err(StageError::Interrupted { stage, step: before });
+                return Err(no_step(before));
             }
             progress.at(self.log.steps, &format!("loss {:.4}", report.loss));
-            if self.is_due() {
+            if self.is_due(before) {
                 let at = self.validate(validation)?;
                 progress.log(&format!(
                     "{stage}: step {}: training loss {:.4}, validation loss {:.4} nats per target",
                     at.step, at.train_loss, at.validation_loss
                 ));
                 keep(self)?;
-            } else if self.log.steps.is_multiple_of(self.settings.checkpoint_every.max(1)) {
+            } else if passed(before, self.log.steps, self.settings.checkpoint_every) {
                 keep(self)?;
             }
             if stop_requested() {
@@ -267,6 +274,35 @@ pub fn validation_loss(decoder: &Decoder, pairs: &dyn Batches) -> Result<f64, St
         count += log_probs.len();
     }
     Ok(sum / count.max(1) as f64)
+}
+
+/// Mean cross-entropy over the targets of all parts.
+fn next_token(decoder: &Decoder, parts: &[TrainingBatch], each: &mut EachPart<'_>) -> Result<(), StageError> {
+    let all = targets(parts) as f64;
+    for TrainingBatch { batch, targets } in parts {
+        let loss = decoder.loss(batch, targets, None)?;
+        each(if parts.len() == 1 { loss } else { loss.mul_scalar(targets.len() as f64 / all)? })?;
+    }
+    Ok(())
+}
+
+fn targets(parts: &[TrainingBatch]) -> u64 {
+    parts.iter().map(|part| part.targets.len() as u64).sum()
+}
+
+/// Whether the steps `before..=now` end or pass a multiple of `every`; an adapter's step may be several of ours.
+fn passed(before: u64, now: u64, every: u64) -> bool {
+    now / every.max(1) > before / every.max(1)
+}
+
+/// An adapter whose step does nothing would train for ever.
+fn no_step(step: u64) -> StageError {
+    StageError::Artefact {
+        path: "adapter".into(),
+        what: format!("what its plugin did in step {step}"),
+        found: "no gradient step".into(),
+        expected: "at least one `gradient_step` of the tuner".into(),
+    }
 }
 
 fn copies(parameters: &[Tensor]) -> Result<Vec<Tensor>, StageError> {
