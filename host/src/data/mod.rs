@@ -39,4 +39,4 @@ pub use question::{Choice, Question, Subset, overlap, subset};
 pub use task::{Metric, Split, Task, TaskSet};
 pub use text::{TextOptions, TextWindows};
 pub use token_tree::{Path as TokenPath, TokenTree};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{TOKENIZER_CONFIG, Tokenizer};

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, shown};
 use super::template::{environment, expression, message};
+use crate::store::without_mark;
 
 const BUILT_IN: [(&str, &str); 11] = [
     ("arc_challenge.toml", include_str!("tasks/arc_challenge.toml")),
@@ -232,10 +233,13 @@ impl TaskSet {
         files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
         for file in files {
-            let text =
-                std::fs::read_to_string(&file).map_err(|source| DataError::Read { file: file.clone(), source })?;
+            let bytes = std::fs::read(&file).map_err(|source| DataError::Read { file: file.clone(), source })?;
             let shown_file = file.display().to_string();
-            self.add(Task::parse(&text, &shown_file)?, &shown_file)?;
+            let refused = |message: String| DataError::TaskSyntax { file: shown_file.clone(), message };
+            let text = without_mark(&bytes).map_err(|error| refused(error.to_string()))?;
+            let text = std::str::from_utf8(text)
+                .map_err(|error| DataError::Utf8 { file: file.clone(), byte: error.valid_up_to() })?;
+            self.add(Task::parse(text, &shown_file)?, &shown_file)?;
         }
         Ok(())
     }

@@ -5,12 +5,14 @@
 
 use super::Run;
 use crate::config::TrainingSection;
-use crate::data::{DataError, Split, TaskSet};
+use crate::data::{DataError, Split, TOKENIZER_CONFIG, TaskSet};
 use crate::pipeline::error::StageError;
+use crate::pipeline::plug_in::COMPANIONS;
 use crate::plugins::PluginSource;
 use crate::store::{Digest, digest_file};
 use plugin_api::StrategyKind;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Run {
@@ -45,6 +47,28 @@ impl Run {
             options.retain(|option, _| !read_by_select(option));
         }
         Ok(inputs)
+    }
+
+    /// What a model that the owner's tokenizer reads questions for depends on: the model itself, and the file that names the end
+    /// token. Nothing is added where that file is not, so that what was made before stays valid.
+    pub(super) fn with_reader(&self, subject: Value) -> Result<Value, StageError> {
+        let file = self.config.model.path.join(TOKENIZER_CONFIG);
+        Ok(if file.exists() { json!([subject, digest(&file)?]) } else { subject })
+    }
+
+    /// The files that an export takes along as they are, where there is an export; those of the fingerprint are said already.
+    pub(super) fn companion_inputs(&self) -> Result<Option<Value>, StageError> {
+        if !self.config.plug_in.export {
+            return Ok(None);
+        }
+        let mut found = BTreeMap::new();
+        for name in COMPANIONS.into_iter().filter(|name| *name != "tokenizer.json") {
+            let file = self.config.model.path.join(name);
+            if file.exists() {
+                found.insert(name, digest(&file)?);
+            }
+        }
+        Ok((!found.is_empty()).then(|| json!(found)))
     }
 
     /// The owner's public text and how it is cut; nothing where there is none.
