@@ -219,10 +219,10 @@ fn an_export_has_the_companions_of_today() {
 #[test]
 fn a_tokenizer_may_have_gaps_and_tokens_that_nothing_uses() {
     let folder = Folder::new("llama");
-    // `x` to `~` are unknown now: the token of id 0 stands for them.
+    // `e` to `l` are unknown now: the token of id 0 stands for them.
     folder.edit("tokenizer.json", |tokenizer| {
         let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
-        (120..127_u8).for_each(|code| drop(vocabulary.remove(&char::from(code).to_string())));
+        (101..109_u8).for_each(|code| drop(vocabulary.remove(&char::from(code).to_string())));
     });
     folder.expect(HOLES);
     folder.write("tokenizer.json", with_pad(128).to_string());
@@ -235,8 +235,8 @@ fn a_tokenizer_may_have_gaps_and_tokens_that_nothing_uses() {
     assert!(error.contains("the token \"[PAD]\" has id 128, but the model's embedding has 128 rows."), "{error}");
 }
 
-/// Over the same folder by Transformers, the seven characters replaced by `\0`.
-const HOLES: f64 = 5.567_149;
+/// By Transformers on the same weights, with id 0 in the place of the eight characters.
+const HOLES: f64 = 5.562_778;
 
 fn with_pad(id: u64) -> Value {
     let mut value = tokenizer();
