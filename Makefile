@@ -87,6 +87,7 @@ bench: setup setup-model setup-peer ## hot paths, then side by side with Transfo
 
 goldens: setup-peer ## make tests/golden again from Transformers
 	.peer/venv/bin/python tests/golden/make_goldens.py
+	.peer/venv/bin/python tests/golden/make_rope_sections.py
 	.peer/venv/bin/python tests/golden/make_soft_prompt.py
 
 docs: ## the reference of the plugin API, from its doc comments

@@ -52,13 +52,21 @@ const CASES: &[(&str, Spoil)] = &[
     ("22 tensor missing", |model| header(model, "model.norm.weight", "model.norm.weighs")),
     ("22 transposed", |model| header(model, "\"shape\":[176,64]", "\"shape\":[64,176]")),
     ("22 wrong dtype", |model| header(model, "\"dtype\":\"F32\"", "\"dtype\":\"I32\"")),
+    ("23 quantised", |model| config(model, "quantization_config", serde_json::json!({ "quant_method": "awq" }))),
+    ("23 a part of a quantised weight", |model| header(model, "gate_proj.weight", "gate_pro.qweight")),
     ("24 only a pickle", |model| {
         fs::rename(model.join("model.safetensors"), model.join("pytorch_model.bin")).unwrap();
     }),
-    ("25 a link out of the folder", |model| {
+    ("24 only an adapter", |model| {
+        fs::rename(model.join("model.safetensors"), model.join("adapter_model.safetensors")).unwrap();
+    }),
+    ("24 another layout", |model| {
+        fs::rename(model.join("model.safetensors"), model.join("consolidated.safetensors")).unwrap();
+    }),
+    ("25 a link to nothing", |model| {
         let weights = model.join("model.safetensors");
-        fs::rename(&weights, model.with_extension("moved")).unwrap();
-        std::os::unix::fs::symlink(model.with_extension("moved"), weights).unwrap();
+        fs::remove_file(&weights).unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123abc", weights).unwrap();
     }),
     ("25 a folder for a file", |model| {
         fs::remove_file(model.join("model.safetensors")).unwrap();
@@ -68,11 +76,17 @@ const CASES: &[(&str, Spoil)] = &[
     ("26 infinite", |model| value(model, f32::INFINITY)),
     ("43 tokenizer missing", |model| fs::remove_file(model.join("tokenizer.json")).unwrap()),
     ("43 tokenizer is no JSON", |model| fs::write(model.join("tokenizer.json"), "tokens").unwrap()),
-    ("50 tokenizer too large", |model| {
+    ("43 the vocabulary of another tokenizer", |model| {
+        fs::rename(model.join("tokenizer.json"), model.join("vocab.json")).unwrap();
+    }),
+    ("48 two tokens of one id", |model| {
         let path = model.join("tokenizer.json");
         let mut tokenizer: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        tokenizer["model"]["vocab"]["one_too_many"] = 1024.into();
+        tokenizer["model"]["vocab"]["one_too_many"] = 1023.into();
         fs::write(path, tokenizer.to_string()).unwrap();
+    }),
+    ("48 a broken file beside the tokenizer", |model| {
+        fs::write(model.join("tokenizer_config.json"), "{\"eos_token\":").unwrap();
     }),
 ];
 

@@ -63,7 +63,7 @@ fn layer_of(name: &str) -> Option<(String, usize, String)> {
 }
 
 /// One token for each of the 128 ASCII characters.
-fn tokenizer() -> Value {
+pub fn tokenizer() -> Value {
     let vocabulary: Map<String, Value> = (0..128_u8).map(|code| (char::from(code).to_string(), json!(code))).collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,

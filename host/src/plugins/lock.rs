@@ -3,7 +3,7 @@
 //! It lies beside the config, or in the working folder. Plugins that are built into the program are not in it.
 
 use super::error::PluginFault;
-use super::toml_text::read_toml;
+use super::toml_text::{plain_text, read_toml};
 use crate::store::{AtomicFile, Digest, StoreError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -63,8 +63,9 @@ impl PluginLock {
 
     fn read(path: PathBuf) -> Result<Self, PluginFault> {
         let refused = |problem: String| PluginFault::LockFile { path: path.clone(), problem };
-        let text = std::fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
-        let LockText { version, plugin } = read_toml(&text).map_err(refused)?;
+        let bytes = std::fs::read(&path).map_err(|error| refused(error.to_string()))?;
+        let text = plain_text(&bytes).map_err(refused)?;
+        let LockText { version, plugin } = read_toml(text).map_err(refused)?;
         if version != VERSION {
             return Err(refused(format!("found version {version}, expected {VERSION}")));
         }

@@ -7,7 +7,7 @@ use super::compatible::check_api;
 use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::option_rows::OptionRow;
-use super::toml_text::read_toml;
+use super::toml_text::{plain_text, read_toml};
 use crate::store::{Digest, is_name_part};
 use plugin_api::{PluginRecord, StrategyKind};
 use serde::{Deserialize, Serialize};
@@ -118,20 +118,21 @@ impl PluginManifest {
     pub fn read(path: &Path) -> Result<Self, PluginFault> {
         let refused = |problem: String| PluginFault::Manifest { path: path.into(), problem };
         let advised = |problem: String| refused(format!("{problem}; its author writes it with `scaleot plugin pack`"));
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(|error| refused(error.to_string()))?;
-        file.take(LIMIT + 1).read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
-        if text.len() as u64 > LIMIT {
+        file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
+        if bytes.len() as u64 > LIMIT {
             return Err(refused(format!("found more than {LIMIT} bytes")));
         }
+        let text = plain_text(&bytes).map_err(refused)?;
         // The format stands first: a newer one may differ in anything else.
-        let format = toml::from_str::<toml::Table>(&text).ok().and_then(|table| table.get("format")?.as_integer());
+        let format = toml::from_str::<toml::Table>(text).ok().and_then(|table| table.get("format")?.as_integer());
         if let Some(found) = format.filter(|found| *found > FORMAT.into()) {
             return Err(refused(format!(
                 "found format {found}; this program reads up to {FORMAT}: use a newer scaleot"
             )));
         }
-        let manifest: Self = read_toml(&text).map_err(advised)?;
+        let manifest: Self = read_toml(text).map_err(advised)?;
         manifest.check().map_err(advised)?;
         Ok(manifest)
     }

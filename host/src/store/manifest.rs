@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::atomic_file::{AtomicFile, FileRecord};
+use super::byte_order_mark::without_mark;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::names::{FILE_NAME_RULE, is_file_name};
@@ -101,6 +102,12 @@ impl Manifest {
     fn read_as(folder: &Path, head: Option<ManifestHead>) -> Result<Self, StoreError> {
         let path = folder.join(MANIFEST_NAME);
         let bytes = read_bytes(&path)?;
+        // We write none, and the form is the one that we write.
+        if without_mark(&bytes).map_or(true, |text| text.len() < bytes.len()) {
+            let problem =
+                "found a byte-order mark or another encoding than UTF-8: the manifest was changed after it was written";
+            return Err(StoreError::ManifestShape { path, problem: problem.to_owned() });
+        }
         let value = strict_json::parse(&bytes).map_err(|JsonProblem { offset, problem }| StoreError::Json {
             path: path.clone(),
             offset,

@@ -72,12 +72,12 @@ pub enum HeaderProblem {
     MetadataTooLarge,
 }
 
-/// Says of a dtype of 8 bits or fewer that its numbers are quantised.
+/// Says of a dtype that only quantised weights have (MLX packs them into U32) what it means.
 struct Quantised<'a>(&'a str);
 
 impl std::fmt::Display for Quantised<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if ["F8", "F6", "F4"].iter().any(|narrow| self.0.starts_with(narrow)) {
+        if ["F8", "F6", "F4", "U32"].iter().any(|narrow| self.0.starts_with(narrow)) {
             f.write_str("; quantised weights are not read, write the model in bf16, fp16 or fp32")?;
         }
         Ok(())

@@ -1,26 +1,25 @@
 //! What a model is known by: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
 //!
-//! What `tokenizer_config.json` adds about the tokens around a text counts as well, since scores depend on it.
-//!
+//! The weight files are those that the model was loaded from: what else lies in the folder changes nothing. A link counts as
+//! the file that it leads to, so a snapshot of the Hub's cache has the fingerprint of the plain folder. What
+//! `tokenizer_config.json` adds about the tokens around a text counts as well, since scores depend on it.
 //! A return is only plugged into the model whose fingerprint its bundle was cut from.
 
 use crate::data::Tokenizer;
+use crate::model::Weights;
 use crate::pipeline::error::StageError;
-use crate::store::{Digest, StoreError, digest_file};
+use crate::store::{Digest, digest_file};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The fingerprint of a model folder.
+/// The fingerprint of a model folder and the weights that were opened in it.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn fingerprint(folder: &Path) -> Result<Digest, StageError> {
-    let listing = std::fs::read_dir(folder).map_err(|source| StoreError::read(folder, source))?;
-    let mut files: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    files.retain(|file| {
-        let is_weights = file.extension().is_some_and(|extension| extension == "safetensors");
-        is_weights || file.file_name().is_some_and(|name| name == "config.json" || name == "tokenizer.json")
-    });
+pub fn fingerprint(folder: &Path, weights: &Weights) -> Result<Digest, StageError> {
+    let beside = ["config.json", "tokenizer.json"].map(|name| folder.join(name));
+    let mut files: Vec<PathBuf> = weights.files().map(Path::to_path_buf).collect();
+    files.extend(beside.into_iter().filter(|file| file.exists()));
     files.sort();
     let mut text = String::new();
     for file in files {

@@ -105,7 +105,9 @@ impl Run {
         let bundle = |run: &Self| run.require("bundle", bundle::HEAD, ("bundle", "bundle"));
         let returned = |run: &Self| run.require("return", RETURN, ("return", "tune"));
         Ok(match column {
-            Column::ZeroShot => json!(self.owner_model()?.fingerprint.to_string()),
+            Column::ZeroShot => {
+                json!(self.owner_model()?.fingerprint.to_string())
+            }
             Column::Emulator => json!(identity(&bundle(self)?)),
             Column::EmulatorTuned => json!([identity(&bundle(self)?), identity(&returned(self)?)]),
             Column::PlugIn => {
@@ -113,11 +115,11 @@ impl Run {
                 let fingerprint = self.owner_model()?.fingerprint.to_string();
                 json!([fingerprint, ledger.layer_of_slot, identity(&returned(self)?), limit])
             }
-            Column::FullTuning => json!(identity(&self.require(
-                "full_tuning",
-                super::data_owner::FULL_TUNING,
-                ("fully tuned model", "full-tuning")
-            )?)),
+            Column::FullTuning => {
+                let head = super::data_owner::FULL_TUNING;
+                let tuned = self.require("full_tuning", head, ("fully tuned model", "full-tuning"))?;
+                json!(identity(&tuned))
+            }
         })
     }
 

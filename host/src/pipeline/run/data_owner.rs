@@ -122,8 +122,8 @@ impl Run {
     pub fn full_tuning(&mut self, progress: &mut dyn Progress) -> Result<VerifiedFolder, StageError> {
         let owner = self.model()?;
         let section = self.config.full_tuning.clone();
-        let parts = json!([owner.fingerprint.to_string(), self.training_inputs(&section)?]);
-        let inputs = self.inputs("full_tuning", parts);
+        let subject = owner.fingerprint.to_string();
+        let inputs = self.inputs("full_tuning", json!([subject, self.training_inputs(&section)?]));
         if let Some(done) = self.up_to_date(("full_tuning", FULL_TUNING), &inputs, progress)? {
             return Ok(done);
         }

@@ -7,10 +7,12 @@ use super::Run;
 use crate::config::TrainingSection;
 use crate::data::{DataError, Split, TaskSet};
 use crate::pipeline::error::StageError;
+use crate::pipeline::plug_in::companions;
 use crate::plugins::PluginSource;
 use crate::store::{Digest, digest_file};
 use plugin_api::StrategyKind;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl Run {
@@ -45,6 +47,19 @@ impl Run {
             options.retain(|option, _| !read_by_select(option));
         }
         Ok(inputs)
+    }
+
+    /// The files that an export takes along as they are, where there is an export; those of the fingerprint are said already.
+    pub(super) fn companion_inputs(&self) -> Result<Option<Value>, StageError> {
+        if !self.config.plug_in.export {
+            return Ok(None);
+        }
+        let mut found = BTreeMap::new();
+        for name in companions(&self.config.model.path)?.into_iter().filter(|name| name != "tokenizer.json") {
+            let digest = digest(&self.config.model.path.join(&name))?;
+            found.insert(name, digest);
+        }
+        Ok((!found.is_empty()).then(|| json!(found)))
     }
 
     /// The owner's public text and how it is cut; nothing where there is none.

@@ -118,7 +118,8 @@ impl Run {
         let folder = self.config.model.path.clone();
         let model = load_model(&folder, self.place.0, self.place.1)?;
         let outline = outline(&model.decoder);
-        let loaded = Rc::new(OwnerModel { outline, fingerprint: fingerprint(&folder)?, model });
+        let fingerprint = fingerprint(&folder, model.weights())?;
+        let loaded = Rc::new(OwnerModel { outline, fingerprint, model });
         self.model = Some(Rc::clone(&loaded));
         Ok(loaded)
     }

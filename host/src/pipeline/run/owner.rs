@@ -343,6 +343,10 @@ impl Run {
         // One bundle may be cut from two models that differ in what it left out, or at other layers.
         let parts =
             json!([identity.to_string(), fingerprint, ledger.bundle, ledger.layer_of_slot, self.config.plug_in]);
+        let parts = match self.companion_inputs()? {
+            Some(companions) => json!([parts, companions]),
+            None => parts,
+        };
         let inputs = self.inputs("plug_in", parts);
         if let Some(done) = self.up_to_date(("plug_in", PLUGGED), &inputs, progress)? {
             self.adopt(returned)?;
