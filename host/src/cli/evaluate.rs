@@ -8,7 +8,7 @@ use super::output::{Output, shown_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
-use host::data::{Metric, Split, Task, TaskSet, Tokenizer};
+use host::data::{Metric, Split, Task, TaskSet, Tokenizer, check_text};
 use host::model::Decoder;
 use host::pipeline::error::StageError;
 use host::pipeline::evaluate::{Entry, Estimate, Report, TextScores};
@@ -27,7 +27,8 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
     if args.task.is_none() && args.text.is_empty() {
         return Err(ProgramError::Usage("nothing to score: give --task, --text or both".into()).into());
     }
-    // An unknown task must not wait for a model.
+    // An unknown task or a text that is none must not wait for a model.
+    stage(args.text.iter().try_for_each(|file| check_text(file)))?;
     let task = args.task.as_deref().map(|name| find_task(name, &args.tasks_folder)).transpose()?;
     let device = session::device(global)?;
     set_threads(match global.threads {

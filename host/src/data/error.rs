@@ -62,8 +62,8 @@ pub enum DataError {
     Utf8 { file: PathBuf, byte: usize },
     #[error("{}: a NUL at byte {byte}: found a binary file, expected text", file.display())]
     Nul { file: PathBuf, byte: usize },
-    #[error("{}: looks like {found}, expected running text. {advice}", file.display())]
-    NoProse { file: PathBuf, found: &'static str, advice: &'static str },
+    #[error("{}: looks like {found}, expected {expected}. {advice}", file.display())]
+    OtherKind { file: PathBuf, found: &'static str, expected: &'static str, advice: &'static str },
     #[error("{}: {message}", file.display())]
     Encoding { file: PathBuf, message: String },
     #[error("{}, line {line}: not a JSON object: {message}. Expected one question a line (JSON Lines)", file.display())]

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::error::{DataError, shown};
-use super::text_file::encoding;
+use super::text_file::{encoding, other_kind};
+use super::text_kind::foreign_bytes;
 use super::tokenizer_check::kind;
 use crate::store::without_mark;
 
@@ -41,10 +42,7 @@ pub fn read(file: &Path) -> Result<Vec<Row>, DataError> {
         if bytes.len() > LINE_LIMIT {
             return Err(DataError::LongLine { file: file.to_owned(), line, limit: LINE_LIMIT });
         }
-        let line_bytes = match line {
-            1 => without_mark(&bytes).map_err(|problem| encoding(file, &problem))?,
-            _ => bytes.as_slice(),
-        };
+        let line_bytes = if line == 1 { beginning(&bytes, file)? } else { bytes.as_slice() };
         if let Some(fields) = parse(line_bytes, file, line)? {
             rows.push(Row { line, fields });
         }
@@ -54,6 +52,14 @@ pub fn read(file: &Path) -> Result<Vec<Row>, DataError> {
         return Err(DataError::Empty { file: file.to_owned(), found: format!("{size} bytes"), expected: "question" });
     }
     Ok(rows)
+}
+
+/// The first line without a byte-order mark; it shows a file of another kind.
+fn beginning<'a>(bytes: &'a [u8], file: &Path) -> Result<&'a [u8], DataError> {
+    match foreign_bytes(bytes) {
+        Some(kind) => Err(other_kind(file, kind, "one question a line (JSON Lines)")),
+        None => without_mark(bytes).map_err(|problem| encoding(file, &problem)),
+    }
 }
 
 fn parse(bytes: &[u8], file: &Path, line: usize) -> Result<Option<Map<String, Value>>, DataError> {

@@ -125,6 +125,16 @@ fn no_54_utf8_nul_long_lines_and_line_ends() {
         read(&bytes).unwrap_err(),
         "small-train.jsonl, line 2: not UTF-8 from byte 14 of the line. Save the file as UTF-8"
     );
+    let marked = read(format!("\u{feff}{good}\n{good}").as_bytes()).unwrap();
+    assert_eq!((marked.len(), marked[0].choices[0].context.as_str()), (2, "Q: q"));
+    assert_eq!(
+        read(b"\xff\xfe{\0}\0").unwrap_err(),
+        "small-train.jsonl: found UTF-16, expected UTF-8; save the file as UTF-8"
+    );
+    assert_eq!(
+        read(b"\x1f\x8b\x08\0").unwrap_err(),
+        "small-train.jsonl: looks like a gzip archive, expected one question a line (JSON Lines). Unpack it, or save its text as UTF-8"
+    );
     assert!(refusal("{\"question\": \"\0\"}").starts_with("small-train.jsonl, line 1: not a JSON object: column 15"));
     assert_eq!(
         refusal(&"x".repeat(5 << 20)),

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::error::DataError;
-use super::text_kind::{HEAD, foreign_bytes, foreign_text};
+use super::text_kind::{HEAD, Kind, foreign_bytes, foreign_text};
 use crate::store::without_mark;
 
 /// The text of `file`.
@@ -15,8 +15,7 @@ use crate::store::without_mark;
 /// An unreadable or empty file, another encoding, or another kind of file.
 pub(super) fn read_text(file: &Path) -> Result<String, DataError> {
     let mut bytes = std::fs::read(file).map_err(|source| DataError::Read { file: file.to_owned(), source })?;
-    let refused =
-        |(found, advice): (&'static str, &'static str)| DataError::NoProse { file: file.to_owned(), found, advice };
+    let refused = |kind| other_kind(file, kind, "running text");
     if let Some(kind) = foreign_bytes(&bytes) {
         return Err(refused(kind));
     }
@@ -47,7 +46,7 @@ pub fn check_text(file: &Path) -> Result<(), DataError> {
     let opened = std::fs::File::open(file).map_err(failed)?;
     opened.take(HEAD as u64 + 1).read_to_end(&mut head).map_err(failed)?;
     let whole = head.len() <= HEAD;
-    let refused = |(found, advice)| Err(DataError::NoProse { file: file.to_owned(), found, advice });
+    let refused = |kind| Err(other_kind(file, kind, "running text"));
     if let Some(kind) = foreign_bytes(&head) {
         return refused(kind);
     }
@@ -62,6 +61,11 @@ pub fn check_text(file: &Path) -> Result<(), DataError> {
         Some(kind) => refused(kind),
         None => Ok(()),
     }
+}
+
+/// A file of another kind than was `expected`.
+pub(super) fn other_kind(file: &Path, (found, advice): Kind, expected: &'static str) -> DataError {
+    DataError::OtherKind { file: file.to_owned(), found, expected, advice }
 }
 
 /// Another encoding, as a mark or a first character tells it.

@@ -2,7 +2,7 @@
 //!
 //! Prose, Markdown, HTML and source code are text, also where they begin with a brace or hold some lines of JSON.
 //! JSON Lines: more than half of the lines are objects or lists. JSON: the whole parses, or begins with a key and ends with a brace.
-//! A table: every record has as many fields as the first, and the first looks like names of columns.
+//! A table: nearly every record has as many fields as the first, and the first looks like names of columns, or is quoted throughout.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -147,16 +147,25 @@ fn is_table(head: &str, delimiter: u8) -> bool {
     let records: Vec<csv::StringRecord> = reader.records().take(LINES).filter_map(Result::ok).collect();
     let Some((names, rows)) = records.split_first() else { return false };
     let regular = rows.iter().filter(|row| row.len() == names.len()).count();
-    let known = names.iter().any(|name| COLUMN_NAMES.contains(&name.to_ascii_lowercase().as_str()));
-    let enough = if known { 1 } else { 3 };
-    names.len() > 1 && rows.len() >= enough && 20 * regular >= 19 * rows.len() && names.iter().all(is_column_name)
+    let known = |name: &str| COLUMN_NAMES.contains(&name.trim().to_ascii_lowercase().as_str());
+    let named = names.iter().all(is_column_name) || names.iter().all(known);
+    let enough = if names.iter().any(known) { 1 } else { 3 };
+    let of_columns = named || is_quoted(head, delimiter);
+    names.len() > 1 && rows.len() >= enough && 20 * regular >= 19 * rows.len() && of_columns
 }
 
 /// A short name without the marks of a sentence.
 fn is_column_name(name: &str) -> bool {
-    let inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    let inner = |c: char| c.is_alphanumeric() || "_-. ?()/#%".contains(c);
     let begins = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
     begins && !name.ends_with(['.', ' ']) && name.len() <= 40 && name.chars().all(inner) && name.split(' ').count() <= 3
+}
+
+/// `"…","…"`, as a spreadsheet writes a table without names.
+fn is_quoted(head: &str, delimiter: u8) -> bool {
+    let between = format!("\"{}\"", char::from(delimiter));
+    let first = head.lines().next().unwrap_or_default().trim_end();
+    first.starts_with('"') && first.ends_with('"') && first.contains(&between)
 }
 
 #[cfg(test)]
