@@ -51,6 +51,59 @@ fn truncation_and_padding_of_the_file_are_ignored() {
 }
 
 #[test]
+fn what_is_written_is_the_tokenizer_and_no_other_word_of_the_file() {
+    let special = json!({"id": 3, "content": "?", "single_word": false, "lstrip": true, "rstrip": false, "normalized": false, "special": true});
+    let pieces = json!([["?", 0.0], ["\u{2581}a", -1.25], ["b", -2.5], ["ab", -0.1]]);
+    let template = json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}});
+    let over: [&[(&str, Value)]; 5] = [
+        &[
+            ("/added_tokens", json!([special])),
+            ("/normalizer", json!({"type": "NFC"})),
+            ("/decoder", json!({"type": "Fuse"})),
+        ],
+        &[("/model", json!({"type": "WordLevel", "vocab": {"a": 0, "b": 1, "?": 2}, "unk_token": "?"}))],
+        &[(
+            "/model",
+            json!({"type": "WordPiece", "vocab": {"a": 0, "##b": 1, "?": 2}, "unk_token": "?",
+            "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}),
+        )],
+        &[
+            ("/model", json!({"type": "Unigram", "unk_id": 0, "vocab": pieces, "byte_fallback": false})),
+            (
+                "/pre_tokenizer",
+                json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true}),
+            ),
+        ],
+        &[("/post_processor", template)],
+    ];
+    for over in over {
+        let mut root = small();
+        over.iter().for_each(|(pointer, value)| *root.pointer_mut(pointer).unwrap() = value.clone());
+        let clean: Value = serde_json::from_str(&load(&root, None).unwrap().to_json().unwrap()).unwrap();
+        // An owner's words, where the library lets them stand, and how somebody used it last.
+        root["model"]["trained_on"] = "canary".into();
+        root["padding"] = json!({"strategy": {"Fixed": 77}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "canary"});
+        let owners = load(&root, None).unwrap();
+        let written = owners.to_json().unwrap();
+        assert!(!written.contains("canary"), "{written}");
+        let written: Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(written, clean);
+        let again = load(&written, None).unwrap();
+        for text in ["ab b z ?a ??", "a\u{301} ab\tbab", ""] {
+            assert_eq!(again.encode(text).unwrap(), owners.encode(text).unwrap(), "{root}");
+        }
+    }
+    let ci = ci_tokenizer();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/ci-model/tokenizer.json");
+    let (file, written): (Value, Value) = (
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap(),
+        serde_json::from_str(&ci.to_json().unwrap()).unwrap(),
+    );
+    assert_eq!(written, file);
+    assert_eq!((ci.token_of(0).as_deref(), ci.token_of(1024), ci.token_of(-1)), (Some("<|endoftext|>"), None, None));
+}
+
+#[test]
 fn no_43_missing_not_json_no_model() {
     let missing = Tokenizer::load(Path::new("nowhere/tokenizer.json"), None).unwrap_err().to_string();
     assert!(missing.starts_with("nowhere/tokenizer.json: cannot read the tokenizer: No such file"), "{missing}");

@@ -34,7 +34,7 @@ pub use error::StoreError;
 pub use finite::check_finite;
 pub use folder::{remove_folder, write_folder};
 pub use manifest::{FileEntry, Manifest, ManifestHead};
-pub use names::is_name_part;
+pub use names::{is_file_name, is_name_part};
 pub use run_dir::{RunDir, lies_inside};
 pub use safetensors_file::{Dtype, TensorEntry, TensorIndex, check_safetensors};
 pub use safetensors_write::{TensorSource, WriteElements, safetensors_size, write_safetensors, write_safetensors_file};

@@ -3,7 +3,7 @@
 use super::companions;
 use crate::model::{ConfigKeys, Decoder, write_hf_folder};
 use crate::pipeline::error::StageError;
-use crate::store::{StageDir, StoreError};
+use crate::store::{StageDir, StoreError, is_file_name};
 use std::fs::File;
 use std::path::Path;
 
@@ -16,7 +16,8 @@ pub fn export(decoder: &Decoder, original: &Path, stage: &mut StageDir) -> Resul
     for record in &records {
         stage.list(&record.name, record);
     }
-    for name in companions(original)? {
+    // A manifest can list no other name.
+    for name in companions(original)?.into_iter().filter(|name| is_file_name(name)) {
         let path = original.join(&name);
         let mut from = File::open(&path).map_err(|source| StoreError::read(&path, source))?;
         stage.write(&name, |file| std::io::copy(&mut from, file).map(drop))?;
