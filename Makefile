@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-real valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs test test-real mutations valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -42,6 +42,12 @@ test: setup ## every test and doctest; needs no real model
 test-real: setup setup-model ## golden checks on the real model
 	$(CARGO) build --release --workspace
 	$(CARGO) test --release -p behaviour --features real-model --test real
+
+MUTATIONS ?= 2000
+
+mutations: setup ## 2,000 mutated command lines, configs and files: none may end in a fault of ours (some 10 minutes)
+	$(CARGO) build --workspace
+	SCALEOT_MUTATIONS=$(MUTATIONS) $(CARGO) test -p behaviour --test mutated -- --nocapture
 
 EXAMPLES = target/debug/examples
 CYCLES ?= 1000

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Words of a command line.
-pub const WORDS: [&str; 34] = [
+pub const WORDS: [&str; 52] = [
     "",
     "-",
     "--",
@@ -38,6 +38,24 @@ pub const WORDS: [&str; 34] = [
     "/dev/null",
     "\u{202e}\u{1b}[31m\u{feff}",
     "configs",
+    "--steps=18446744073709551615",
+    "--warmup=18446744073709551615",
+    "--limit=0",
+    "--limit=18446744073709551615",
+    "--batch-tokens=0",
+    "--batch-tokens=18446744073709551615",
+    "--jobs=0",
+    "--threads=0",
+    "--max-bundle=1e14GB",
+    "--dtype=fp16",
+    "tune.accumulation=4294967295",
+    "tune.epochs=4294967295",
+    "data.train_limit=1",
+    "data.validation_limit=1",
+    "tune.checkpoint_every=1",
+    "adapter.use=peft/lora",
+    "replace.use=scaleot/harmonizer",
+    "importance.use=shortgpt/block-influence",
 ];
 
 /// Values of TOML.

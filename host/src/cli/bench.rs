@@ -13,7 +13,7 @@ use host::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, Training
 use host::model::Decoder;
 use host::pipeline::bundle::{self, Emulator, Ledger};
 use host::pipeline::error::StageError;
-use host::pipeline::progress::Progress as _;
+use host::pipeline::progress::{Progress as _, stop_requested};
 use host::pipeline::run::train_settings;
 use host::pipeline::tune::{Parameter, Trainer, attach};
 use host::tensor::threads;
@@ -142,6 +142,9 @@ fn steps(
     let mut began = Instant::now();
     bars.begin("bench tune", all);
     for step in 0..all {
+        if stop_requested() {
+            return Err(StageError::Interrupted { stage: "bench tune", step });
+        }
         if step == args.warmup {
             began = Instant::now();
         }
