@@ -3,7 +3,7 @@
 use super::output::say;
 use host::fault::ExitCode;
 use host::isolation::active_call;
-use host::pipeline::progress::request_stop;
+use host::pipeline::progress::{request_stop, request_stop_at};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,14 @@ const ONE_REQUEST: Duration = Duration::from_millis(300);
 
 static ASKED: OnceLock<Instant> = OnceLock::new();
 
+/// A number of looks: the program's own tests stop a stage at the same place every time with it.
+const STOP_AT: &str = "SCALEOT_TEST_STOP_AT";
+
 /// Installs the handler. It runs on a thread of its own, so it may print.
 pub fn install() -> anyhow::Result<()> {
+    if let Some(look) = std::env::var(STOP_AT).ok().and_then(|look| look.parse().ok()) {
+        request_stop_at(look);
+    }
     ctrlc::set_handler(|| {
         if let Some(first) = ASKED.get() {
             if first.elapsed() < ONE_REQUEST {

@@ -1,17 +1,27 @@
 //! What a stage tells the person, and whether the person asked to stop. The program draws it; tests ignore it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
+/// How often a stage has looked, and the look from which on it is asked to stop.
+static LOOKS: AtomicU64 = AtomicU64::new(0);
+static STOP_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Asks the running stage to stop at its next step. Safe to call from a signal handler.
 pub fn request_stop() {
     STOP.store(true, Ordering::Relaxed);
 }
 
+/// Asks the running stage to stop when it looks for the `look`-th time, counted from 1: for tests, which need the same place
+/// every time.
+pub fn request_stop_at(look: u64) {
+    STOP_AT.store(look, Ordering::Relaxed);
+}
+
 /// Whether somebody asked to stop.
 pub fn stop_requested() -> bool {
-    STOP.load(Ordering::Relaxed)
+    let looks = LOOKS.fetch_add(1, Ordering::Relaxed) + 1;
+    STOP.load(Ordering::Relaxed) || looks >= STOP_AT.load(Ordering::Relaxed)
 }
 
 /// Where a stage's progress goes.

@@ -1,0 +1,227 @@
+//! A run that is stopped and continued gives, bit for bit on one thread, what a run gives that nobody stopped: every shipped
+//! estimator with every shipped replacer, every adapter, full tuning, and the owner's training, over fixed points.
+//!
+//! `SCALEOT_TEST_STOP_AT=n` asks the program to stop when it looks for the n-th time whether somebody did, so a point is the same
+//! on every machine.
+
+use behaviour::model::deepened;
+use behaviour::{CONFIG, Outcome, identity, outcome, program::command, quick, scaleot, scratch, tree};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// A strategy that the program offers, and options that keep it short and yet longer than its interruption.
+struct Offered {
+    kind: String,
+    name: String,
+    options: String,
+}
+
+fn offered(kind: &str) -> Vec<Offered> {
+    let listed = scaleot(["plugin", "list", "--json"]).expect(0).json();
+    let mut all = Vec::new();
+    for plugin in listed["plugins"].as_array().unwrap() {
+        for strategy in plugin["record"]["strategies"].as_array().unwrap().iter().filter(|one| one["kind"] == kind) {
+            let counts = ["steps", "batches", "windows", "passes", "samples", "candidates"];
+            let properties = strategy["options"]["properties"].as_object().cloned().unwrap_or_default();
+            let small = properties.iter().filter_map(|(name, schema)| {
+                let counts = counts.iter().any(|word| name.ends_with(word));
+                let default = schema["default"].as_u64().filter(|default| counts && *default > 4)?;
+                Some(format!("{name} = {}", schema["minimum"].as_u64().unwrap_or(1).max(4).min(default)))
+            });
+            let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            // By default it does not fit before importance; here it does, and is stopped while it does.
+            let fits = properties.contains_key("fit_passes").then(|| "fit_passes = 4".to_owned());
+            all.push(Offered {
+                kind: kind.to_owned(),
+                name: format!("{}/{}", word(&plugin["record"]["name"]), word(&strategy["name"])),
+                options: small.chain(fits).collect::<Vec<_>>().join(", "),
+            });
+        }
+    }
+    assert!(!all.is_empty(), "no {kind}");
+    all
+}
+
+impl Offered {
+    fn overrides(&self) -> [String; 2] {
+        let Self { kind, name, options } = self;
+        [format!("{kind}.use={name}"), format!("{kind}.options={{ {options} }}")]
+    }
+}
+
+/// A verb in a run folder, asked to stop at a look or left alone.
+fn run(verb: &str, folder: &Path, more: &[String], stop_at: Option<u64>) -> Outcome {
+    let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
+    arguments.extend(quick(folder));
+    arguments.extend(more.iter().cloned());
+    arguments.push("--quiet".to_owned());
+    let mut command = command(arguments);
+    if let Some(look) = stop_at {
+        command.env("SCALEOT_TEST_STOP_AT", look.to_string());
+    }
+    outcome(&mut command)
+}
+
+/// How a stage fared that was stopped at a look and then continued.
+#[derive(PartialEq, Eq, Debug)]
+enum Stopped {
+    /// It was done before.
+    Never,
+    /// Nothing was kept yet, or the stage keeps nothing: it began again.
+    Early,
+    /// It went on from a checkpoint.
+    Resumed,
+}
+
+/// Stops `verb` at a look in a folder of its own, continues, and compares the stage with that of `whole`.
+#[track_caller]
+fn stop_and_continue(
+    (verb, stage): (&str, &str),
+    (whole, from): (&Path, &dyn Fn(&Path)),
+    more: &[String],
+    look: u64,
+) -> Stopped {
+    let folder = scratch();
+    let output = folder.path().join("run");
+    from(&output);
+    let first = run(verb, &output, more, Some(look));
+    let told = format!("{verb} {more:?} at look {look}: {}", first.stderr);
+    let stopped = match first.code {
+        Some(0) => Stopped::Never,
+        Some(7) => {
+            assert!(first.stderr.contains(&format!("interrupted in {stage}")), "{told}");
+            assert!(!first.stderr.contains("failed in"), "no plugin is to blame: {told}");
+            assert!(!output.join(stage_folder(stage)).exists(), "{told}");
+            let continued = run(verb, &output, more, None).expect(0);
+            let resumed = continued.stderr.contains("continuing from the checkpoint at step");
+            assert_eq!(resumed, first.stderr.contains("continues from there"), "{told}{}", continued.stderr);
+            if resumed { Stopped::Resumed } else { Stopped::Early }
+        }
+        _ => panic!("{told}"),
+    };
+    let folder = stage_folder(stage);
+    assert_eq!(tree(&output.join(folder)), tree(&whole.join(folder)), "{told}");
+    assert_eq!(identity(&output.join(folder)), identity(&whole.join(folder)), "{told}");
+    stopped
+}
+
+fn stage_folder(stage: &str) -> &str {
+    if stage == "tune" { "return" } else { stage }
+}
+
+/// Nothing to start from.
+fn empty(_: &Path) {}
+
+/// Works on all items, on as many threads as there are cores.
+fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = Mutex::new(items.iter());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let item = next.lock().unwrap().next();
+                    let Some(item) = item else { break };
+                    work(item);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_estimator_with_every_replacer() {
+    let (estimators, replacers) = (offered("importance"), offered("replace"));
+    let pairs: Vec<(usize, &Offered, &Offered)> = estimators
+        .iter()
+        .flat_map(|estimator| replacers.iter().map(move |replacer| (estimator, replacer)))
+        .enumerate()
+        .map(|(number, (estimator, replacer))| (number, estimator, replacer))
+        .collect();
+    let seen = Mutex::new(Vec::new());
+    on_all_cores(&pairs, |(number, estimator, replacer)| {
+        let mut more: Vec<String> = [estimator.overrides(), replacer.overrides()].concat();
+        more.extend(["importance.checkpoint_every=2", "data.block_length=32"].map(str::to_owned));
+        let folder = scratch();
+        run("importance", folder.path(), &more, None).expect(0);
+        // Half of the pairs are stopped early, half late.
+        let looks = [2 + *number as u64 % 7, 1];
+        for look in looks {
+            let stopped = stop_and_continue(("importance", "importance"), (folder.path(), &empty), &more, look);
+            let found = (estimator.name.clone(), replacer.name.clone(), stopped);
+            let done = found.2 != Stopped::Never;
+            seen.lock().unwrap().push(found);
+            if done {
+                break;
+            }
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    let resumed: Vec<_> = seen.iter().filter(|(_, _, stopped)| *stopped == Stopped::Resumed).collect();
+    assert!(resumed.len() >= 20, "{} interruptions in {seen:?}", resumed.len());
+    // Those that were wrong before: nothing trains, and yet there is a place in the text.
+    for estimator in ["shortened-llama/leave-one-out", "shortgpt/block-influence", "llm-pruner/taylor"] {
+        let drops =
+            |found: &&&(String, String, Stopped)| found.0 == estimator && found.1 == "offsite-tuning/layer-drop";
+        assert_eq!(resumed.iter().filter(drops).count(), 1, "{estimator}: {seen:?}");
+    }
+}
+
+/// Six steps of the data owner, stopped after some of them, with every adapter; in fp16 and bf16 too.
+#[test]
+fn every_adapter() {
+    let folder = scratch();
+    let model = folder.path().join("model");
+    // A family with biases, which bias training needs.
+    deepened("gpt2", 6, &model);
+    let mut all: Vec<(PathBuf, Vec<String>)> = Vec::new();
+    for (number, adapter) in offered("adapter").iter().enumerate() {
+        for dtype in ["fp32", ["bf16", "fp16"][number % 2]] {
+            let mut more = adapter.overrides().to_vec();
+            more.push(format!("model.path={}", model.display()));
+            more.push(format!("model.dtype={dtype}"));
+            more.extend(["adapter.adapter_layers=2", "tune.steps=6", "tune.evaluate_every=3"].map(str::to_owned));
+            more.extend(["tune.checkpoint_every=2", "tune.accumulation=2", "data.train_limit=6"].map(str::to_owned));
+            all.push((folder.path().join(format!("{number}-{dtype}")), more));
+        }
+    }
+    on_all_cores(&all, |(whole, more)| {
+        for verb in ["importance", "replace", "bundle"] {
+            run(verb, whole, more, None).expect(0);
+        }
+        let started = scratch();
+        behaviour::copy(whole, started.path());
+        let from = |to: &Path| behaviour::copy(started.path(), to);
+        run("tune", whole, more, None).expect(0);
+        for look in [1, 2, 5] {
+            assert_eq!(stop_and_continue(("tune", "tune"), (whole, &from), more, look), Stopped::Resumed, "{more:?}");
+        }
+    });
+}
+
+#[test]
+fn full_tuning_and_the_owners_training() {
+    let folder = scratch();
+    let whole = folder.path().join("run");
+    let mut more: Vec<String> = ["replace.use=scaleot/harmonizer", "train.steps=6", "train.evaluate_every=3"]
+        .iter()
+        .chain(&["train.checkpoint_every=2", "train.accumulation=2", "train.batch_size=2", "data.block_length=32"])
+        .chain(&["full_tuning.steps=4", "full_tuning.accumulation=2", "full_tuning.batch_size=2"])
+        .chain(&["full_tuning.checkpoint_every=1", "full_tuning.evaluate_every=2", "data.train_limit=6"])
+        .map(ToString::to_string)
+        .collect();
+    more.push("replace.options={ fit_passes = 2 }".to_owned());
+    for verb in ["importance", "replace"] {
+        run(verb, &whole, &more, None).expect(0);
+    }
+    let started = scratch();
+    behaviour::copy(&whole, started.path());
+    let from = |to: &Path| behaviour::copy(started.path(), to);
+    for (verb, stage) in [("train", "train"), ("full-tuning", "full_tuning")] {
+        run(verb, &whole, &more, None).expect(0);
+        for look in [1, 3] {
+            let stopped = stop_and_continue((verb, stage), (&whole, &from), &more, look);
+            assert_eq!(stopped, Stopped::Resumed, "{verb} at look {look}");
+        }
+    }
+}
