@@ -100,7 +100,7 @@ fn what_is_written_is_the_tokenizer_and_no_other_word_of_the_file() {
         serde_json::from_str(&ci.to_json().unwrap()).unwrap(),
     );
     assert_eq!(written, file);
-    assert_eq!((ci.token_of(0).as_deref(), ci.token_of(1024), ci.token_of(-1)), (Some("<|endoftext|>"), None, None));
+    assert_eq!((ci.token(0).as_deref(), ci.token(1024), ci.token(-1)), (Some("<|endoftext|>"), None, None));
 }
 
 #[test]
