@@ -11,6 +11,8 @@ use serde_json::Value;
 pub enum Trait {
     /// Of an importance estimator: every layer gets the same score, so that there is nothing to sort by.
     EqualScores,
+    /// Of an importance estimator: substitutes train while it works, so that it may be wanted for more than its scores.
+    TrainsSubstitutes,
     /// Of a layer replacer: which layers are replaced is the same whatever the scores.
     IgnoresScores,
     /// Of a layer replacer: no substitute has a tensor that trains, and no objective trains kept layers.
@@ -25,6 +27,7 @@ impl Trait {
     pub fn as_str(&self) -> &str {
         match self {
             Self::EqualScores => "equal_scores",
+            Self::TrainsSubstitutes => "trains_substitutes",
             Self::IgnoresScores => "ignores_scores",
             Self::TrainsNothing => "trains_nothing",
             Self::Other(other) => other,
@@ -36,6 +39,7 @@ impl From<String> for Trait {
     fn from(word: String) -> Self {
         match word.as_str() {
             "equal_scores" => Self::EqualScores,
+            "trains_substitutes" => Self::TrainsSubstitutes,
             "ignores_scores" => Self::IgnoresScores,
             "trains_nothing" => Self::TrainsNothing,
             _ => Self::Other(word),
@@ -90,6 +94,7 @@ impl std::fmt::Display for Declaration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.of {
             Trait::EqualScores => "gives every layer the same score",
+            Trait::TrainsSubstitutes => "trains substitutes while it scores",
             Trait::IgnoresScores => "chooses layers whatever the scores",
             Trait::TrainsNothing => "has nothing for the owner's training",
             Trait::Other(other) => other,

@@ -4,8 +4,8 @@
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
 use super::output::Output;
-use super::session::{self, Needs, Session};
-use host::config::PathNeed;
+use super::needs;
+use super::session::{self, Session};
 use host::fault::ExitCode;
 use host::model::{Decoder, write_hf_folder, write_peft_folder};
 use host::pipeline::bundle;
@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
-    let needs = Needs { paths: &[PathNeed::Model], strategies: &[] };
-    let mut session = Session::open(session::load(&args.run, global)?, global, needs)?;
+    let mut session = Session::open(session::load(&args.run, global)?, global, needs::EXPORT)?;
     check_target(&args.to, &session.run.config.model.path)?;
     let (decoder, companions) = session.work(|session| subject(session, args.what))?;
     let unfinished = unfinished(&args.to);

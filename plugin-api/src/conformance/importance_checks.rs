@@ -9,6 +9,7 @@ use crate::strategy::Method;
 pub(super) const CHECKS: &[Check] = &[
     ("gives one finite score per layer", scores),
     ("gives equal scores if it declares so", equal_scores),
+    ("trains substitutes if it declares so", trains_substitutes),
     ("goes on from its last checkpoint", checkpoint),
 ];
 
@@ -46,6 +47,17 @@ fn equal_scores(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         let scores = estimate(session, host)?;
         ensure(scores.are_equal(), || format!("found {:?}", scores.scores))
+    })
+}
+
+fn trains_substitutes(subject: &Subject) -> Outcome {
+    if !subject.declares(&Trait::TrainsSubstitutes) {
+        return Ok(());
+    }
+    subject.on_each_model(|session, host| {
+        estimate(session, host)?;
+        let steps = host.requests("train_step") + host.requests("train_step_towards");
+        ensure(steps > 0, || "it asked for no training step".into())
     })
 }
 

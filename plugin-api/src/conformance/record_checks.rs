@@ -89,7 +89,7 @@ fn declarations(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
     let all = record.strategies.iter().flat_map(|strategy| strategy.declares.iter().map(move |one| (strategy, one)));
     all.into_iter().try_for_each(|(strategy, one)| {
         let of_kind = match &one.of {
-            Trait::EqualScores => strategy.kind == StrategyKind::Importance,
+            Trait::EqualScores | Trait::TrainsSubstitutes => strategy.kind == StrategyKind::Importance,
             Trait::IgnoresScores | Trait::TrainsNothing => strategy.kind == StrategyKind::Replace,
             Trait::Other(_) => false,
         };

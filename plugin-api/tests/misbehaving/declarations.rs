@@ -13,7 +13,7 @@ impl Strategy for Ranks {
         Ok(Self)
     }
     fn declares() -> Vec<Declaration> {
-        vec![Declaration::always(Trait::EqualScores)]
+        [Trait::EqualScores, Trait::TrainsSubstitutes].map(Declaration::always).to_vec()
     }
 }
 impl ImportanceEstimator for Ranks {
@@ -73,6 +73,7 @@ fn are_found() {
         scaleot_root_module(),
         &[
             ("ranks", "gives equal scores if it declares so", "found [0.0, 1.0"),
+            ("ranks", "trains substitutes if it declares so", "it asked for no training step"),
             ("sorts", "ignores scores if it declares so", "scores that rise gave [Adapter, Replace,"),
             ("sorts", "has nothing to train if it declares so", "the substitute of layer 0 trains"),
             (

@@ -4,7 +4,7 @@ mod fingerprint;
 mod outline;
 
 pub use fingerprint::fingerprint;
-pub use outline::outline;
+pub use outline::{outline, outline_of_config};
 
 use super::error::StageError;
 use crate::data::Tokenizer;
