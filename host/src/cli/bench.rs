@@ -5,8 +5,8 @@
 
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
-use super::output::Output;
 use super::needs;
+use super::output::Output;
 use super::session::{self, Session};
 use host::config::RunConfig;
 use host::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TrainingBatch, subset};

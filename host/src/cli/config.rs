@@ -7,7 +7,7 @@ use super::output::{Output, say};
 use super::preflight::preflight;
 use super::{session, suite};
 use host::config::{ConfigNeed, RunConfig, show};
-use host::pipeline::run::{check_data, check_public_text, registry};
+use host::pipeline::run::{read_data, read_public_text, registry};
 use host::suite::Suite;
 use serde_json::json;
 
@@ -38,8 +38,8 @@ fn validate(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Resul
     let needs = Needs { verb: "config validate", config: of_model, strategies: ALL };
     let checked = preflight(&config, &mut registry, needs)?;
     if let Some(model) = &checked.model {
-        stage(check_data(&config, model))?;
-        stage(check_public_text(&config, model))?;
+        stage(read_data(&config, model))?;
+        stage(read_public_text(&config, model))?;
     }
     let notices = checked.notices(&config);
     notices.iter().for_each(|notice| say(&format!("notice: {notice}")));
@@ -65,7 +65,11 @@ fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
     let data = "data.task and data.text are left out: what is tuned on";
     part(config.data.task.is_some() || !config.data.text.is_empty(), ConfigNeed::Data, data);
     let replaced = "replace.replace_ratio and replace.replace_count are left out: how many layers give way";
-    part(config.replace.replace_ratio.is_some() || config.replace.replace_count.is_some(), ConfigNeed::Replaced, replaced);
+    part(
+        config.replace.replace_ratio.is_some() || config.replace.replace_count.is_some(),
+        ConfigNeed::Replaced,
+        replaced,
+    );
     (needs, unchecked)
 }
 

@@ -3,8 +3,8 @@
 
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
-use super::output::Output;
 use super::needs;
+use super::output::Output;
 use super::session::{self, Session};
 use host::fault::ExitCode;
 use host::model::{Decoder, write_hf_folder, write_peft_folder};

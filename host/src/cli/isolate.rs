@@ -52,7 +52,9 @@ fn watch(verb: &Verb, global: &Global) -> Option<Watch> {
     match verb {
         Verb::Plugin(PluginVerb::List) | Verb::Doctor => Some(whole),
         Verb::Plugin(PluginVerb::Info { name } | PluginVerb::Check { name }) => is_library(name).then_some(whole),
-        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_one(&args.config) => of_suite(&suite::args_of(args), global),
+        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_one(&args.config) => {
+            of_suite(&suite::args_of(args), global)
+        }
         // Each cell is watched by itself; here the libraries are only asked for their records.
         Verb::Compare(args) | Verb::Sweep(args) => of_suite(args, global),
         verb => needs::config_of(verb).and_then(|(args, kinds)| of_config(args, kinds, global)),

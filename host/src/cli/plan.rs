@@ -11,7 +11,7 @@ use host::config::{ConfigNeed, LayerBudget, RunConfig};
 use host::data::{DataError, Split, TaskSet};
 use host::model::ModelConfig;
 use host::pipeline::report::size;
-use host::pipeline::run::{check_data, check_public_text, registry, train_settings};
+use host::pipeline::run::{read_data, read_public_text, registry, train_settings};
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -52,8 +52,8 @@ pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Resul
     }
     let checked = preflight(&config, &mut registry(&config, &global.plugin_path)?, needs::PLAN)?;
     let Some(model) = &checked.model else { return Ok(()) };
-    stage(check_data(&config, model))?;
-    stage(check_public_text(&config, model))?;
+    stage(read_data(&config, model))?;
+    stage(read_public_text(&config, model))?;
     let notices = checked.notices(&config);
     notices.iter().for_each(|notice| say(&format!("notice: {notice}")));
     let budget = config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
@@ -65,7 +65,8 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
     let parameters = estimate::parameters(model, budget);
     let stages = estimate::memory(config, model, &parameters, budget);
     let training_samples = training_samples(config, model)?;
-    let steps = |samples: u64| train_settings(&config.tune, samples.div_ceil(config.tune.batch_size.get().into())).steps;
+    let steps =
+        |samples: u64| train_settings(&config.tune, samples.div_ceil(config.tune.batch_size.get().into())).steps;
     let available_bytes = machine::available_memory();
     let peak = stages.iter().map(|stage| stage.bytes).max().unwrap_or(0);
     let fits = available_bytes.is_none_or(|available| peak <= available);

@@ -7,8 +7,10 @@ use super::strategies::{check_strategies, check_tasks};
 use anyhow::Context as _;
 use host::config::{ConfigNeed, KeyPath, RunConfig, StrategyKind};
 use host::model::ModelConfig;
-use host::pipeline::load::outline_of_config;
+use host::pipeline::load::layers_of_config;
 use host::plugins::{AdapterHandle, Registry};
+
+const MOST_LAYERS: usize = 1024;
 
 /// What became known on the way.
 pub struct Checked {
@@ -61,9 +63,10 @@ fn check_fit(config: &RunConfig, registry: &mut Registry, (needs, model): (Needs
     if uses(StrategyKind::Adapter) {
         let (name, options) = (config.adapter.strategy.to_string(), config.options_json(StrategyKind::Adapter));
         let mut adapter = AdapterHandle(stage(registry.create(&name, StrategyKind::Adapter, &options))?);
-        for layer in &outline_of_config(model).layers {
+        // A model with more layers is refused when its weights are looked for.
+        for layer in layers_of_config(model).take(MOST_LAYERS) {
             let key = KeyPath::of("adapter").key("use");
-            stage(adapter.attach(layer)).with_context(|| place(config, &key))?;
+            stage(adapter.attach(&layer)).with_context(|| place(config, &key))?;
         }
     }
     Ok(())

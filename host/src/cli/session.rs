@@ -2,15 +2,15 @@
 
 use super::args::{ConfigArgs, Global};
 use super::failure::{ProgramError, exit_code};
-use super::progress::Bars;
-use super::signals;
 use super::needs::Needs;
 use super::preflight::{Checked, preflight};
+use super::progress::Bars;
+use super::signals;
 use host::config::{ConfigError, KeyPath, RunConfig, refuse_twice};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::Progress as _;
-use host::pipeline::run::{RECORD, Run, check_data, registry};
+use host::pipeline::run::{RECORD, Run, read_data, registry};
 use host::store::StagePool;
 use host::suite::Suite;
 use host::tensor::Device;
@@ -68,15 +68,15 @@ impl Session {
         Ok(session)
     }
 
-    /// Before the work of all stages: says which keys have no effect, and reads the data that later stages need.
+    /// Before the work of all stages: reads the data that later stages need, and says which keys have no effect.
     pub fn read_data(&mut self) -> Result<(), StageError> {
+        if let Some(model) = &self.checked.model {
+            read_data(&self.run.config, model)?;
+        }
         for notice in self.checked.notices(&self.run.config) {
             self.bars.log(&format!("notice: {notice}"));
         }
-        match &self.checked.model {
-            Some(model) => check_data(&self.run.config, model),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Does a verb's work, then keeps the config beside its results. What is refused leaves the run folder as it was.

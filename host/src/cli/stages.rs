@@ -2,16 +2,16 @@
 
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
 use super::compression::by_role;
-use super::output::Output;
 use super::needs::{self, Needs};
+use super::output::Output;
 use super::session::{self, Session};
 use host::config::{ConfigError, KeyPath, RunConfig};
+use host::fault::escape;
 use host::pipeline::compress::CompressionArtefact;
 use host::pipeline::error::StageError;
 use host::pipeline::report::{self, terminal};
 use host::pipeline::tune::RETURN;
 use host::pipeline::{self, run::Run};
-use host::fault::escape;
 use host::store::{VerifiedFolder, lies_inside};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,9 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
         Verb::Importance(args) => {
             one(open(&args, needs::IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
         }
-        Verb::Replace(args) => one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars)),
+        Verb::Replace(args) => {
+            one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars))
+        }
         Verb::Train(args) => {
             let nothing = "train.steps is 0: nothing to do";
             optional(open(&args, needs::TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
@@ -133,7 +135,8 @@ fn keep_apart(config: &RunConfig, bundle: &Path) -> Result<(), ConfigError> {
         return Ok(());
     }
     let key = KeyPath::of("output");
-    let problem = format!("which is or lies in --bundle (`{}`); choose a folder outside it", escape(&bundle.to_string_lossy()));
+    let problem =
+        format!("which is or lies in --bundle (`{}`); choose a folder outside it", escape(&bundle.to_string_lossy()));
     let path = escape(&config.output.to_string_lossy());
     Err(ConfigError::Path { place: config.places().of(&key), key, path, problem })
 }

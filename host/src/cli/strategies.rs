@@ -36,7 +36,15 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
 fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -> anyhow::Error {
     let of_options = fault.code() == Some(ErrorCode::Options);
     let error = anyhow::Error::from(StageError::from(fault));
-    if of_options { error.context(place(config, &KeyPath::of(kind.as_str()).key("options"))) } else { error }
+    if !of_options {
+        return error;
+    }
+    let (said, options) = (error.to_string(), KeyPath::of(kind.as_str()).key("options"));
+    // A strategy names the options that it speaks of.
+    let named = |name: &&String| said.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name);
+    let given = config.strategy(kind).and_then(|(_, given)| given.keys().find(named));
+    let key = given.map_or_else(|| options.clone(), |name| options.key(name));
+    error.context(place(config, &key))
 }
 
 /// Of the strategies that a verb uses, those that must go together do.

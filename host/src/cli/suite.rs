@@ -2,11 +2,11 @@
 
 use super::args::{ChooseArgs, ConfigArgs, Global, SuiteArgs};
 use super::failure::{ProgramError, stage};
-use super::preflight::preflight;
-use super::{estimate, machine, needs, session};
 use super::output::{Output, say};
+use super::preflight::preflight;
 use super::progress::Bars;
 use super::signals;
+use super::{estimate, machine, needs, session};
 use anyhow::Context as _;
 use host::config::{KeyPath, RunConfig};
 use host::fault::ExitCode;
@@ -14,7 +14,7 @@ use host::model::ModelConfig;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::{Progress as _, stop_requested};
 use host::pipeline::report::size;
-use host::pipeline::run::{check_data, registry};
+use host::pipeline::run::{read_data, registry};
 use host::store::RunDir;
 use host::suite::table::{View, markdown, terminal};
 use host::suite::{
@@ -119,7 +119,7 @@ fn check_cell(config: &RunConfig, data: &mut BTreeSet<String>, global: &Global) 
     let Some(model) = checked.model else { return Ok(()) };
     let same = serde_json::to_string(&(&config.model.path, &config.data, &config.tune, &config.evaluate))?;
     if data.insert(same) {
-        stage(check_data(config, &model))?;
+        stage(read_data(config, &model))?;
     }
     Ok(())
 }

@@ -76,7 +76,8 @@ impl RunConfig {
 
     /// What is said of scores that turned out to be all the same, where the replacer sorts by them.
     pub fn scores_are_equal(&self, score: f32) -> ConfigError {
-        let found = format!("\"{}\", which gave every layer between the adapters the score {score}", self.importance.strategy);
+        let found =
+            format!("\"{}\", which gave every layer between the adapters the score {score}", self.importance.strategy);
         let expected = format!(
             "scores that differ, because replace.use = \"{}\" chooses layers by them: another estimator, or more of its steps",
             self.replace.strategy
@@ -94,7 +95,8 @@ impl RunConfig {
     }
 
     fn replaces_any(&self) -> bool {
-        let none = self.replace.replace_count == Some(0) || self.replace.replace_ratio.is_some_and(|ratio| ratio.get() == 0.0);
+        let none =
+            self.replace.replace_count == Some(0) || self.replace.replace_ratio.is_some_and(|ratio| ratio.get() == 0.0);
         !none
     }
 
@@ -149,3 +151,7 @@ impl RunConfig {
         ConfigError::Value { place: self.places.of(&key), key, found, expected }
     }
 }
+
+#[cfg(test)]
+#[path = "combination_tests.rs"]
+mod tests;

@@ -110,3 +110,7 @@ impl RunConfig {
         own.into_iter().filter(differs).map(|(key, _)| key.to_string()).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod tests;

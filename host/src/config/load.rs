@@ -109,8 +109,12 @@ fn schema() -> Json {
 
 #[cfg(test)]
 #[path = "load_tests.rs"]
-mod tests;
+pub(in crate::config) mod tests;
 
 #[cfg(test)]
 #[path = "effective_tests.rs"]
 mod effective_tests;
+
+#[cfg(test)]
+#[path = "advice_tests.rs"]
+mod advice_tests;

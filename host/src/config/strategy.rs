@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 use toml::Table;
 
 use super::check::{check_options, nearest};
-use super::combination::Described;
 use super::choices::{StrategyKind, StrategyName};
+use super::combination::Described;
 use super::error::ConfigError;
 use super::expect::hint;
 use super::place::KeyPath;

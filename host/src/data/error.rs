@@ -75,7 +75,7 @@ pub enum DataError {
     )]
     TooFew { what: String, found: usize, batch_size: usize },
     #[error(
-        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `sequence_length` or add text"
+        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
     )]
     TooLittleText { what: String, found: usize, sequence_length: usize },
     #[error("`{key}`: found {found}, expected {expected}")]

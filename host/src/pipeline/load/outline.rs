@@ -5,21 +5,9 @@ use plugin_api::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 
 /// The outline of a full model; a slot that is no layer has no weights.
 pub fn outline(decoder: &Decoder) -> ModelOutline {
+    let config = &decoder.config;
     let is_layer = |slot: &Slot| matches!(slot, Slot::Layer(_));
-    of_slots(&decoder.config, decoder.slots.iter().map(is_layer))
-}
-
-/// The outline of a full model that is not loaded.
-pub fn outline_of_config(config: &ModelConfig) -> ModelOutline {
-    of_slots(config, std::iter::repeat_n(true, config.layers))
-}
-
-fn of_slots(config: &ModelConfig, are_layers: impl Iterator<Item = bool>) -> ModelOutline {
-    let layers = are_layers.enumerate().map(|(index, is_layer)| LayerOutline {
-        index,
-        hidden_size: config.hidden,
-        weights: if is_layer { weights(config) } else { Vec::new() },
-    });
+    let layers = decoder.slots.iter().map(is_layer).enumerate().map(|slot| layer(config, slot));
     ModelOutline {
         family: config.family.name.clone(),
         hidden_size: config.hidden,
@@ -29,6 +17,16 @@ fn of_slots(config: &ModelConfig, are_layers: impl Iterator<Item = bool>) -> Mod
         vocab_size: config.vocabulary,
         layers: layers.collect(),
     }
+}
+
+/// The outline of each layer of a model that is not loaded.
+pub fn layers_of_config(config: &ModelConfig) -> impl Iterator<Item = LayerOutline> {
+    (0..config.layers).map(|index| layer(config, (index, true)))
+}
+
+fn layer(config: &ModelConfig, (index, has_weights): (usize, bool)) -> LayerOutline {
+    let weights = if has_weights { weights(config) } else { Vec::new() };
+    LayerOutline { index, hidden_size: config.hidden, weights }
 }
 
 fn weights(config: &ModelConfig) -> Vec<WeightOutline> {

@@ -15,7 +15,7 @@ use crate::pipeline::load::load_tokenizer;
 ///
 /// # Errors
 /// The first file, line or sample that a stage would refuse.
-pub fn check_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
+pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
     if config.data.task.is_some() || !config.data.text.is_empty() {
         Run::pairs(config, &config.tune, &tokenizer, model.context)?;
@@ -35,7 +35,7 @@ pub fn check_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageEr
 ///
 /// # Errors
 /// A file that cannot be read, or too little text.
-pub fn check_public_text(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
+pub fn read_public_text(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
     let files = &config.data.public_text;
     if files.is_empty() {
         return Ok(());

@@ -17,7 +17,7 @@ mod train;
 
 pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
 pub use costs::{Cost, Costs, Meter};
-pub use data_check::{check_data, check_public_text};
+pub use data_check::{read_data, read_public_text};
 pub use data_owner::FULL_TUNING;
 pub use owner::PLUGGED;
 pub use plugins_used::{PluginUsed, PluginsUsed};

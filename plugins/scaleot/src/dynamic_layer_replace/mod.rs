@@ -14,8 +14,8 @@ pub use policy::Grouping;
 pub use reward::Reward;
 
 use plugin_api::{
-    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy, TrainStep,
-    Trait,
+    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
+    TrainStep, Trait,
 };
 use policy::{Policy, draws_of};
 use rand_chacha::rand_core::RngCore;
