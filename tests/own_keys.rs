@@ -98,10 +98,11 @@ fn an_adapter_that_is_not_the_bundle_s_is_refused() {
 fn a_verb_names_the_key_that_it_lacks() {
     let parties = Parties::new("");
     let mut all = String::new();
+    let scratch = parties.folder.path().display().to_string();
     let mut said = |party: &str, arguments: &[&str]| {
         let told = parties.verb(party, arguments).expect(2).stderr;
-        all +=
-            &format!("{party}: {}\n  {}\n", arguments.join(" "), told.trim_end().replace(&absolute(""), "REPOSITORY/"));
+        let told = format!("{party}: {}\n  {}\n", arguments.join(" "), told.trim_end());
+        all += &told.replace(&scratch, "SCRATCH").replace(&absolute(""), "REPOSITORY/");
     };
     for verb in
         ["importance", "replace", "train", "compress", "bundle", "plug-in", "full-tuning", "evaluate", "plan", "run"]
