@@ -206,7 +206,7 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
         for requirement in &strategy.requires {
             needs += 1;
             if requirement["need"] == "training" {
-                validate(&[used.clone()]).expect(0);
+                validate(std::slice::from_ref(&used)).expect(0);
                 let refused = validate(&[used.clone(), "train.steps=0".to_owned()]).expect(2).stderr;
                 let name = &strategy.name;
                 let why =

@@ -126,3 +126,29 @@ fn a_key_without_effect_is_told_once() {
     let said = scaleot(["config", "validate", record.to_str().unwrap()]).expect(0).stderr;
     assert!(said.contains("train.learning_rate has no effect") && !said.contains("train.batch_size"), "{said}");
 }
+
+/// Every run config that is shipped, on the tests' model and data: its strategies exist, take their options and go together.
+#[test]
+fn every_shipped_config_can_mean_something() {
+    let configs = behaviour::repository().join("configs");
+    let folders = [configs.clone(), configs.join("methods")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let is_run = |path: &std::path::PathBuf| path.is_file() && !path.ends_with("reference.toml");
+    let mut tried = 0;
+    for file in files.filter(is_run) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut more = vec!["model.path=tests/fixtures/ci-model", "data.folder=tests/fixtures/tasks"];
+        more.push("evaluate.text=[]");
+        if text.contains("public_text") {
+            more.push("data.public_text=[\"tests/fixtures/text/hellaswag-train.txt\"]");
+        }
+        // The model has four layers between the adapters.
+        if !text.contains("replace_count = 0") {
+            more.push("replace.replace_count=2");
+        }
+        let arguments = [&["config", "validate", file.to_str().unwrap()], &more[..]].concat();
+        scaleot(arguments).expect(0);
+        tried += 1;
+    }
+    assert!(tried >= 19, "{tried}");
+}

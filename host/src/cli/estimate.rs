@@ -116,7 +116,7 @@ pub fn memory(
         // What trains is the replacer's matter; its own values, gradients and moments come on top.
         let tokens =
             u64::from(section.batch_size.get()) * u64::from(config.data.block_length).min(model.context as u64);
-        let activations = 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64);
+        let activations = activations(tokens, depth, model);
         let train = vec![weights, ("one pass", one_pass(model, tokens)), ("activations", activations)];
         stages.insert(1, stage("train", train));
     }
@@ -130,7 +130,7 @@ pub fn memory(
 
 fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemory {
     terms.insert(0, ("program", PROGRAM));
-    StageMemory { stage, bytes: terms.iter().map(|(_, bytes)| bytes).sum(), terms }
+    StageMemory { stage, bytes: terms.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes)), terms }
 }
 
 fn training(
@@ -143,9 +143,14 @@ fn training(
     vec![
         weights,
         ("parameter, gradient, moments, best", 5 * 4 * trained),
-        ("activations", 4 * tokens * (depth * per_token(model) + 2 * model.hidden as u64)),
-        ("logits", 3 * 4 * tokens.min(answer_tokens(section)) * model.vocabulary as u64),
+        ("activations", activations(tokens, depth, model)),
+        ("logits", (12 * tokens.min(answer_tokens(section))).saturating_mul(model.vocabulary as u64)),
     ]
+}
+
+/// What the layers keep of so many tokens; a batch that no machine holds is as much as can be said.
+fn activations(tokens: u64, depth: u64, model: &ModelConfig) -> u64 {
+    (4 * tokens).saturating_mul(depth * per_token(model) + 2 * model.hidden as u64)
 }
 
 /// Values that a layer keeps of each token for the backward pass.
@@ -156,7 +161,7 @@ fn per_token(model: &ModelConfig) -> u64 {
 
 /// One pass without gradients: two layers' intermediate values and the logits of half of the tokens.
 fn one_pass(model: &ModelConfig, tokens: u64) -> u64 {
-    4 * tokens * (2 * per_token(model) + model.vocabulary as u64 / 2)
+    (4 * tokens).saturating_mul(2 * per_token(model) + model.vocabulary as u64 / 2)
 }
 
 /// Tokens of a batch. A question with its answer rarely has more than 128 tokens.

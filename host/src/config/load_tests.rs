@@ -50,6 +50,14 @@ fn n01_an_unknown_key() {
         "replace_ration = 0.5",
         "c.toml, line 9: key `replace.replace_ration`: unknown; the nearest valid name is `replace_ratio`",
     );
+    check_override(
+        "max_delta_ratio=2",
+        "override `max_delta_ratio=2`: key `max_delta_ratio`: unknown; it stands in a section: `plug_in.max_delta_ratio`",
+    );
+    check_override(
+        "epochs=2",
+        "override `epochs=2`: key `epochs`: unknown; it stands in a section: `full_tuning.epochs`, `tune.epochs`",
+    );
     check("[tunes]", "c.toml, line 9: key `tunes`: unknown; the nearest valid name is `tune`");
     check("[runtime]\nxyz = 1", "c.toml, line 10: key `runtime.xyz`: unknown; valid are device, threads");
     check(
