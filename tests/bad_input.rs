@@ -7,6 +7,7 @@ mod bad_input {
     pub mod bundle_and_return;
     pub mod command_line;
     pub mod config;
+    pub mod meaningless;
     pub mod model;
     pub mod safetensors;
     pub mod table;

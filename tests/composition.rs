@@ -18,6 +18,7 @@ struct Offered {
     name: String,
     kind: String,
     requires: Vec<Value>,
+    declares: Vec<Value>,
     properties: Map<String, Value>,
 }
 
@@ -41,6 +42,7 @@ fn listed() -> Vec<Offered> {
                 name: format!("{}/{}", word(&plugin["record"]["name"]), word(&strategy["name"])),
                 kind: word(&strategy["kind"]),
                 requires: strategy["requires"].as_array().cloned().unwrap_or_default(),
+                declares: strategy["declares"].as_array().cloned().unwrap_or_default(),
                 properties: strategy["options"]["properties"].as_object().cloned().unwrap_or_default(),
             });
         }
@@ -60,10 +62,38 @@ impl Offered {
         small.collect::<Vec<_>>().join(", ")
     }
 
-    fn overrides(&self) -> [String; 2] {
+    fn overrides(&self) -> Vec<String> {
         let Self { kind, name, .. } = self;
-        [format!("{kind}.use={name}"), format!("{kind}.options={{ {} }}", self.cheap())]
+        let mut overrides = vec![format!("{kind}.use={name}"), format!("{kind}.options={{ {} }}", self.cheap())];
+        overrides.extend(self.needs("training").then(|| "train.steps=1".to_owned()));
+        overrides
     }
+
+    fn needs(&self, what: &str) -> bool {
+        self.requires.iter().any(|one| one["need"] == what)
+    }
+
+    /// Whether it declares this whatever its options.
+    fn declares(&self, of: &str) -> bool {
+        self.declares.iter().any(|one| one["trait"] == of && one.get("if").is_none())
+    }
+}
+
+/// Whether an estimator and a replacer can mean something together.
+fn go_together(estimator: &Offered, replacer: &Offered) -> bool {
+    let (equal, own_rule) = (estimator.declares("equal_scores"), replacer.declares("ignores_scores"));
+    let trains = estimator.declares("trains_substitutes") && !replacer.declares("trains_nothing");
+    if equal { own_rule } else { !own_rule || trains }
+}
+
+/// An estimator for a test of a replacer, or the other way round: without a need of its own if there is one.
+fn partner<'a>(all: &'a [Offered], of: &Offered) -> Option<&'a Offered> {
+    let fits = |one: &&Offered| match of.kind.as_str() {
+        "importance" => one.kind == "replace" && go_together(of, one),
+        "replace" => one.kind == "importance" && go_together(one, of),
+        _ => false,
+    };
+    all.iter().filter(fits).min_by_key(|one| one.requires.len())
 }
 
 type Pair = ((usize, String), (usize, String));
@@ -74,8 +104,8 @@ fn pairs(row: &[String]) -> BTreeSet<Pair> {
     all.map(|(one, other)| (place(one), place(other))).collect()
 }
 
-/// Rows in which every pair of choices meets; always the row with the most pairs that have not met yet.
-fn covering(choices: &[Vec<String>]) -> Vec<Vec<String>> {
+/// Rows in which every pair of choices meets that any row has; always the row with the most pairs that have not met yet.
+fn covering(choices: &[Vec<String>], means_something: impl Fn(&[String]) -> bool) -> Vec<Vec<String>> {
     let mut product: Vec<Vec<String>> = vec![Vec::new()];
     for kind in choices {
         product = product
@@ -83,6 +113,7 @@ fn covering(choices: &[Vec<String>]) -> Vec<Vec<String>> {
             .flat_map(|row| kind.iter().map(|one| [&row[..], std::slice::from_ref(one)].concat()))
             .collect();
     }
+    product.retain(|row| means_something(row));
     let mut unmet: BTreeSet<Pair> = product.iter().flat_map(|row| pairs(row)).collect();
     let mut rows = Vec::new();
     while !unmet.is_empty() {
@@ -124,9 +155,12 @@ fn every_pair_of_strategies_gives_a_row_of_the_table() {
     assert!(choices.iter().all(|kind| !kind.is_empty()), "a kind without a strategy: {choices:?}");
     choices[2].push(NONE.to_owned());
     choices.push(["model.dtype=fp32", "model.dtype=bf16"].map(str::to_owned).to_vec());
-    let rows = covering(&choices);
+    let named = |name: &String| all.iter().find(|offered| offered.name == *name).unwrap();
+    let rows = covering(&choices, |row| go_together(named(&row[0]), named(&row[1])));
     let product: usize = choices.iter().map(Vec::len).product();
-    assert!(rows.len() <= product && rows.len() >= choices[0].len() * choices[1].len().min(2), "{rows:?}");
+    assert!(rows.len() <= product && rows.len() >= choices[0].len().max(choices[1].len()), "{rows:?}");
+    let met = |name: &String| rows.iter().any(|row| row.contains(name));
+    assert!(choices.iter().flatten().all(met), "every strategy is in a row");
     let folder = scratch();
     for (number, row) in rows.iter().enumerate() {
         let strategies: Vec<&Offered> = all.iter().filter(|offered| row.contains(&offered.name)).collect();
@@ -159,16 +193,27 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
     let output = folder.path().join("run");
     let mut needs = 0;
     for strategy in &all {
+        let partner = partner(&all, strategy).map(|one| format!("{}.use={}", one.kind, one.name));
+        let trains = strategy.needs("training").then(|| "train.steps=1".to_owned());
         let validate = |more: &[String]| {
             let mut arguments = vec!["config".to_owned(), "validate".to_owned(), behaviour::CONFIG.to_owned()];
             arguments.extend(quick(&output));
-            arguments.extend(more.iter().cloned());
-            scaleot(arguments)
+            arguments.extend(partner.iter().chain(&trains).chain(more).cloned());
+            scaleot(behaviour::each_key_once(arguments))
         };
         let used = format!("{}.use={}", strategy.kind, strategy.name);
         let without = "data.public_text=[]".to_owned();
         for requirement in &strategy.requires {
             needs += 1;
+            if requirement["need"] == "training" {
+                validate(std::slice::from_ref(&used)).expect(0);
+                let refused = validate(&[used.clone(), "train.steps=0".to_owned()]).expect(2).stderr;
+                let name = &strategy.name;
+                let why =
+                    format!("key `train.steps`: found 0, expected at least 1 step, because replace.use = \"{name}\"");
+                assert!(refused.contains(&why), "{refused}");
+                continue;
+            }
             assert_eq!(requirement["need"], "public_text", "a need that this test does not know how to take away");
             let mut more = vec![used.clone()];
             if let Some(unless) = requirement.get("unless") {
@@ -190,6 +235,7 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
                 refused.contains("key `data.public_text`: found no file") && refused.contains(&strategy.name),
                 "{refused}"
             );
+            more.extend(partner.iter().chain(&trains).cloned());
             let more: Vec<&str> = more.iter().map(String::as_str).collect();
             let stage = if strategy.kind == "replace" { "importance" } else { strategy.kind.as_str() };
             for name in [stage, "run"] {
@@ -197,7 +243,8 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
             }
             assert!(!output.join("importance").exists(), "work was done");
         }
-        if strategy.requires.is_empty() {
+        // A partner may need text itself.
+        if strategy.requires.is_empty() && partner.is_none() {
             validate(&[used, without]).expect(0);
         }
     }
@@ -222,7 +269,7 @@ fn a_covering_is_smaller_than_the_product_and_misses_no_pair() {
         .enumerate()
         .map(|(kind, count)| (0..*count).map(|one| format!("{kind}{one}")).collect())
         .collect();
-    let rows = covering(&choices);
+    let rows = covering(&choices, |_| true);
     let met: BTreeSet<Pair> = rows.iter().flat_map(|row| pairs(row)).collect();
     assert_eq!(met.len(), 5 * 4 + 5 * 3 + 5 * 2 + 4 * 3 + 4 * 2 + 3 * 2);
     assert!(rows.len() >= 20 && rows.len() <= 30, "{} rows", rows.len());

@@ -21,7 +21,7 @@ fn arguments(verb: &str, run: &Path, more: &[&[&str]]) -> Vec<String> {
     let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(run));
     arguments.extend(more.concat().iter().map(ToString::to_string));
-    arguments
+    behaviour::each_key_once(arguments)
 }
 
 fn verb(name: &str, run: &Path, more: &[&[&str]]) -> Outcome {

@@ -18,7 +18,7 @@ fn arguments(name: &str, run: &Path, more: &[&str]) -> Vec<String> {
     let mut arguments = vec![name.to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(run));
     arguments.extend(plugin.iter().chain(more).map(ToString::to_string));
-    arguments
+    behaviour::each_key_once(arguments)
 }
 
 fn verb(name: &str, run: &Path, more: &[&str]) -> Outcome {

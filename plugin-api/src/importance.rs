@@ -20,6 +20,12 @@ impl ImportanceScores {
         order.sort_by(|a, b| score(a).total_cmp(&score(b)));
         order
     }
+
+    /// Whether every layer has the same score, so that there is nothing to sort by.
+    #[must_use]
+    pub fn are_equal(&self) -> bool {
+        self.scores.windows(2).all(|pair| pair.first() == pair.last())
+    }
 }
 
 /// Ranks the layers that a model can spare.

@@ -22,6 +22,7 @@ mod compress;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod curvature;
+mod declaration;
 mod error;
 pub mod export;
 mod fitting;
@@ -48,6 +49,7 @@ pub use batch_mean::BatchMean;
 pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use curvature::{Curvature, CurvatureRequest};
+pub use declaration::{Declaration, Trait};
 pub use error::{ErrorCode, PluginError};
 pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
 pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub enum Need {
     /// Public text of the model owner (`data.public_text`): for losses, training steps, fits and moments.
     PublicText,
+    /// The owner's training of the chosen emulator (`train.steps` above 0): without it the strategy is another one.
+    Training,
     /// A need that this version of the contract does not know; the host refuses the strategy.
     Other(String),
 }
@@ -19,6 +21,7 @@ impl Need {
     pub fn as_str(&self) -> &str {
         match self {
             Self::PublicText => "public_text",
+            Self::Training => "training",
             Self::Other(other) => other,
         }
     }
@@ -28,6 +31,7 @@ impl From<String> for Need {
     fn from(word: String) -> Self {
         match word.as_str() {
             "public_text" => Self::PublicText,
+            "training" => Self::Training,
             _ => Self::Other(word),
         }
     }
@@ -66,6 +70,17 @@ pub struct OptionValue {
     pub is: Value,
 }
 
+impl OptionValue {
+    /// Whether the option has the value, by what is known of options.
+    pub(crate) fn holds(&self, value_of: impl FnOnce(&str) -> Option<Value>) -> bool {
+        match (value_of(&self.option), &self.is) {
+            // 0 and 0.0 are one number.
+            (Some(Value::Number(found)), Value::Number(is)) => found.as_f64() == is.as_f64(),
+            (found, is) => found.as_ref() == Some(is),
+        }
+    }
+}
+
 impl Requirement {
     /// Needed whatever the options say.
     #[must_use]
@@ -80,12 +95,7 @@ impl Requirement {
 
     /// Whether it is needed where options have these values (`None` where nothing is known of an option).
     pub fn applies(&self, value_of: impl FnOnce(&str) -> Option<Value>) -> bool {
-        let met = |unless: &OptionValue| match (value_of(&unless.option), &unless.is) {
-            // 0 and 0.0 are one number.
-            (Some(Value::Number(found)), Value::Number(is)) => found.as_f64() == is.as_f64(),
-            (found, is) => found.as_ref() == Some(is),
-        };
-        !self.unless.as_ref().is_some_and(met)
+        !self.unless.as_ref().is_some_and(|unless| unless.holds(value_of))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::adapter::{Adapter, AdapterModule, Tuner};
 use crate::compress::{CompressionReport, Compressor, LayerWeights, WeightForm};
+use crate::declaration::Declaration;
 use crate::error::{ErrorCode, PluginError};
 use crate::host::Host;
 use crate::importance::{ImportanceEstimator, ImportanceScores};
@@ -36,6 +37,13 @@ pub trait Strategy: Sized {
     /// What a run must have for this strategy. Default: nothing.
     #[must_use]
     fn requires() -> Vec<Requirement> {
+        Vec::new()
+    }
+
+    /// What is not so of other strategies of its kind, such as a replacer whose choice reads no scores. Default: nothing;
+    /// since API 1.3.
+    #[must_use]
+    fn declares() -> Vec<Declaration> {
         Vec::new()
     }
 }
@@ -87,6 +95,9 @@ pub struct StrategyRecord {
     /// What a run must have for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
+    /// What is not so of other strategies of its kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declares: Vec<Declaration>,
 }
 
 /// What a plugin says of itself.
@@ -179,6 +190,7 @@ macro_rules! entry {
                     about: about.into(),
                     options,
                     requires: S::requires(),
+                    declares: S::declares(),
                 },
                 create: |options| Ok(AnyStrategy::$kind(Box::new(strategy_from_json::<S>(options)?))),
             }

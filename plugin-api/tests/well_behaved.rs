@@ -146,7 +146,7 @@ fn every_check_is_in_the_verdicts() {
     let verdicts = Conformance::of(scaleot_root_module()).with_options("patient", small).verdicts();
     assert!(verdicts.iter().all(|verdict| verdict.broken.is_none()));
     assert!(verdicts.iter().any(|verdict| verdict.to_string() == "well-behaved/patient: stops when asked to: kept"));
-    assert_eq!(verdicts.len(), 6 + 3 * (6 + 5) + 2 + 5 + 3, "the plugin's own, those of all kinds, those of a kind");
+    assert_eq!(verdicts.len(), 7 + 3 * (6 + 5) + 4 + 7 + 3, "the plugin's own, those of all kinds, those of a kind");
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Table {
         let mut arguments = vec![verb.to_owned(), behaviour::CONFIG.to_owned()];
         arguments.extend(behaviour::quick(&self.run));
         arguments.extend(more.iter().map(ToString::to_string));
-        self.case(name, code, arguments);
+        self.case(name, code, behaviour::each_key_once(arguments));
     }
 
     /// Any command line.

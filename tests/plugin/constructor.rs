@@ -2,7 +2,7 @@
 //!
 //! So a test can tell whether any of its code ran.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+use plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
 
 /// Where the mark is to be made.
 const VARIABLE: &str = "SCALEOT_TEST_MARK";
@@ -32,6 +32,10 @@ impl Strategy for Even {
     type Options = EvenOptions;
     fn new(options: EvenOptions) -> Result<Self, PluginError> {
         Ok(Self(options))
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::EqualScores)]
     }
 }
 

@@ -1,9 +1,10 @@
 //! A plugin for tests: harmonizers that begin as the identity, and any objective that an option names.
 //!
-//! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; `select` is the default.
+//! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; the shallowest layers give way.
 
 use plugin_api::{
-    Host, LayerOutline, LayerReplacer, Module, Objective, ObjectiveTerm, PluginError, Strategy, Substitute, Trains,
+    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective, ObjectiveTerm,
+    PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
 };
 
 /// Width and objective.
@@ -41,6 +42,10 @@ impl Strategy for Harmonizers {
     fn new(options: Options) -> Result<Self, PluginError> {
         Ok(Self(options))
     }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::IgnoresScores)]
+    }
 }
 
 impl LayerReplacer for Harmonizers {
@@ -53,6 +58,10 @@ impl LayerReplacer for Harmonizers {
         let down = host.random_uniform(&[rank, width], 1.0 / (width as f64).sqrt(), seed)?;
         let (down_bias, up, up_bias) = (host.zeros(&[rank])?, host.zeros(&[width, rank])?, host.zeros(&[width])?);
         Ok(Substitute::trainable(Module::harmonizer(down, down_bias, up, up_bias)))
+    }
+
+    fn select(&mut self, _: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
+        LayerPlan::least_important(&ImportanceScores { scores: vec![0.0; ask.n_layers] }, ask)
     }
 
     fn objective(&self) -> Option<Objective> {

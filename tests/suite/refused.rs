@@ -48,3 +48,53 @@ fn a_suite_is_refused_by_file_line_and_key() {
     all += &format!("override of the suite's own\n  {}", said(PLAIN, &["tune.seed=3"]));
     insta::assert_snapshot!(all);
 }
+
+#[test]
+fn what_a_cell_would_be_refused_for_is_found_before_the_first() {
+    let with = |more: &str| format!("{PLAIN}{more}");
+    let mut all = String::new();
+    for (name, text) in [
+        (
+            "a combination without meaning",
+            with("[[method]]\nname = \"b\"\nconfig = \"METHOD\"\nset = [\"replace.use=shortgpt/layer-removal\"]\n"),
+        ),
+        ("a budget that does not fit", with("[axes]\n\"replace.replace_count\" = [1, 4]\n")),
+        (
+            "an option that only its strategy refuses",
+            with("set = [\"compress.use=edge-llm/layer-wise\", \"compress.options.bits=1\"]\n"),
+        ),
+    ] {
+        all += &format!("{name}\n  {}\n", said(&text, &[]).trim_end().replace('\n', "\n  "));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn verbs_tell_suites_from_run_configs() {
+    let suite = Suite::new(PLAIN);
+    let path = suite.path();
+    let path = path.to_str().unwrap();
+    let valid = behaviour::scaleot(["config", "validate", path]).expect(0).stdout;
+    assert!(valid.contains("a valid suite of 1 cells"), "{valid}");
+    let broken = Suite::new(&PLAIN.replace("METHOD\"", "METHOD\"\nset = [\"importance.use=no-such/plugin\"]"));
+    behaviour::scaleot(["config", "validate", broken.path().to_str().unwrap()]).expect(2);
+    for verb in [&["run"][..], &["plan"], &["importance"], &["config", "show"]] {
+        let told = behaviour::scaleot([verb, &[path]].concat()).expect(2).stderr;
+        assert!(told.contains("found a suite, expected a run config; `scaleot compare`"), "{told}");
+    }
+    let told = behaviour::scaleot(["compare", behaviour::CONFIG]).expect(2).stderr;
+    assert!(told.contains("found a run config, expected a suite; `scaleot run` takes it"), "{told}");
+    // A suite's cells look for the lock in the working folder.
+    let mut lock = behaviour::program::command(["plugin", "lock", path]);
+    let locked = behaviour::outcome(
+        lock.current_dir(suite.folder.path())
+            .args(["--json", "--plugin-path"])
+            .arg(behaviour::program().parent().unwrap()),
+    );
+    let locked = locked.expect(0).json();
+    assert_eq!(
+        (locked["lock"].as_str(), locked["locked"][0]["id"].as_str()),
+        (Some("scaleot.lock"), Some("offsite-tuning"))
+    );
+    assert!(suite.folder.path().join("scaleot.lock").is_file());
+}

@@ -10,7 +10,7 @@ const SEEDS: &str = "seeds = [0, 1, 2]\n[[method]]\nname = \"uniform\"\nconfig =
 const BROKEN: &str = "seeds = [0]\n\
     [[method]]\nname = \"good\"\nconfig = \"METHOD\"\n\
     [[method]]\nname = \"broken\"\nconfig = \"METHOD\"\n\
-    set = [\"tune.learning_rate=1e30\", \"tune.clip_norm=0.0\"]\n\
+    set = [\"tune.learning_rate=1e3\", \"tune.clip_norm=0.0\", \"model.dtype=fp16\"]\n\
     [[method]]\nname = \"other\"\nconfig = \"METHOD\"\nset = [\"replace.replace_count=1\"]\n";
 
 fn start(suite: &Suite) -> Child {
@@ -119,7 +119,8 @@ fn results_of_another_config_never_reach_the_table() {
     let suite = Suite::new("seeds = [0]\n[[method]]\nname = \"good\"\nconfig = \"METHOD\"\n");
     suite.verb("compare", &[]).expect(0);
     // The same cell, which now fails before it has results: those of before are no stand-in.
-    let outcome = suite.verb("compare", &["tune.learning_rate=1e30", "tune.clip_norm=0.0"]).expect(6);
+    let outcome =
+        suite.verb("compare", &["tune.learning_rate=1e3", "tune.clip_norm=0.0", "model.dtype=fp16"]).expect(6);
     assert!(suite.run("good.arc_easy.seed-0").join("evaluate-plug-in").exists());
     assert!(outcome.stdout.contains("0 of 1 cells finished"), "{}", outcome.stdout);
 }

@@ -44,7 +44,7 @@ impl Suite {
     fn arguments(&self, verb: &str, more: &[&str]) -> Vec<String> {
         let mut arguments = vec![verb.to_owned(), self.path().display().to_string()];
         arguments.extend(QUICK.iter().chain(more).map(ToString::to_string));
-        arguments
+        behaviour::each_key_once(arguments)
     }
 
     /// A verb on the suite.

@@ -29,12 +29,21 @@ pub fn quick(output: &Path) -> Vec<String> {
     overrides
 }
 
-/// A verb on [`CONFIG`] in `output`, with more arguments.
+/// The arguments without an override whose key is set again behind it: the program takes each key once.
+pub fn each_key_once(arguments: Vec<String>) -> Vec<String> {
+    let key = |text: &str| text.split_once('=').map(|(key, _)| key.to_owned()).filter(|key| !key.starts_with('-'));
+    let keys: Vec<Option<String>> = arguments.iter().map(|text| key(text)).collect();
+    let again = |index: usize| keys[index].is_some() && keys[index + 1..].contains(&keys[index]);
+    let kept = arguments.into_iter().enumerate().filter(|(index, _)| !again(*index));
+    kept.map(|(_, text)| text).collect()
+}
+
+/// A verb on [`CONFIG`] in `output`, with more arguments, which may set what [`quick`] sets.
 pub fn verb(verb: &str, output: &Path, more: &[&str]) -> Outcome {
     let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(output));
     arguments.extend(more.iter().map(ToString::to_string));
-    scaleot(arguments)
+    scaleot(each_key_once(arguments))
 }
 
 /// A finished run of [`CONFIG`], made once a test program; nobody may write into it.

@@ -113,7 +113,7 @@ pub struct SuiteArgs {
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Cells side by side, as far as memory has room
-    #[arg(long, short, value_name = "N", default_value_t = 1)]
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub jobs: usize,
 }
 
@@ -139,6 +139,12 @@ pub struct ChooseArgs {
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// A count that is not 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let count = text.parse::<usize>().ok().filter(|count| (1..=1 << 32).contains(count));
+    count.ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 /// A number of bytes with an optional unit.
@@ -203,13 +209,13 @@ pub struct BareArgs {
     #[arg(long, value_enum, default_value = "validation")]
     pub split: SplitArg,
     /// Only the first N questions or windows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// A text file for perplexity; may be given again
     #[arg(long, value_name = "FILE", requires = "model")]
     pub text: Vec<PathBuf>,
     /// Tokens of one forward pass
-    #[arg(long, value_name = "N", default_value_t = 512)]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     pub batch_tokens: usize,
     /// The type to compute in; by default fp32 on a CPU, bf16 on a GPU
     #[arg(long, value_enum, value_name = "TYPE")]
@@ -390,9 +396,9 @@ pub struct BenchTuneArgs {
     #[command(flatten)]
     pub run: ConfigArgs,
     /// Steps whose time counts
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub steps: u64,
     /// Steps before the clock starts
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     pub warmup: u64,
 }

@@ -5,10 +5,10 @@
 
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
+use super::needs;
 use super::output::Output;
-use super::session::{self, Needs, Session};
-use super::strategies;
-use host::config::{PathNeed, RunConfig};
+use super::session::{self, Session};
+use host::config::RunConfig;
 use host::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TrainingBatch, subset};
 use host::model::Decoder;
 use host::pipeline::bundle::{self, Emulator, Ledger};
@@ -22,13 +22,8 @@ use std::time::Instant;
 
 /// Runs a benchmark.
 pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Result<()> {
-    let paths: &[PathNeed] = match verb {
-        BenchVerb::Tune(_) => &[PathNeed::Model, PathNeed::Data, PathNeed::PublicText],
-        BenchVerb::Compress(_) => &[PathNeed::Model, PathNeed::PublicText],
-    };
-    let needs = Needs { paths, strategies: strategies::ALL };
     let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
-    let mut session = Session::open(session::load(run, global)?, global, needs)?;
+    let mut session = Session::open(session::load(run, global)?, global, needs::of_bench(verb))?;
     let record = session.work(|session| match verb {
         BenchVerb::Tune(args) => tune(session, args),
         BenchVerb::Compress(_) => compress(session),
@@ -38,7 +33,7 @@ pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Resul
 
 /// The stage runs first, untimed, so that its files can be compared with the peer's; then the same work again on the clock.
 fn compress(session: &mut Session) -> Result<Value, StageError> {
-    let Session { run, bars } = session;
+    let Session { run, bars, .. } = session;
     run.importance(bars)?;
     run.replace(bars)?;
     run.train(bars)?;
@@ -81,7 +76,7 @@ impl Batches for FileOrder {
 }
 
 fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError> {
-    let Session { run, bars } = session;
+    let Session { run, bars, .. } = session;
     // The emulator is made where it is not there yet; that time does not count.
     run.importance(bars)?;
     run.replace(bars)?;

@@ -2,18 +2,19 @@
 //! nobody has, or in a text that is none.
 
 use anyhow::Context as _;
-use host::config::{KeyPath, PathNeed, RunConfig};
+use host::config::{ConfigNeed, KeyPath, RunConfig};
 use host::data::{DataError, Split, Task, TaskSet, check_text};
 use host::pipeline::error::StageError;
 
 use super::failure::{ProgramError, stage};
+use super::preflight::place;
 
 /// Each task that the config names is one that we have, with the splits that `needs` is about to read; each text is running text.
-pub fn check_data(config: &RunConfig, needs: &[PathNeed]) -> anyhow::Result<()> {
+pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()> {
     let tasks = stage(TaskSet::with_folder(&config.data.folder))?;
     for (key, name) in config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name)) {
-        let task = find(config, &tasks, (&key, name), needs.contains(&PathNeed::Data))?;
-        if let Some(task) = task.filter(|_| needs.contains(&PathNeed::Data)) {
+        let task = find(config, &tasks, (&key, name), needs.contains(&ConfigNeed::Data))?;
+        if let Some(task) = task.filter(|_| needs.contains(&ConfigNeed::Data)) {
             [Split::Train, Split::Validation]
                 .into_iter()
                 .try_for_each(|split| readable(config, (&key, task), split))?;
@@ -21,7 +22,7 @@ pub fn check_data(config: &RunConfig, needs: &[PathNeed]) -> anyhow::Result<()> 
     }
     let keys = (0..).map(|index| KeyPath::of("evaluate").key("tasks").index(index));
     for (key, name) in keys.zip(&config.evaluate.tasks) {
-        let needed = needs.contains(&PathNeed::Evaluate);
+        let needed = needs.contains(&ConfigNeed::Evaluate);
         let task = find(config, &tasks, (&key, name), needed)?;
         if let Some(task) = task.filter(|_| needed) {
             readable(config, (&key, task), split(config.evaluate.split))?;
@@ -72,13 +73,13 @@ fn readable(config: &RunConfig, (key, task): (&KeyPath, &Task), split: Split) ->
     stage(open()).with_context(|| place(config, key))
 }
 
-fn check_texts(config: &RunConfig, needs: &[PathNeed]) -> anyhow::Result<()> {
+fn check_texts(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()> {
     let data = &config.data;
     let tuned_on = if data.task.is_some() { [].as_slice() } else { data.text.as_slice() };
     let texts = [
-        (PathNeed::Data, KeyPath::of("data").key("text"), tuned_on),
-        (PathNeed::PublicText, KeyPath::of("data").key("public_text"), data.public_text.as_slice()),
-        (PathNeed::Evaluate, KeyPath::of("evaluate").key("text"), config.evaluate.text.as_slice()),
+        (ConfigNeed::Data, KeyPath::of("data").key("text"), tuned_on),
+        (ConfigNeed::PublicText, KeyPath::of("data").key("public_text"), data.public_text.as_slice()),
+        (ConfigNeed::Evaluate, KeyPath::of("evaluate").key("text"), config.evaluate.text.as_slice()),
     ];
     for (_, key, files) in texts.into_iter().filter(|(need, ..)| needs.contains(need)) {
         for (index, file) in files.iter().enumerate() {
@@ -87,8 +88,4 @@ fn check_texts(config: &RunConfig, needs: &[PathNeed]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn place(config: &RunConfig, key: &KeyPath) -> String {
-    format!("{}: key `{key}`", config.places().of(key))
 }

@@ -3,9 +3,9 @@
 
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, stage};
+use super::needs;
 use super::output::{Output, shown_path};
-use super::session::{self, Needs, Session};
-use host::config::PathNeed;
+use super::session::{self, Session};
 use host::fault::ExitCode;
 use host::model::{ConfigKeys, Decoder, write_hf_folder, write_peft_folder};
 use host::pipeline::bundle;
@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes the folder: whole, or not at all.
 pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
-    let needs = Needs { paths: &[PathNeed::Model], strategies: &[] };
-    let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs)?;
+    let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs::EXPORT)?;
     check_target(&args.to, &session.run.config.model.path)?;
     let Subject { decoder, folder, companions } = subject(&mut session, args.what)?;
     let unfinished = unfinished(&args.to);

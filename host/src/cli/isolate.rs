@@ -2,12 +2,13 @@
 //!
 //! Decided before libtorch is asked for anything. What cannot be read here is told by the command itself, in its own words.
 
-use super::args::{Args, BenchTuneArgs, BenchVerb, ConfigArgs, ConfigVerb, Global, PluginVerb, Verb};
+use super::args::{Args, ConfigArgs, ConfigVerb, Global, PluginVerb, SuiteArgs, Verb};
 use super::failure::{ProgramError, conclude};
-use super::{session, stages, strategies, suite};
+use super::{needs, session, suite};
 use host::config::{Isolation, RunConfig, StrategyKind};
 use host::isolation::{Ending, Watched, ending, watched};
 use host::plugins::{Registry, SearchPath};
+use host::suite::Suite;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,17 +52,18 @@ fn watch(verb: &Verb, global: &Global) -> Option<Watch> {
     match verb {
         Verb::Plugin(PluginVerb::List) | Verb::Doctor => Some(whole),
         Verb::Plugin(PluginVerb::Info { name } | PluginVerb::Check { name }) => is_library(name).then_some(whole),
-        Verb::Config(ConfigVerb::Validate(args)) => of_config(args, strategies::ALL, global),
-        Verb::Bench(BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) => {
-            of_config(run, strategies::ALL, global)
+        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_one(&args.config) => {
+            of_suite(&suite::args_of(args), global)
         }
         // Each cell is watched by itself; here the libraries are only asked for their records.
-        Verb::Compare(args) | Verb::Sweep(args) => {
-            let configs = suite::configs(args, global).ok()?;
-            configs.iter().any(|config| uses_library(config, strategies::ALL)).then_some(whole)
-        }
-        verb => stages::config_of(verb).and_then(|(args, needs)| of_config(&args, needs.strategies, global)),
+        Verb::Compare(args) | Verb::Sweep(args) => of_suite(args, global),
+        verb => needs::config_of(verb).and_then(|(args, kinds)| of_config(args, kinds, global)),
     }
+}
+
+fn of_suite(args: &SuiteArgs, global: &Global) -> Option<Watch> {
+    let configs = suite::configs(args, global).ok()?;
+    configs.iter().any(|config| uses_library(config, needs::ALL)).then_some(Watch { limit: None })
 }
 
 fn of_config(args: &ConfigArgs, kinds: &[StrategyKind], global: &Global) -> Option<Watch> {

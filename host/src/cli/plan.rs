@@ -1,17 +1,18 @@
-//! `plan`: what a run would keep, send, train and need, before anything runs. Reads `config.json`, headers and line counts.
+//! `plan`: what a run would keep, send, train and need, and whether anything would refuse it, before anything runs. Reads
+//! `config.json`, plugins and data, and no weights.
 
 use super::args::{ConfigArgs, Global};
-use super::data::{check_data, split};
+use super::data::split;
 use super::estimate::{self, Parameters, StageMemory};
 use super::failure::stage;
-use super::machine;
-use super::output::{Output, table};
-use super::session;
-use host::config::{LayerBudget, PathNeed, RunConfig};
+use super::output::{Output, say, table};
+use super::preflight::preflight;
+use super::{machine, needs, session};
+use host::config::{ConfigNeed, LayerBudget, RunConfig};
 use host::data::{DataError, Split, TaskSet};
 use host::model::ModelConfig;
 use host::pipeline::report::{fitted, size};
-use host::pipeline::run::train_settings;
+use host::pipeline::run::{read_data, read_public_text, registry, train_settings};
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -29,8 +30,9 @@ struct Plan {
     return_bytes: u64,
     /// Two checkpoints, and a third while it is written.
     checkpoint_bytes: u64,
-    training_samples: u64,
-    tuning_steps: u64,
+    /// None where the config has no data to tune on, which is the data owner's.
+    training_samples: Option<u64>,
+    tuning_steps: Option<u64>,
     /// Per task of `evaluate`.
     questions: Vec<(String, u64)>,
     columns: usize,
@@ -38,17 +40,25 @@ struct Plan {
     available_bytes: Option<u64>,
     fits: bool,
     advice: Vec<String>,
+    /// Keys without effect.
+    notices: Vec<String>,
 }
 
 /// Prints the plan of a run.
 pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
     let config = session::load(args, global)?;
-    let needs = [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
-    needs.iter().try_for_each(|need| config.require(*need))?;
-    check_data(&config, &needs)?;
-    let model = stage(ModelConfig::read(&config.model.path))?;
+    let has_data = config.data.task.is_some() || !config.data.text.is_empty();
+    if has_data {
+        config.require(ConfigNeed::Data, needs::PLAN.verb)?;
+    }
+    let checked = preflight(&config, &mut registry(&config, &global.plugin_path)?, needs::PLAN)?;
+    let Some(model) = &checked.model else { return Ok(()) };
+    stage(read_data(&config, model))?;
+    stage(read_public_text(&config, model))?;
+    let notices = checked.notices(&config);
+    notices.iter().for_each(|notice| say(&format!("notice: {notice}")));
     let budget = config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
-    let plan = stage(make(&config, &model, &budget))?;
+    let plan = Plan { notices, ..stage(make(&config, model, &budget))? };
     output.result(&plan, || page(&plan))
 }
 
@@ -56,7 +66,8 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
     let parameters = estimate::parameters(model, budget);
     let stages = estimate::memory(config, model, &parameters, budget);
     let training_samples = training_samples(config, model)?;
-    let batches = training_samples.div_ceil(config.tune.batch_size.get().into());
+    let steps =
+        |samples: u64| train_settings(&config.tune, samples.div_ceil(config.tune.batch_size.get().into())).steps;
     let available_bytes = machine::available_memory();
     let peak = stages.iter().map(|stage| stage.bytes).max().unwrap_or(0);
     let fits = available_bytes.is_none_or(|available| peak <= available);
@@ -71,7 +82,8 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
         return_bytes: parameters.trained.saturating_mul(4),
         checkpoint_bytes: parameters.trained.saturating_mul(3 * 4 * 4),
         training_samples,
-        tuning_steps: train_settings(&config.tune, batches).steps,
+        tuning_steps: training_samples.map(steps),
+        notices: Vec::new(),
         questions: questions(config)?,
         columns: config.evaluate.columns.len(),
         parameters,
@@ -83,15 +95,18 @@ fn make(config: &RunConfig, model: &ModelConfig, budget: &LayerBudget) -> Result
 }
 
 /// Questions of the training split, or blocks of the text files (a token is about four bytes of text).
-fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<u64, DataError> {
+fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<Option<u64>, DataError> {
+    if config.data.task.is_none() && config.data.text.is_empty() {
+        return Ok(None);
+    }
     let limit = config.data.train_limit.map_or(u64::MAX, |limit| limit.get().into());
     let Some(task) = &config.data.task else {
         let bytes: u64 = config.data.text.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|f| f.len()).sum();
         let block = u64::from(config.data.block_length).min(model.context as u64);
-        return Ok((bytes / 4 / block.max(1)).min(limit));
+        return Ok(Some(bytes / 4 / block.max(1)));
     };
     let tasks = TaskSet::with_folder(&config.data.folder)?;
-    Ok(lines(&tasks.get(task)?.file(&config.data.folder, Split::Train)?)?.min(limit))
+    Ok(Some(lines(&tasks.get(task)?.file(&config.data.folder, Split::Train)?)?.min(limit)))
 }
 
 fn questions(config: &RunConfig) -> Result<Vec<(String, u64)>, DataError> {
@@ -167,7 +182,10 @@ fn facts(plan: &Plan) -> Vec<String> {
     let mut facts = vec![
         format!("bundle {} before compression, without modules in place of layers", size(plan.bundle_bytes)),
         format!("return at most {}, checkpoints {}", size(plan.return_bytes), size(plan.checkpoint_bytes)),
-        format!("{} tuning steps on {} samples", plan.tuning_steps, plan.training_samples),
+        match (plan.tuning_steps, plan.training_samples) {
+            (Some(steps), Some(samples)) => format!("{steps} tuning steps on {samples} samples"),
+            _ => "tuning: data.task and data.text are left out; the data owner has them".to_owned(),
+        },
         format!("questions: {}, for each of {} columns", questions.join(", "), plan.columns),
     ];
     let available = plan.available_bytes.map_or_else(|| "an unknown amount".to_owned(), size);

@@ -1,40 +1,49 @@
 //! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
 
 use super::args::{ConfigArgs, Global};
-use super::data::check_data;
-use super::failure::exit_code;
+use super::failure::{ProgramError, exit_code};
+use super::needs::Needs;
+use super::preflight::{Checked, preflight};
 use super::progress::Bars;
 use super::signals;
-use super::strategies::check_strategies;
-use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
+use host::config::{ConfigError, KeyPath, RunConfig, refuse_twice};
 use host::fault::ExitCode;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::Progress as _;
-use host::pipeline::run::{RECORD, Run};
+use host::pipeline::run::{RECORD, Run, read_data, registry};
+use host::plugins::Registry;
 use host::store::StagePool;
+use host::suite::Suite;
 use host::tensor::Device;
-use std::path::PathBuf;
 
 /// An open run and where its progress goes.
 pub struct Session {
     pub run: Run,
     pub bars: Bars,
-}
-
-/// What a verb is about to use: refused by key before anything is computed.
-#[derive(Clone, Copy)]
-pub struct Needs {
-    pub paths: &'static [PathNeed],
-    pub strategies: &'static [StrategyKind],
+    checked: Checked,
 }
 
 /// The config with the command line laid over it.
 pub fn load(args: &ConfigArgs, global: &Global) -> anyhow::Result<RunConfig> {
-    let mut overrides = args.overrides.clone();
-    overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
-    overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
-    overrides.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
-    Ok(RunConfig::load(&args.config, &overrides)?)
+    if Suite::is_one(&args.config) {
+        let what = format!(
+            "{}: found a suite, expected a run config; `scaleot compare`, `sweep`, `choose`, `config validate` and \
+             `plugin lock` take suites",
+            args.config.display()
+        );
+        return Err(ProgramError::Usage(what).into());
+    }
+    Ok(RunConfig::load(&args.config, &overrides(&args.overrides, global)?)?)
+}
+
+/// The command line's keys: those that flags stand for, and those that are written out, each once.
+pub fn overrides(written: &[String], global: &Global) -> Result<Vec<String>, ConfigError> {
+    let mut all = written.to_vec();
+    all.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
+    all.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
+    all.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
+    refuse_twice(&all)?;
+    Ok(all)
 }
 
 /// The device that `--device` names, or the CPU.
@@ -61,21 +70,29 @@ impl Session {
         config: RunConfig,
         global: &Global,
         needs: Needs,
-        open: fn(RunConfig, &[PathBuf]) -> Result<Run, StageError>,
+        open: fn(RunConfig, Registry) -> Result<Run, StageError>,
     ) -> anyhow::Result<Self> {
-        for need in needs.paths {
-            config.require(*need)?;
-        }
-        check_data(&config, needs.paths)?;
-        let mut run = open(config, &global.plugin_path)?;
-        check_strategies(&run.config, &mut run.registry, needs.strategies)?;
+        let mut registry = registry(&config, &global.plugin_path)?;
+        let checked = preflight(&config, &mut registry, needs)?;
+        let mut run = open(config, registry)?;
         if let Some(pool) = &global.stage_pool {
             run.share(StagePool::open(pool)?);
         }
         signals::install()?;
-        let mut session = Self { run, bars: Bars::new(global.quiet) };
+        let mut session = Self { run, bars: Bars::new(global.quiet), checked };
         session.tell_notices();
         Ok(session)
+    }
+
+    /// Before the work of all stages: reads the data that later stages need, and says which keys have no effect.
+    pub fn read_data(&mut self) -> Result<(), StageError> {
+        if let Some(model) = &self.checked.model {
+            read_data(&self.run.config, model)?;
+        }
+        for notice in self.checked.notices(&self.run.config) {
+            self.bars.log(&format!("notice: {notice}"));
+        }
+        Ok(())
     }
 
     /// Does a verb's work, then keeps the config beside its results. What is refused leaves the run folder as it was.

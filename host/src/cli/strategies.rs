@@ -2,16 +2,14 @@
 
 use anyhow::Context as _;
 use host::config::{KeyPath, KnownStrategy, RunConfig, StrategyKind};
-use host::plugins::{RegisteredPlugin, Registry};
-use plugin_api::StrategyKind as PluginKind;
+use host::pipeline::error::StageError;
+use host::plugins::{PluginFault, RegisteredPlugin, Registry};
+use plugin_api::ErrorCode;
 
 use super::failure::stage;
+use super::preflight::place;
 
-/// Every kind, for verbs that need them all.
-pub const ALL: &[StrategyKind] =
-    &[StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
-
-/// Each strategy exists, is of its section's kind, takes its options, and finds what it needs.
+/// Each strategy exists, is of its section's kind, takes its options, finds what it needs, and goes with the others.
 pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
     // Only the plugins that the config names are loaded; a refused one says so itself.
     for kind in kinds {
@@ -24,37 +22,46 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
     for kind in kinds {
         let Some((name, _)) = config.strategy(*kind) else { continue };
         config.check_strategy(*kind, &known)?;
-        let record = stage(registry.strategy(&name.to_string(), plugin_kind(*kind)))?;
+        let record = stage(registry.strategy(&name.to_string(), *kind))?;
         config.check_strategy_options(*kind, &record.options)?;
         config.check_requirements(*kind, &record)?;
+        let made = registry.create(&name.to_string(), *kind, &config.options_json(*kind));
+        made.map(drop).map_err(|fault| refused_options(config, *kind, fault))?;
     }
-    Ok(())
+    check_combination(config, registry, kinds)
 }
 
-fn place(config: &RunConfig, key: &KeyPath) -> String {
-    format!("{}: key `{key}`", config.places().of(key))
+/// What an option's range cannot say, only the strategy itself does; where the options stand, the config knows.
+fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -> anyhow::Error {
+    let of_options = fault.code() == Some(ErrorCode::Options);
+    let error = anyhow::Error::from(StageError::from(fault));
+    if !of_options {
+        return error;
+    }
+    let (said, options) = (error.to_string(), KeyPath::of(kind.as_str()).key("options"));
+    // A strategy names the options that it speaks of.
+    let named = |name: &&String| said.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name);
+    let given = config.strategy(kind).and_then(|(_, given)| given.keys().find(named));
+    let key = given.map_or_else(|| options.clone(), |name| options.key(name));
+    error.context(place(config, &key))
+}
+
+/// Of the strategies that a verb uses, those that must go together do.
+fn check_combination(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
+    if !kinds.contains(&StrategyKind::Replace) {
+        return Ok(());
+    }
+    let replacer = stage(registry.described(&config.replace.strategy.to_string(), StrategyKind::Replace))?;
+    config.check_trains(&replacer)?;
+    if kinds.contains(&StrategyKind::Importance) {
+        let estimator = stage(registry.described(&config.importance.strategy.to_string(), StrategyKind::Importance))?;
+        config.check_combination(&estimator, &replacer)?;
+    }
+    Ok(())
 }
 
 fn strategies(plugin: &RegisteredPlugin) -> Vec<KnownStrategy> {
     let name = |strategy: &str| format!("{}/{strategy}", plugin.record.name);
     let strategies = plugin.record.strategies.iter();
-    strategies.map(|strategy| KnownStrategy { kind: config_kind(strategy.kind), name: name(&strategy.name) }).collect()
-}
-
-fn config_kind(kind: PluginKind) -> StrategyKind {
-    match kind {
-        PluginKind::Importance => StrategyKind::Importance,
-        PluginKind::Replace => StrategyKind::Replace,
-        PluginKind::Compress => StrategyKind::Compress,
-        PluginKind::Adapter => StrategyKind::Adapter,
-    }
-}
-
-fn plugin_kind(kind: StrategyKind) -> PluginKind {
-    match kind {
-        StrategyKind::Importance => PluginKind::Importance,
-        StrategyKind::Replace => PluginKind::Replace,
-        StrategyKind::Compress => PluginKind::Compress,
-        StrategyKind::Adapter => PluginKind::Adapter,
-    }
+    strategies.map(|strategy| KnownStrategy { kind: strategy.kind, name: name(&strategy.name) }).collect()
 }

@@ -1,22 +1,20 @@
 //! `compare`, `sweep` and `choose`: many runs, one table.
 
-use super::args::{ChooseArgs, Global, SuiteArgs};
-use super::data::check_data;
-use super::estimate;
-use super::failure::ProgramError;
-use super::machine;
+use super::args::{ChooseArgs, ConfigArgs, Global, SuiteArgs};
+use super::failure::{ProgramError, stage};
 use super::output::{Output, say};
+use super::preflight::preflight;
 use super::progress::Bars;
 use super::signals;
-use super::strategies::{ALL, check_strategies};
+use super::{estimate, machine, needs, session};
 use anyhow::Context as _;
-use host::config::{KeyPath, PathNeed, RunConfig};
+use host::config::{KeyPath, RunConfig};
 use host::fault::ExitCode;
 use host::model::ModelConfig;
 use host::pipeline::error::StageError;
 use host::pipeline::progress::{Progress as _, stop_requested};
 use host::pipeline::report::size;
-use host::pipeline::run::registry;
+use host::pipeline::run::{read_data, registry};
 use host::store::RunDir;
 use host::suite::table::{View, markdown, terminal};
 use host::suite::{
@@ -91,11 +89,11 @@ pub fn configs(args: &SuiteArgs, global: &Global) -> anyhow::Result<Vec<RunConfi
 }
 
 fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Suite> {
-    let mut overrides = overrides.to_vec();
-    overrides.extend(global.device.iter().map(|device| format!("runtime.device={device}")));
-    overrides.extend(global.threads.iter().map(|threads| format!("runtime.threads={threads}")));
-    overrides.extend(global.unpinned.iter().map(|asked| format!("plugins.unpinned={}", asked.key())));
-    let suite = Suite::load(path, &overrides)?;
+    if !Suite::is_one(path) && RunConfig::load(path, &[]).is_ok() {
+        let what = format!("{}: found a run config, expected a suite; `scaleot run` takes it", path.display());
+        return Err(ProgramError::Usage(what).into());
+    }
+    let suite = Suite::load(path, &session::overrides(overrides, global)?)?;
     Ok(Suite { pool: global.stage_pool.clone(), ..suite })
 }
 
@@ -105,20 +103,38 @@ fn title(path: &Path) -> String {
 
 /// What no cell could do without is refused before the first one runs.
 fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut data) = (BTreeSet::new(), BTreeSet::new());
     for cell in cells.iter().filter(|cell| seen.insert((&cell.point, &cell.task))) {
         let index = suite.method.iter().position(|method| method.name == cell.point.method).unwrap_or(0);
         let at = KeyPath::of("method").index(index).key("config");
         let place = format!("{}: method `{}`", suite.places.of(&at), cell.point.label());
-        let check = || -> anyhow::Result<()> {
-            let needs = [PathNeed::Model, PathNeed::Data, PathNeed::PublicText, PathNeed::Evaluate];
-            needs.iter().try_for_each(|need| cell.config.require(*need))?;
-            check_data(&cell.config, &needs)?;
-            check_strategies(&cell.config, &mut registry(&cell.config, &global.plugin_path)?, ALL)
-        };
-        check().with_context(|| place)?;
+        check_cell(&cell.config, &mut data, global).with_context(|| place)?;
     }
     Ok(())
+}
+
+/// A cell as `run` checks it; data that several cells have in common is read once.
+fn check_cell(config: &RunConfig, data: &mut BTreeSet<String>, global: &Global) -> anyhow::Result<()> {
+    let checked = preflight(config, &mut registry(config, &global.plugin_path)?, needs::RUN)?;
+    let Some(model) = checked.model else { return Ok(()) };
+    let same = serde_json::to_string(&(&config.model.path, &config.data, &config.tune, &config.evaluate))?;
+    if data.insert(same) {
+        stage(read_data(config, &model))?;
+    }
+    Ok(())
+}
+
+/// Checks every cell of a suite, as far as it can be without work; their configs.
+pub fn validate(args: &ConfigArgs, global: &Global) -> anyhow::Result<Vec<RunConfig>> {
+    let suite = load(&args.config, &args.overrides, global)?;
+    let cells = suite.cells()?;
+    check(&suite, &cells, global)?;
+    Ok(cells.into_iter().map(|cell| cell.config).collect())
+}
+
+/// The words of a verb that takes a run config or a suite.
+pub fn args_of(args: &ConfigArgs) -> SuiteArgs {
+    SuiteArgs { suite: args.config.clone(), overrides: args.overrides.clone(), jobs: 1 }
 }
 
 fn engine(suite: &Suite, jobs: usize, global: &Global) -> anyhow::Result<Engine> {

@@ -151,7 +151,15 @@ impl<'a> Checker<'a> {
         ConfigError::Value { place: self.places.of(at), key: at.clone(), found, expected }
     }
 
-    fn unknown(&self, properties: Option<&serde_json::Map<String, Json>>, key: &str, at: KeyPath) -> ConfigError {
+    fn unknown(&self, properties: Option<&'a serde_json::Map<String, Json>>, key: &str, at: KeyPath) -> ConfigError {
+        let deeper = |(section, schema): (&String, &'a Json)| {
+            self.resolve(schema).get("properties")?.get(key).map(|_| format!("`{section}.{key}`"))
+        };
+        let deeper: Vec<String> = properties.into_iter().flatten().filter_map(deeper).collect();
+        if !deeper.is_empty() {
+            let hint = format!("; it stands in a section: {}", deeper.join(", "));
+            return ConfigError::UnknownKey { place: self.places.of(&at), key: at, hint };
+        }
         let known: Vec<String> = properties.into_iter().flat_map(|known| known.keys().cloned()).collect();
         let nearest = nearest(key, known.iter().map(String::as_str)).map(str::to_owned);
         ConfigError::UnknownKey { place: self.places.of(&at), key: at, hint: hint(nearest.as_deref(), &known) }

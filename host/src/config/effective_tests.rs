@@ -155,3 +155,26 @@ proptest! {
         }
     }
 }
+
+/// Descriptions are for people: no code, no path of ours, and every key has one.
+#[test]
+fn every_key_of_the_schema_is_described_in_plain_words() {
+    fn walk(at: &str, schema: &Json, told: &mut Vec<String>) {
+        let text = schema.get("description").and_then(Json::as_str);
+        let text = text.unwrap_or_default();
+        let code = ["```", "::", "](", "[`", "use plugin_api", "assert", "#["];
+        if text.is_empty() || code.iter().any(|word| text.contains(word)) {
+            told.push(format!("{at}: {text:?}"));
+        }
+        for part in ["oneOf", "anyOf"].iter().filter_map(|key| schema.get(*key)?.as_array()).flatten() {
+            let own = part.get("description").and_then(Json::as_str).unwrap_or_default();
+            told.extend(code.iter().filter(|word| own.contains(**word)).map(|word| format!("{at}: {word} in {own:?}")));
+        }
+        for (name, inner) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            walk(&format!("{at}.{name}"), inner, told);
+        }
+    }
+    let mut told = Vec::new();
+    walk("config", &schema(), &mut told);
+    assert_eq!(told, [""; 0]);
+}

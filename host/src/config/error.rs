@@ -45,8 +45,14 @@ pub enum ConfigError {
     #[error("{place}: found both `{first}` and `{second}`, expected one of them")]
     Both { place: Place, first: KeyPath, second: KeyPath },
 
-    #[error("{place}: found neither `{first}` nor `{second}`, expected one of them")]
-    Neither { place: Place, first: KeyPath, second: KeyPath },
+    #[error("{place}: found neither `{first}` nor `{second}`, expected one of them, because `scaleot {verb}` needs it")]
+    Neither { place: Place, first: KeyPath, second: KeyPath, verb: &'static str },
+
+    #[error("{place}: key `{key}`: missing, expected {expected}, because `scaleot {verb}` needs it")]
+    Needed { place: Place, key: KeyPath, expected: &'static str, verb: &'static str },
+
+    #[error("override `{second}`: key `{key}`: found twice, expected once; `{first}` is given as well")]
+    OverrideTwice { key: KeyPath, first: String, second: String },
 
     #[error("override `{text}`: {problem}, expected `key.path=value`")]
     Override { text: String, problem: String },
@@ -77,7 +83,7 @@ impl ConfigError {
     /// The override that is at fault, if one is.
     pub fn blamed_override(&self) -> Option<&str> {
         match self {
-            Self::Override { text, .. } => Some(text),
+            Self::Override { text, .. } | Self::OverrideTwice { second: text, .. } => Some(text),
             Self::Option { problem, .. } => problem.blamed_override(),
             Self::UnknownKey { place, .. }
             | Self::MissingKey { place, .. }
@@ -85,6 +91,7 @@ impl ConfigError {
             | Self::NewerVersion { place, .. }
             | Self::Both { place, .. }
             | Self::Neither { place, .. }
+            | Self::Needed { place, .. }
             | Self::Path { place, .. }
             | Self::OutputInModel { place, .. }
             | Self::UnknownStrategy { place, .. }

@@ -52,13 +52,11 @@ impl RunConfig {
         if self.evaluate.tasks.is_empty() {
             self.evaluate.tasks.extend(self.data.task.clone());
         }
+        paths::from_here(self);
     }
 
     /// What no single key shows.
     fn validate(&self) -> Result<(), ConfigError> {
-        self.neither("data", "task", "text", self.data.task.is_none() && self.data.text.is_empty())?;
-        let unset = self.replace.replace_ratio.is_none() && self.replace.replace_count.is_none();
-        self.neither("replace", "replace_ratio", "replace_count", unset)?;
         self.check_isolation()?;
         paths::check(self)
     }
@@ -72,15 +70,6 @@ impl RunConfig {
         let key = KeyPath::of("plugins").key("call_timeout_s");
         let (place, expected) = (self.places.of(&key), "0, because plugins.isolation is \"none\"".to_owned());
         Err(ConfigError::Value { place, key, found: seconds.to_string(), expected })
-    }
-
-    fn neither(&self, section: &str, first: &str, second: &str, unset: bool) -> Result<(), ConfigError> {
-        if !unset {
-            return Ok(());
-        }
-        let section = KeyPath::of(section);
-        let place = self.places.of(&section);
-        Err(ConfigError::Neither { place, first: section.key(first), second: section.key(second) })
     }
 }
 
@@ -109,7 +98,7 @@ fn check_exclusive(written: &Table, places: &Places) -> Result<(), ConfigError> 
     Ok(())
 }
 
-fn defaults() -> Result<Table, ConfigError> {
+pub(super) fn defaults() -> Result<Table, ConfigError> {
     source::parse(Path::new("configs/reference.toml (built in)"), REFERENCE).map(|(table, _)| table)
 }
 
@@ -120,8 +109,12 @@ fn schema() -> Json {
 
 #[cfg(test)]
 #[path = "load_tests.rs"]
-mod tests;
+pub(in crate::config) mod tests;
 
 #[cfg(test)]
 #[path = "effective_tests.rs"]
 mod effective_tests;
+
+#[cfg(test)]
+#[path = "advice_tests.rs"]
+mod advice_tests;

@@ -3,14 +3,14 @@
 use std::fs;
 
 use super::super::choices::StrategyKind;
-use super::super::paths::PathNeed;
+use super::super::needs::ConfigNeed;
 use super::super::strategy::KnownStrategy;
 use super::*;
 use crate::fault::{ExitCode, Fault as _};
 use serde_json::json;
 
 /// The smallest config that is taken.
-pub(super) const SMALL: &str = r#"version = 1
+pub(in crate::config) const SMALL: &str = r#"version = 1
 output = "runs/test"
 [model]
 path = "models/test"
@@ -20,12 +20,12 @@ task = "arc_easy"
 replace_count = 2
 "#;
 
-pub(super) fn parse(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
+pub(in crate::config) fn parse(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
     let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
     RunConfig::parse(Path::new("c.toml"), text, &overrides)
 }
 
-pub(super) fn small(overrides: &[&str]) -> RunConfig {
+pub(in crate::config) fn small(overrides: &[&str]) -> RunConfig {
     parse(SMALL, overrides).unwrap()
 }
 
@@ -49,6 +49,14 @@ fn n01_an_unknown_key() {
     check(
         "replace_ration = 0.5",
         "c.toml, line 9: key `replace.replace_ration`: unknown; the nearest valid name is `replace_ratio`",
+    );
+    check_override(
+        "max_delta_ratio=2",
+        "override `max_delta_ratio=2`: key `max_delta_ratio`: unknown; it stands in a section: `plug_in.max_delta_ratio`",
+    );
+    check_override(
+        "epochs=2",
+        "override `epochs=2`: key `epochs`: unknown; it stands in a section: `full_tuning.epochs`, `tune.epochs`",
     );
     check("[tunes]", "c.toml, line 9: key `tunes`: unknown; the nearest valid name is `tune`");
     check("[runtime]\nxyz = 1", "c.toml, line 10: key `runtime.xyz`: unknown; valid are device, threads");
@@ -86,7 +94,17 @@ fn n03_and_04_numbers_that_are_not_finite_or_out_of_range() {
         "c.toml, line 10: key `tune.betas[1]`: found 1.0, expected a number from 0 to below 1",
     );
     check("[tune]\nbetas = [0.9]", "c.toml, line 10: key `tune.betas`: found a list of 1, expected a list of 2");
-    check("[tune]\nlearning_rate = 0", "c.toml, line 10: key `tune.learning_rate`: found 0, expected a number above 0");
+    for (section, key, value, expected) in [
+        ("tune", "learning_rate", "0", "a number above 0 and at most 1000"),
+        ("tune", "learning_rate", "-1e-4", "a number above 0 and at most 1000"),
+        ("train", "learning_rate", "1e30", "a number above 0 and at most 1000"),
+        ("full_tuning", "weight_decay", "1e30", "a number from 0 to 1000"),
+        ("tune", "epsilon", "2.0", "a number above 0 and at most 1"),
+    ] {
+        let shown = value.replace("-1e-4", "-0.0001");
+        let expected = format!("c.toml, line 10: key `{section}.{key}`: found {shown}, expected {expected}");
+        check(&format!("[{section}]\n{key} = {value}"), &expected);
+    }
 }
 
 fn budget(overrides: &[&str], layers: u32) -> Result<[u32; 3], String> {
@@ -139,11 +157,11 @@ fn n06_adapter_layers() {
 fn n07_a_value_of_another_type() {
     check(
         "[tune]\nlearning_rate = \"1e-4\"",
-        "c.toml, line 10: key `tune.learning_rate`: found the string \"1e-4\", expected a number above 0",
+        "c.toml, line 10: key `tune.learning_rate`: found the string \"1e-4\", expected a number above 0 and at most 1000",
     );
     check(
         "[tune]\nbatch_size = 1.5",
-        "c.toml, line 10: key `tune.batch_size`: found 1.5, expected a whole number of at least 1",
+        "c.toml, line 10: key `tune.batch_size`: found 1.5, expected a whole number from 1 to 1048576",
     );
     check("[tune]\nbetas = 0.9", "c.toml, line 10: key `tune.betas`: found 0.9, expected a list of 2");
     check(
@@ -178,9 +196,31 @@ fn n07_a_value_of_another_type() {
 
 #[test]
 fn n08_counts() {
+    let sizes =
+        ["batch_size", "accumulation"].map(|key| ["tune", "train", "full_tuning"].map(|section| (section, key)));
+    for (section, key) in sizes.into_iter().flatten().chain([("importance", "batch_size")]) {
+        for value in ["0", "-1", "1048577"] {
+            let expected = format!(
+                "c.toml, line 10: key `{section}.{key}`: found {value}, expected a whole number from 1 to 1048576"
+            );
+            check(&format!("[{section}]\n{key} = {value}"), &expected);
+        }
+    }
+    for (section, key, value, expected) in [
+        ("tune", "steps", "0", "a whole number from 1 to 1000000000000"),
+        ("tune", "steps", "1000000000001", "a whole number from 1 to 1000000000000"),
+        ("train", "steps", "1000000000001", "a whole number from 0 to 1000000000000"),
+        ("tune", "epochs", "0", "a whole number from 1 to 1000000"),
+        ("evaluate", "batch_tokens", "0", "a whole number from 1 to 16777216"),
+        ("evaluate", "limit", "0", "a whole number of at least 1"),
+        ("importance", "checkpoint_every", "0", "a whole number of at least 1"),
+    ] {
+        let expected = format!("c.toml, line 10: key `{section}.{key}`: found {value}, expected {expected}");
+        check(&format!("[{section}]\n{key} = {value}"), &expected);
+    }
     check(
-        "[tune]\nbatch_size = 0",
-        "c.toml, line 10: key `tune.batch_size`: found 0, expected a whole number of at least 1",
+        "[tune]\nsteps = 1e18",
+        "c.toml, line 10: key `tune.steps`: found 1e18, expected a whole number from 1 to 1000000000000",
     );
     check(
         "[tune]\nsteps = 9223372036854775808",
@@ -268,7 +308,7 @@ fn n12_paths() {
     fs::write(&file, "x").unwrap();
     let model = |path: &str| {
         let config = small(&[&format!("model.path={path}")]);
-        config.require(PathNeed::Model).map_err(|error| error.to_string())
+        config.require(ConfigNeed::Model, "run").map_err(|error| error.to_string())
     };
     assert_eq!(model(&folder.path().display().to_string()), Ok(()));
     assert_eq!(
@@ -292,12 +332,14 @@ fn n12_paths() {
     );
     let config = small(&["data.text=[\"absent.txt\"]"]);
     assert_eq!(
-        config.require(PathNeed::Data).unwrap_err().to_string(),
+        config.require(ConfigNeed::Data, "run").unwrap_err().to_string(),
         "override `data.text=[\"absent.txt\"]`: key `data.text[0]`: found `absent.txt`, which cannot be read (No such file or directory (os error 2)), expected a file"
     );
+    check_override("output=", "override `output=`: found nothing after the `=`, expected `key.path=value`");
+    check_override("tune.steps= ", "override `tune.steps= `: found nothing after the `=`, expected `key.path=value`");
     check_override(
-        "output=",
-        "override `output=`: key `output`: found the string \"\", expected a string that is not empty",
+        "output=\"\"",
+        "override `output=\"\"`: key `output`: found the string \"\", expected a string that is not empty",
     );
 }
 
@@ -373,10 +415,6 @@ fn n15_versions() {
 
 #[test]
 fn keys_that_are_missing_or_exclude_each_other() {
-    assert_eq!(
-        refused(parse(&SMALL.replace("path = \"models/test\"", ""), &[])),
-        "c.toml, line 3: key `model.path`: missing, expected a string that is not empty: A model folder in the Hugging Face layout."
-    );
     check(
         "replace_ratio = 0.5",
         "c.toml, line 9: found both `replace.replace_ratio` and `replace.replace_count`, expected one of them",
@@ -385,12 +423,59 @@ fn keys_that_are_missing_or_exclude_each_other() {
         "[tune]\nsteps = 5\nepochs = 2",
         "c.toml, line 11: found both `tune.epochs` and `tune.steps`, expected one of them",
     );
+}
+
+#[test]
+fn each_verb_asks_for_its_own_keys() {
+    let bare = parse("version = 1\noutput = \"runs/test\"\n[data]\n", &[]).unwrap();
+    let asked = |need, verb| bare.require(need, verb).unwrap_err().to_string();
     assert_eq!(
-        refused(parse(&SMALL.replace("replace_count = 2", ""), &[])),
-        "c.toml, line 7: found neither `replace.replace_ratio` nor `replace.replace_count`, expected one of them"
+        asked(ConfigNeed::Model, "bundle"),
+        "c.toml: key `model.path`: missing, expected a model folder in the Hugging Face layout, because `scaleot bundle` needs it"
     );
     assert_eq!(
-        refused(parse(&SMALL.replace("task = \"arc_easy\"", ""), &[])),
-        "c.toml, line 5: found neither `data.task` nor `data.text`, expected one of them"
+        asked(ConfigNeed::Data, "tune"),
+        "c.toml, line 3: found neither `data.task` nor `data.text`, expected one of them, because `scaleot tune` needs it"
+    );
+    assert_eq!(
+        asked(ConfigNeed::Replaced, "replace"),
+        "c.toml: found neither `replace.replace_ratio` nor `replace.replace_count`, expected one of them, because `scaleot replace` needs it"
+    );
+    assert_eq!(bare.require(ConfigNeed::PublicText, "train").map_err(|error| error.to_string()), Ok(()));
+    // What is left out stays out of the effective config.
+    let again = parse(&bare.to_toml().unwrap(), &[]).unwrap();
+    assert_eq!((again.model.folder(), again.digest().unwrap()), (None, bare.digest().unwrap()));
+    assert_eq!(
+        refused(parse("version = 1\noutput = \"a\"\n[model]\npath = \"\"", &[])),
+        "c.toml, line 4: key `model.path`: found the string \"\", expected a string that is not empty"
+    );
+}
+
+#[test]
+fn a_path_of_the_command_line_is_the_persons_own() {
+    let here = std::env::current_dir().unwrap();
+    let config = small(&["model.path=../model", "data.text=[\"../a.txt\", \"b.txt\"]", "output=runs/x"]);
+    assert_eq!(config.model.path, here.join("../model"));
+    assert_eq!(config.data.text, [here.join("../a.txt"), "b.txt".into()]);
+    assert_eq!(config.output, Path::new("runs/x"));
+    // Written down, it means the same.
+    assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap().model.path, config.model.path);
+    let text = SMALL.replace("models/test", "../model");
+    assert_eq!(
+        refused(parse(&text, &[])),
+        "c.toml, line 4: key `model.path`: found `../model`, which leads out of the current folder; write it as an absolute path"
+    );
+}
+
+#[test]
+fn an_override_is_given_once() {
+    let twice = |overrides: &[&str]| {
+        let overrides: Vec<_> = overrides.iter().map(|&text| text.to_owned()).collect();
+        super::super::refuse_twice(&overrides).map_err(|error| error.to_string())
+    };
+    assert_eq!(twice(&["tune.steps=1", "train.steps=1", "seed"]), Ok(()));
+    assert_eq!(
+        twice(&["tune.steps=1", "seed=3", " tune.steps =2"]).unwrap_err(),
+        "override ` tune.steps =2`: key `tune.steps`: found twice, expected once; `tune.steps=1` is given as well"
     );
 }

@@ -6,10 +6,13 @@
 
 pub mod check;
 pub mod choices;
+pub mod combination;
 pub mod error;
 pub mod expect;
+pub mod idle;
 pub mod layers;
 pub mod load;
+pub mod needs;
 pub mod numbers;
 pub mod overlay;
 pub mod paths;
@@ -21,11 +24,13 @@ pub mod strategy;
 
 pub use check::check_options;
 pub use choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyKind, StrategyName, Unpinned};
+pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;
 pub use load::NEWEST_VERSION;
-pub use numbers::{Momentum, NonNegative, Positive, Ratio};
-pub use paths::PathNeed;
+pub use needs::ConfigNeed;
+pub use numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
+pub use overlay::refuse_twice;
 pub use place::{KeyPath, Place, Places};
 pub use plugin_api::Schedule;
 pub use sections::{

@@ -85,6 +85,20 @@ number!(
     Positive, "a number above 0", f64::MIN_POSITIVE.., { "type": "number", "exclusiveMinimum": 0 }
 );
 number!(
+    /// A learning rate of AdamW, whose steps are about as long as the rate: above 0, and far beyond any that learns.
+    Rate, "a number above 0 and at most 1000", f64::MIN_POSITIVE..=1000.0,
+    { "type": "number", "exclusiveMinimum": 0, "maximum": 1000 }
+);
+number!(
+    /// AdamW's decay of weights, as a share of the learning rate: 0 to far beyond any that leaves something.
+    Decay, "a number from 0 to 1000", 0.0..=1000.0, { "type": "number", "minimum": 0, "maximum": 1000 }
+);
+number!(
+    /// What AdamW adds to the root of a second moment: above 0, and at most 1, where it would hide any gradient.
+    Epsilon, "a number above 0 and at most 1", f64::MIN_POSITIVE..=1.0,
+    { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }
+);
+number!(
     /// A finite number, 0 or more.
     NonNegative, "a number of at least 0", 0.0.., { "type": "number", "minimum": 0 }
 );
@@ -104,6 +118,9 @@ mod tests {
         assert!(Ratio::new(0.0).is_ok() && Ratio::new(1.0).is_ok() && Ratio::new(1.000_000_1).is_err());
         assert!(Positive::new(0.0).is_err() && Positive::new(1e-300).is_ok());
         assert!(NonNegative::new(0.0).is_ok() && NonNegative::new(-1e-9).is_err());
+        assert!(Rate::new(0.0).is_err() && Rate::new(1000.0).is_ok() && Rate::new(1e30).is_err());
+        assert!(Decay::new(0.0).is_ok() && Decay::new(1000.1).is_err());
+        assert!(Epsilon::new(1.0).is_ok() && Epsilon::new(1.1).is_err() && Epsilon::new(0.0).is_err());
         assert!(Momentum::new(0.999).is_ok() && Momentum::new(1.0).is_err());
         assert_eq!(Ratio::new(-0.1).unwrap_err().to_string(), "found -0.1, expected a number from 0 to 1");
         assert_eq!(Ratio::new(f64::NAN).unwrap_err().to_string(), "found NaN, expected a number from 0 to 1");

@@ -47,6 +47,19 @@ fn overlay_section(base: &mut Table, over: Table, section: &str) {
     }
 }
 
+/// Refuses a key that a command line sets twice: nobody can mean both, and neither is the later by intent.
+pub fn refuse_twice(overrides: &[String]) -> Result<(), ConfigError> {
+    let key_of = |text: &String| text.split_once('=').map(|(key, _)| key.trim().to_owned());
+    for (index, text) in overrides.iter().enumerate() {
+        let Some(key) = key_of(text) else { continue };
+        if let Some(first) = overrides.iter().take(index).find(|earlier| key_of(earlier).as_ref() == Some(&key)) {
+            let (first, second) = (escape_to(first, 120), escape_to(text, 120));
+            return Err(ConfigError::OverrideTwice { key: KeyPath::of(&key), first, second });
+        }
+    }
+    Ok(())
+}
+
 /// Lays one `key.path=value` of the command line on `base`.
 pub(crate) fn apply(base: &mut Table, text: &str, places: &mut Places) -> Result<(), ConfigError> {
     let refused = |problem: &str| ConfigError::Override { text: escape_to(text, 120), problem: problem.to_owned() };
@@ -54,6 +67,9 @@ pub(crate) fn apply(base: &mut Table, text: &str, places: &mut Places) -> Result
     let keys: Vec<_> = path.trim().split('.').collect();
     if !keys.iter().all(|key| is_bare(key)) {
         return Err(refused("found a key that is not made of letters, digits, `_` and `-`"));
+    }
+    if value.trim().is_empty() {
+        return Err(refused("found nothing after the `=`"));
     }
     let key = KeyPath::of(path.trim());
     places.put_override(key.clone(), text);

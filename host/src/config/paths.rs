@@ -1,76 +1,30 @@
-//! The paths of a config: what can be said without touching them, and what a verb asks for before it starts.
+//! The paths of a config: what can be said without touching them, and whether they are there.
+//!
+//! Relative paths start at the current folder. One in a file may not lead out of it: a config of somebody else's must not
+//! reach where nobody looks. One of the command line is the person's own and goes where it says.
 
 use std::fs;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::ConfigError;
-use super::place::KeyPath;
+use super::place::{KeyPath, Place};
 use super::sections::RunConfig;
 use crate::fault::escape;
 use crate::store::{kind_name, lies_inside};
 
-/// Paths that a verb is about to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathNeed {
-    /// The model folder.
-    Model,
-    /// The folders and files that plugins are looked for in.
-    Plugins,
-    /// The task folder, or the private text files.
-    Data,
-    /// The owner's public text files.
-    PublicText,
-    /// The task folder for the tasks of `evaluate`, and its text files.
-    Evaluate,
-}
-
 impl RunConfig {
-    /// Refuses a path that is not there, or is not of the kind that `need` asks for.
-    pub fn require(&self, need: PathNeed) -> Result<(), ConfigError> {
-        match need {
-            PathNeed::Model => self.folder("model.path", &self.model.path),
-            PathNeed::Plugins => {
-                let each = |(at, path): (KeyPath, &Path)| self.exists(at, path, true, true);
-                list("plugins.paths", &self.plugins.paths).try_for_each(each)
-            }
-            PathNeed::Data if self.data.task.is_some() => self.folder("data.folder", &self.data.folder),
-            PathNeed::Data => self.files("data.text", &self.data.text),
-            PathNeed::PublicText if self.train.steps > 0 && self.data.public_text.is_empty() => {
-                Err(self.no_public_text())
-            }
-            PathNeed::PublicText => self.files("data.public_text", &self.data.public_text),
-            PathNeed::Evaluate => {
-                if !self.evaluate.tasks.is_empty() {
-                    self.folder("data.folder", &self.data.folder)?;
-                }
-                self.files("evaluate.text", &self.evaluate.text)
-            }
-        }
+    pub(super) fn folder(&self, key: &str, path: &Path) -> Result<(), ConfigError> {
+        self.exists(KeyPath::of(key), path, true)
     }
 
-    /// What is said where the owner's training has nothing to train on.
-    pub fn no_public_text(&self) -> ConfigError {
-        let key = KeyPath::of("data").key("public_text");
-        let expected = format!("one or more UTF-8 files, because train.steps is {}", self.train.steps);
-        ConfigError::Value { place: self.places.of(&key), key, found: "no file".to_owned(), expected }
+    pub(super) fn files(&self, key: &str, paths: &[PathBuf]) -> Result<(), ConfigError> {
+        list(key, paths).try_for_each(|(at, path)| self.exists(at, path, false))
     }
 
-    fn folder(&self, key: &str, path: &Path) -> Result<(), ConfigError> {
-        self.exists(KeyPath::of(key), path, true, false)
-    }
-
-    fn files(&self, key: &str, paths: &[std::path::PathBuf]) -> Result<(), ConfigError> {
-        list(key, paths).try_for_each(|(at, path)| self.exists(at, path, false, true))
-    }
-
-    fn exists(&self, at: KeyPath, path: &Path, folder: bool, file: bool) -> Result<(), ConfigError> {
-        let expected = match (folder, file) {
-            (true, true) => "a folder or file",
-            (true, false) => "a folder",
-            _ => "a file",
-        };
+    fn exists(&self, at: KeyPath, path: &Path, folder: bool) -> Result<(), ConfigError> {
+        let expected = if folder { "a folder" } else { "a file" };
         let problem = match fs::metadata(path) {
-            Ok(found) if (folder && found.is_dir()) || (file && found.is_file()) => return Ok(()),
+            Ok(found) if (folder && found.is_dir()) || (!folder && found.is_file()) => return Ok(()),
             Ok(found) => format!("which is a {}, expected {expected}", kind_name(found.file_type())),
             Err(error) => format!("which cannot be read ({error}), expected {expected}"),
         };
@@ -82,12 +36,12 @@ impl RunConfig {
     }
 }
 
-/// What holds of paths wherever the verb is run: none leads out of the current folder unseen, and the output is
+/// What holds of paths wherever the verb is run: none of a file leads out of the current folder unseen, and the output is
 /// never beside the owner's weights.
 pub(super) fn check(config: &RunConfig) -> Result<(), ConfigError> {
     let one = |key: &str, path| std::iter::once((KeyPath::of(key), path));
     let all = one("output", config.output.as_path())
-        .chain(one("model.path", config.model.path.as_path()))
+        .chain(config.model.folder().map(|path| (KeyPath::of("model.path"), path)))
         .chain(one("data.folder", config.data.folder.as_path()))
         .chain(list("plugins.paths", &config.plugins.paths))
         .chain(list("data.text", &config.data.text))
@@ -102,15 +56,41 @@ pub(super) fn check(config: &RunConfig) -> Result<(), ConfigError> {
             return Err(config.path_refused(key, path, problem));
         }
     }
-    if lies_inside(&config.output, &config.model.path) {
-        let place = config.places.of(&KeyPath::of("output"));
-        let (output, model) = (config.output.clone(), config.model.path.clone());
-        return Err(ConfigError::OutputInModel { place, output, model });
+    match config.model.folder() {
+        Some(model) if lies_inside(&config.output, model) => {
+            let place = config.places.of(&KeyPath::of("output"));
+            Err(ConfigError::OutputInModel { place, output: config.output.clone(), model: model.to_path_buf() })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn list<'p>(key: &str, paths: &'p [std::path::PathBuf]) -> impl Iterator<Item = (KeyPath, &'p Path)> {
+/// Paths of the command line that lead out of the current folder become absolute, so that the config means the same wherever
+/// it is written down.
+pub(super) fn from_here(config: &mut RunConfig) {
+    let Ok(here) = std::env::current_dir() else { return };
+    let RunConfig { places, output, model, data, plugins, evaluate, .. } = config;
+    let absolute = |key: KeyPath, path: &mut PathBuf| {
+        if leads_out(path) && matches!(places.of(&key), Place::Override { .. }) {
+            *path = here.join(&*path);
+        }
+    };
+    absolute(KeyPath::of("output"), output);
+    absolute(KeyPath::of("model.path"), &mut model.path);
+    absolute(KeyPath::of("data.folder"), &mut data.folder);
+    let lists = [
+        ("plugins.paths", &mut plugins.paths),
+        ("data.text", &mut data.text),
+        ("data.public_text", &mut data.public_text),
+        ("evaluate.text", &mut evaluate.text),
+    ];
+    for (key, paths) in lists {
+        let key = KeyPath::of(key);
+        paths.iter_mut().enumerate().for_each(|(index, path)| absolute(key.index(index), path));
+    }
+}
+
+fn list<'p>(key: &str, paths: &'p [PathBuf]) -> impl Iterator<Item = (KeyPath, &'p Path)> {
     let key = KeyPath::of(key);
     paths.iter().enumerate().map(move |(index, path)| (key.index(index), path.as_path()))
 }

@@ -132,6 +132,12 @@ impl Places {
         if line(&first) > line(&second) { first } else { second }
     }
 
+    /// Whether somebody wrote a key, or a table around it as one value.
+    pub(super) fn is_set(&self, key: &KeyPath) -> bool {
+        let within = |place: &Place| matches!(place, Place::Override { .. });
+        self.places.contains_key(key) || within(&self.of(key))
+    }
+
     /// The place that a key itself was written at; `None` for a default.
     pub fn written(&self, key: &KeyPath) -> Option<&Place> {
         self.places.get(key)

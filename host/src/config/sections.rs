@@ -5,15 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plugin_api::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyName, Unpinned};
-use super::numbers::{Momentum, NonNegative, Positive, Ratio};
+use super::numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 use super::place::Places;
+
+/// Samples of a batch, or batches of a step: more are a slip, and sizes computed from them stay within 64 bits.
+const LARGEST_BATCH: u32 = 1 << 20;
+/// Steps of a training: a thousand a second for thirty years.
+const MOST_STEPS: u64 = 1_000_000_000_000;
 
 /// A whole run: both parties' parts.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -28,22 +33,34 @@ pub struct RunConfig {
     /// The run folder; relative paths start at the current folder.
     #[schemars(length(min = 1))]
     pub output: PathBuf,
+    /// The model owner's model.
     pub model: ModelSection,
+    /// The machine.
     pub runtime: RuntimeSection,
+    /// Where plugin libraries are looked for, and which of them may be loaded.
     pub plugins: PluginsSection,
+    /// What is tuned on, and the owner's public text.
     pub data: DataSection,
+    /// How layers are scored.
     pub importance: ImportanceSection,
+    /// What stands in for layers, and for how many.
     pub replace: ReplaceSection,
+    /// The owner's training of the chosen emulator on public text, with AdamW.
     pub train: TrainSection,
     /// Left out, kept layers stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
+    /// What is trained.
     pub adapter: AdapterSection,
+    /// What goes along with the emulator beside its weights.
     pub bundle: BundleSection,
+    /// The data owner's tuning, with AdamW.
     pub tune: TrainingSection,
+    /// What the model owner does with a return.
     pub plug_in: PlugInSection,
     /// The upper bound; run where `evaluate.columns` names `full_tuning`.
     pub full_tuning: TrainingSection,
+    /// What the table shows.
     pub evaluate: EvaluateSection,
     /// Where each key was written, for messages.
     #[serde(skip)]
@@ -54,17 +71,30 @@ pub struct RunConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// A model folder in the Hugging Face layout.
+    /// A model folder in the Hugging Face layout; only the model owner's commands need it. Empty where it is left out.
+    #[serde(default, skip_serializing_if = "is_left_out")]
     #[schemars(length(min = 1))]
     pub path: PathBuf,
     /// The element type that frozen weights are held and computed in.
     pub dtype: Precision,
 }
 
+fn is_left_out(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+impl ModelSection {
+    /// The model folder, if the config names one.
+    pub fn folder(&self) -> Option<&Path> {
+        Some(self.path.as_path()).filter(|path| !is_left_out(path))
+    }
+}
+
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSection {
+    /// Where the work is done: `cpu`, `cuda` or `cuda:<number>`.
     pub device: Device,
     /// Threads of the tensor engine; 0 takes all cores.
     #[schemars(range(max = 4096))]
@@ -109,7 +139,7 @@ pub struct DataSection {
     /// Use at most this many validation samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_limit: Option<NonZeroU32>,
-    /// Tokens of one block of text.
+    /// Tokens of one block of text; at most the model's context counts.
     #[schemars(range(min = 2, max = 1_048_576))]
     pub block_length: u32,
     /// Text files of the model owner for importance and for training replacements; no part of the private data.
@@ -124,9 +154,11 @@ pub struct ImportanceSection {
     #[serde(rename = "use")]
     pub strategy: StrategyName,
     /// Windows of public text of one training step, and of one judgement unless `held_out_batch_size` says otherwise.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch_size: NonZeroU32,
     /// Windows of held-out public text that the candidates of one round are judged on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub held_out_batch_size: Option<NonZeroU32>,
     /// Steps between checkpoints.
     pub checkpoint_every: NonZeroU32,
@@ -158,18 +190,23 @@ pub struct ReplaceSection {
 #[serde(deny_unknown_fields)]
 pub struct TrainSection {
     /// Optimiser steps; 0 trains nothing.
-    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
+    #[schemars(range(max = MOST_STEPS))]
     pub steps: u64,
-    pub learning_rate: Positive,
+    /// The peak learning rate.
+    pub learning_rate: Rate,
     /// Windows of `data.block_length` tokens of one forward pass.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch_size: NonZeroU32,
     /// Forward passes of one optimiser step.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub accumulation: NonZeroU32,
-    pub weight_decay: NonNegative,
+    /// AdamW's decay of the trained values, as a share of the learning rate.
+    pub weight_decay: Decay,
     /// AdamW's two decays.
     pub betas: [Momentum; 2],
     /// AdamW's divisor floor.
-    pub epsilon: Positive,
+    pub epsilon: Epsilon,
+    /// How the learning rate falls after the warm-up.
     pub schedule: Schedule,
     /// Steps in which the learning rate rises from 0.
     pub warmup_steps: u32,
@@ -226,22 +263,29 @@ pub struct BundleSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSection {
-    pub learning_rate: Positive,
+    /// The peak learning rate.
+    pub learning_rate: Rate,
     /// Passes over the data; or `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: Option<NonZeroU32>,
     /// Optimiser steps; or `epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MOST_STEPS))]
     pub steps: Option<NonZeroU64>,
     /// Samples of one forward pass.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch_size: NonZeroU32,
     /// Forward passes of one optimiser step.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub accumulation: NonZeroU32,
-    pub weight_decay: NonNegative,
+    /// AdamW's decay of the trained values, as a share of the learning rate.
+    pub weight_decay: Decay,
     /// AdamW's two decays.
     pub betas: [Momentum; 2],
     /// AdamW's divisor floor.
-    pub epsilon: Positive,
+    pub epsilon: Epsilon,
+    /// How the learning rate falls after the warm-up.
     pub schedule: Schedule,
     /// Steps in which the learning rate rises from 0.
     pub warmup_steps: u32,
@@ -318,11 +362,13 @@ pub struct EvaluateSection {
     /// Tokens of one window of text; at most the model's context counts.
     #[schemars(range(min = 2, max = 1_048_576))]
     pub block_length: u32,
+    /// The part of the tasks' data.
     pub split: Split,
     /// Use at most this many samples of each task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroU32>,
     /// Tokens of one forward pass.
+    #[schemars(range(min = 1, max = 16_777_216))]
     pub batch_tokens: NonZeroU32,
     /// The columns, in this order whatever the order here.
     #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
@@ -333,6 +379,12 @@ impl RunConfig {
     /// Where a key was written.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// Whether nobody wrote what trains, so that a bundle from elsewhere decides it alone.
+    pub fn names_no_adapter(&self) -> bool {
+        let written = |key: &str| self.places.is_set(&super::place::KeyPath::of("adapter").key(key));
+        !written("use") && !written("options")
     }
 
     /// The seed of a training.

@@ -61,16 +61,21 @@ impl RunConfig {
         Ok(differences.collect())
     }
 
-    fn leaves(&self) -> Result<BTreeMap<KeyPath, String>, ConfigError> {
+    pub(super) fn leaves(&self) -> Result<BTreeMap<KeyPath, String>, ConfigError> {
         let whole = Value::try_from(self).map_err(|error| self.unwritable(&error))?;
-        let mut leaves = BTreeMap::new();
-        collect(&whole, &KeyPath::default(), &mut leaves);
-        Ok(leaves)
+        Ok(leaves_of(&whole))
     }
 
     fn unwritable(&self, error: &toml::ser::Error) -> ConfigError {
         ConfigError::Types { path: self.places.path().to_path_buf(), problem: error.to_string() }
     }
+}
+
+/// Every value that is no table, in words, by its key.
+pub(super) fn leaves_of(whole: &Value) -> BTreeMap<KeyPath, String> {
+    let mut leaves = BTreeMap::new();
+    collect(whole, &KeyPath::default(), &mut leaves);
+    leaves
 }
 
 fn collect(value: &Value, at: &KeyPath, leaves: &mut BTreeMap<KeyPath, String>) {

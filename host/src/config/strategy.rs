@@ -11,6 +11,7 @@ use toml::Table;
 
 use super::check::{check_options, nearest};
 use super::choices::{StrategyKind, StrategyName};
+use super::combination::Described;
 use super::error::ConfigError;
 use super::expect::hint;
 use super::place::KeyPath;
@@ -76,10 +77,10 @@ impl RunConfig {
     /// Refuses a strategy that needs what this config does not have.
     pub fn check_requirements(&self, kind: StrategyKind, record: &StrategyRecord) -> Result<(), ConfigError> {
         let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
-        let default = |option: &str| record.options.get("properties")?.get(option)?.get("default").cloned();
-        let value_of = |option: &str| options.get(option).map(value_json).or_else(|| default(option));
+        let value_of = |option: &str| option_value(options, record, option);
         let lacks = |requirement: &&Requirement| match requirement.need {
             Need::PublicText => self.data.public_text.is_empty(),
+            Need::Training => self.train.steps == 0,
             Need::Other(_) => true,
         };
         let Some(lacking) = record.requires.iter().filter(|one| one.applies(value_of)).find(lacks) else {
@@ -92,6 +93,11 @@ impl RunConfig {
                 let expected = format!("one or more UTF-8 files, because {used} needs {because}");
                 (KeyPath::of("data").key("public_text"), "no file".to_owned(), expected)
             }
+            Need::Training => {
+                let because = escape_to(&lacking.to_string(), 200);
+                let expected = format!("at least 1 step, because {used} needs {because}");
+                (KeyPath::of("train").key("steps"), "0".to_owned(), expected)
+            }
             Need::Other(other) => {
                 let expected =
                     format!("a strategy without a need that is unknown here: it needs {:?}", escape_to(other, 60));
@@ -101,10 +107,25 @@ impl RunConfig {
         Err(ConfigError::Value { place: self.places().of(&key), key, found, expected })
     }
 
+    /// Whether a strategy says that it reads public text; one that was built before declarations may do so untold.
+    pub fn reads_public_text(&self, strategy: &Described) -> bool {
+        let Described { record, .. } = strategy;
+        let options = self.strategy(record.kind).map(|(_, options)| options);
+        let value_of = |option: &str| options.and_then(|options| option_value(options, record, option));
+        let needs = |one: &Requirement| one.need == Need::PublicText && one.applies(value_of);
+        !strategy.could_declare() || record.requires.iter().any(needs)
+    }
+
     /// The options of a kind as the JSON that crosses the plugin boundary.
     pub fn options_json(&self, kind: StrategyKind) -> Json {
         self.strategy(kind).map_or(Json::Null, |(_, options)| table_json(options))
     }
+}
+
+/// An option's value: the config's, or else the default of the strategy's schema.
+pub(super) fn option_value(options: &Table, record: &StrategyRecord, option: &str) -> Option<Json> {
+    let default = || record.options.get("properties")?.get(option)?.get("default").cloned();
+    options.get(option).map(value_json).or_else(default)
 }
 
 fn table_json(table: &Table) -> Json {

@@ -99,7 +99,7 @@ pub enum DataError {
     #[error("{what}: found no sample, expected at least one. Add data, or name another file")]
     NoSample { what: String },
     #[error(
-        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `sequence_length` or add text"
+        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
     )]
     TooLittleText { what: String, found: usize, sequence_length: usize },
     #[error(

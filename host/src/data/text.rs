@@ -70,7 +70,7 @@ impl TextWindows {
     pub fn from_tokens(what: &str, tokens: Vec<u32>, options: TextOptions) -> Result<Self, DataError> {
         let TextOptions { sequence_length, batch_size, seed } = options;
         if sequence_length < 2 {
-            return Err(DataError::Option { key: "sequence_length", found: sequence_length, expected: "at least 2" });
+            return Err(DataError::Option { key: "block_length", found: sequence_length, expected: "at least 2" });
         }
         let windows = tokens.len() / sequence_length;
         if windows == 0 {
@@ -208,9 +208,9 @@ mod tests {
         let message = |tokens, length, batch| windows(tokens, length, batch).unwrap_err().to_string();
         assert_eq!(
             message(3, 4, 1),
-            "a.txt: found 3 tokens, expected at least one window of 4. Lower `sequence_length` or add text"
+            "a.txt: found 3 tokens, expected at least one window of 4. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
         );
-        assert_eq!(message(9, 1, 1), "`sequence_length`: found 1, expected at least 2");
+        assert_eq!(message(9, 1, 1), "`block_length`: found 1, expected at least 2");
         assert_eq!(windows(9, 4, 3).unwrap().batches_per_epoch(), 1, "two windows are one short batch of three");
     }
 }

@@ -7,7 +7,7 @@ use super::libtorch_tier::OwnLibtorch;
 use super::manifest::PluginManifest;
 use super::strategy::{StrategyName, StrategyUse};
 use super::trust::{Pinned, Trust};
-use crate::config::Unpinned;
+use crate::config::{Described, Unpinned};
 use crate::fault::escape;
 use crate::isolation::active_call;
 use crate::store::Digest;
@@ -243,6 +243,16 @@ impl Registry {
             });
         }
         Ok(found.clone())
+    }
+
+    /// As [`strategy`](Self::strategy), with the contract that its plugin was built with.
+    ///
+    /// # Errors
+    /// As [`strategy`](Self::strategy).
+    pub fn described(&mut self, used: &str, kind: StrategyKind) -> Result<Described, PluginFault> {
+        let record = self.strategy(used, kind)?;
+        let module = self.plugin(&StrategyName::parse(used)?.plugin)?.module;
+        Ok(Described { record, api: (module.api_major(), module.api_minor()) })
     }
 
     /// Makes a strategy with its options.

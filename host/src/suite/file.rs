@@ -126,6 +126,12 @@ impl Suite {
         Ok(suite)
     }
 
+    /// Whether a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
+    pub fn is_one(path: &Path) -> bool {
+        let table = source::read(path).ok().and_then(|text| source::parse(path, &text).ok());
+        table.is_some_and(|(table, _)| ["method", "tasks", "seeds", "axes"].iter().any(|key| table.contains_key(*key)))
+    }
+
     /// What no single key shows.
     fn check(&self) -> Result<(), SuiteError> {
         for (index, method) in self.method.iter().enumerate() {

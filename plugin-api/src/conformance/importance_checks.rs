@@ -2,11 +2,16 @@
 
 use super::fake_host::FakeHost;
 use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
+use crate::declaration::Trait;
 use crate::importance::ImportanceScores;
 use crate::strategy::Method;
 
-pub(super) const CHECKS: &[Check] =
-    &[("gives one finite score per layer", scores), ("goes on from its last checkpoint", checkpoint)];
+pub(super) const CHECKS: &[Check] = &[
+    ("gives one finite score per layer", scores),
+    ("gives equal scores if it declares so", equal_scores),
+    ("trains substitutes if it declares so", trains_substitutes),
+    ("goes on from its last checkpoint", checkpoint),
+];
 
 /// Requests that cost passes through the model.
 const WORK: [&str; 6] =
@@ -33,6 +38,27 @@ fn one_per_layer(scores: &ImportanceScores, host: &FakeHost) -> Outcome {
     let (found, expected) = (scores.len(), host.outline().n_layers());
     ensure(found == expected, || format!("found {found} scores for {expected} layers"))?;
     ensure(scores.iter().all(|score| score.is_finite()), || format!("found {scores:?}"))
+}
+
+fn equal_scores(subject: &Subject) -> Outcome {
+    if !subject.declares(&Trait::EqualScores) {
+        return Ok(());
+    }
+    subject.on_each_model(|session, host| {
+        let scores = estimate(session, host)?;
+        ensure(scores.are_equal(), || format!("found {:?}", scores.scores))
+    })
+}
+
+fn trains_substitutes(subject: &Subject) -> Outcome {
+    if !subject.declares(&Trait::TrainsSubstitutes) {
+        return Ok(());
+    }
+    subject.on_each_model(|session, host| {
+        estimate(session, host)?;
+        let steps = host.requests("train_step") + host.requests("train_step_towards");
+        ensure(steps > 0, || "it asked for no training step".into())
+    })
 }
 
 /// A strategy that marks points to continue from must come to the same from each of them as if it had never stopped, and from the

@@ -1,10 +1,11 @@
 //! What a plugin says of itself: names, versions, sentences.
 
 use super::subject::{Broken, Outcome, Session, ensure};
+use crate::declaration::Trait;
 use crate::error::ErrorCode;
 use crate::export::{API_VERSION, PluginModule_Ref};
 use crate::requirement::Need;
-use crate::strategy::PluginRecord;
+use crate::strategy::{PluginRecord, StrategyKind, StrategyRecord};
 use std::collections::BTreeSet;
 
 type RecordCheck = (&'static str, fn(PluginModule_Ref, &PluginRecord) -> Outcome);
@@ -16,6 +17,7 @@ pub(super) const CHECKS: &[RecordCheck] = &[
     ("offers strategies of different names", distinct),
     ("refuses a strategy that it does not have", unknown_strategy),
     ("needs what there is, by options that it has", requirements),
+    ("declares what there is, of its kind, by options that it has", declarations),
 ];
 
 /// The record.
@@ -70,12 +72,34 @@ fn requirements(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
         ensure(known, || {
             format!("{} needs {:?}, which is no need of {API_VERSION}", strategy.name, one.need.as_str())
         })?;
-        // Where the config says nothing, the host goes by the schema's default.
-        let default = |option: &str| strategy.options.get("properties")?.get(option)?.get("default");
-        let has = |option: &str| default(option).is_some();
         let unless = one.unless.as_ref().map(|unless| unless.option.as_str());
-        ensure(unless.is_none_or(has), || {
+        ensure(unless.is_none_or(|option| has_default(strategy, option)), || {
             format!("{} needs {one}, and its schema has no default of that option", strategy.name)
+        })
+    })
+}
+
+/// Where the config says nothing, the host goes by the schema's default.
+fn has_default(strategy: &StrategyRecord, option: &str) -> bool {
+    let default = |option: &str| strategy.options.get("properties")?.get(option)?.get("default");
+    default(option).is_some()
+}
+
+fn declarations(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
+    let all = record.strategies.iter().flat_map(|strategy| strategy.declares.iter().map(move |one| (strategy, one)));
+    all.into_iter().try_for_each(|(strategy, one)| {
+        let of_kind = match &one.of {
+            Trait::EqualScores | Trait::TrainsSubstitutes => strategy.kind == StrategyKind::Importance,
+            Trait::IgnoresScores | Trait::TrainsNothing => strategy.kind == StrategyKind::Replace,
+            Trait::Other(_) => false,
+        };
+        ensure(of_kind, || {
+            let (name, what) = (&strategy.name, one.of.as_str());
+            format!("{name} declares {what:?}, which {API_VERSION} does not have for [{}]", strategy.kind)
+        })?;
+        let option = one.condition.as_ref().map(|condition| condition.option.as_str());
+        ensure(option.is_none_or(|option| has_default(strategy, option)), || {
+            format!("{} declares that it {one}, and its schema has no default of that option", strategy.name)
         })
     })
 }

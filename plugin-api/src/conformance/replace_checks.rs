@@ -4,10 +4,11 @@ use super::array::Array;
 use super::fake_host::FakeHost;
 use super::importance_checks;
 use super::subject::{Broken, Check, Outcome, Session, Subject, ensure};
+use crate::declaration::Trait;
 use crate::error::ErrorCode;
 use crate::importance::ImportanceScores;
 use crate::module::{Module, NormKind, Substitute};
-use crate::objective::{Objective, ObjectiveTerm};
+use crate::objective::{Objective, ObjectiveTerm, Trains};
 use crate::plan::{LayerPlan, LayerRole, ReplaceRequest};
 use crate::strategy::{Method, SelectRequest};
 use crate::tensor::Handle;
@@ -18,6 +19,8 @@ pub(super) const CHECKS: &[Check] = &[
     ("refuses to replace more layers than there are", too_many),
     ("trains towards a sane objective, if any", objective),
     ("goes on preparing from its last checkpoint", checkpoint),
+    ("ignores scores if it declares so", ignored_scores),
+    ("has nothing to train if it declares so", nothing_to_train),
 ];
 
 fn substitute(session: &mut Session, host: &mut FakeHost, layer: usize) -> Result<Substitute<Array>, Broken> {
@@ -95,6 +98,14 @@ fn request(host: &FakeHost, replace_count: usize) -> ReplaceRequest {
 fn select(session: &mut Session, host: &mut FakeHost, ask: &ReplaceRequest) -> Result<LayerPlan, Broken> {
     // Neither sorted nor all different.
     let scores = (0..ask.n_layers).map(|layer| ((layer * 3) % 4) as f32 - 1.0).collect();
+    select_by(session, host, (scores, ask))
+}
+
+fn select_by(
+    session: &mut Session,
+    host: &mut FakeHost,
+    (scores, ask): (Vec<f32>, &ReplaceRequest),
+) -> Result<LayerPlan, Broken> {
     let question = SelectRequest { scores: ImportanceScores { scores }, ask: ask.clone() };
     Ok(session.ask(Method::Select, &question, host)?)
 }
@@ -140,6 +151,36 @@ fn checkpoint(subject: &Subject) -> Outcome {
             ensure(same, || format!("from checkpoint {} of {} it comes to another end", point + 1, last + 1))?;
         }
         Ok(())
+    })
+}
+
+/// One plan for scores that rise with depth and scores that fall.
+fn ignored_scores(subject: &Subject) -> Outcome {
+    if !subject.declares(&Trait::IgnoresScores) {
+        return Ok(());
+    }
+    subject.on_each_model(|session, host| {
+        let ask = request(host, 1);
+        let rising: Vec<f32> = (0..ask.n_layers).map(|layer| layer as f32).collect();
+        let falling = rising.iter().rev().copied().collect();
+        let (one, other) = (select_by(session, host, (rising, &ask))?, select_by(session, host, (falling, &ask))?);
+        ensure(one == other, || format!("scores that rise gave {:?}, scores that fall {:?}", one.layers, other.layers))
+    })
+}
+
+fn nothing_to_train(subject: &Subject) -> Outcome {
+    if !subject.declares(&Trait::TrainsNothing) {
+        return Ok(());
+    }
+    subject.on_each_model(|session, host| {
+        for layer in 0..host.outline().n_layers() {
+            let trains = substitute(session, host, layer)?.trainable;
+            ensure(!trains, || format!("the substitute of layer {layer} trains"))?;
+        }
+        select(session, host, &request(host, 1))?;
+        let objective = session.ask::<Option<Objective>>(Method::Objective, &(), host)?;
+        let trains = objective.map_or(Trains::Substitutes, |objective| objective.trains);
+        ensure(trains == Trains::Substitutes, || format!("its objective trains {trains:?}"))
     })
 }
 

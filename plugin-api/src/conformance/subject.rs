@@ -2,6 +2,7 @@
 
 use super::fake_host::FakeHost;
 use super::libtorch::Libtorch;
+use crate::declaration::Trait;
 use crate::error::{ErrorCode, PluginError};
 use crate::export::{PluginModule_Ref, RawStrategy, read_error};
 use crate::outline::{ModelOutline, WeightRole};
@@ -68,6 +69,13 @@ impl Subject<'_> {
             Some(libtorch) => host.with_libtorch(libtorch),
             None => host,
         }
+    }
+
+    /// Whether the strategy declares this of itself with the options under test.
+    pub(super) fn declares(&self, of: &Trait) -> bool {
+        let default = |option: &str| self.record.options.get("properties")?.get(option)?.get("default").cloned();
+        let value_of = |option: &str| self.options.get(option).cloned().or_else(|| default(option));
+        self.record.declares.iter().any(|one| one.of == *of && one.applies(value_of))
     }
 
     /// A fresh strategy with the options under test.

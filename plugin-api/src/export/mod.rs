@@ -29,7 +29,7 @@ pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
 pub const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
 const API_MAJOR: u32 = 1;
-const API_MINOR: u32 = 2;
+const API_MINOR: u32 = 3;
 
 /// Bytes across the boundary: an answer, or a [`PluginError`] as JSON.
 pub type Reply = RResult<RVec<u8>, RVec<u8>>;

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod compressors;
+mod declarations;
 mod estimators;
 mod options;
 mod records;

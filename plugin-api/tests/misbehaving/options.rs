@@ -137,6 +137,6 @@ extern "C" fn create(name: RStr<'_>, options: RSlice<'_, u8>) -> RResult<RawStra
 #[test]
 fn ranges_that_nothing_keeps_to_are_found() {
     let range = "refuses a value out of range by its option's name";
-    let module = PluginModule { api_major: 1, api_minor: 2, describe, create }.leak_into_prefix();
+    let module = PluginModule { api_major: 1, api_minor: 3, describe, create }.leak_into_prefix();
     crate::assert_found(module, &[("unchecked", range, "share = -1.0 was accepted"), ("vague", range, "too large")]);
 }

@@ -80,7 +80,7 @@ fn are_found() {
     crate::assert_found(
         module(2, describe_one_thing),
         &[
-            ("one-thing", "is built for this contract", "its record says [1, 2, 0], its root module [2, 0]"),
+            ("one-thing", "is built for this contract", "its record says [1, 3, 0], its root module [2, 0]"),
             ("one-thing", "refuses a strategy that it does not have", "it made one"),
         ],
     );

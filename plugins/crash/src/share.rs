@@ -5,8 +5,8 @@
 
 use crate::clusters::centres;
 use plugin_api::{
-    Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest, Strategy,
-    Substitute,
+    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
+    Strategy, Substitute, Trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,6 +34,10 @@ impl Strategy for Share {
     type Options = ShareOptions;
     fn new(options: ShareOptions) -> Result<Self, PluginError> {
         Ok(Self { options })
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::TrainsNothing)]
     }
 }
 

@@ -5,8 +5,8 @@
 //! adapter; with adapters at the ends both stacks get the same input. Only kept layers train, and only in the emulator.
 
 use plugin_api::{
-    Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective, ObjectiveTerm, PluginError,
-    ReplaceRequest, Strategy, Substitute, Trains,
+    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Need, Objective,
+    ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute, Trains, Trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,6 +40,14 @@ impl Strategy for DistilledDrop {
     type Options = DistilledDropOptions;
     fn new(options: DistilledDropOptions) -> Result<Self, PluginError> {
         Ok(Self { options, last_of_middle: None })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::Training)]
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::IgnoresScores)]
     }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::NoOptions;
 use plugin_api::{
-    Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest, Strategy,
-    Substitute,
+    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
+    Strategy, Substitute, Trait,
 };
 
 /// Drops layers so that those left are evenly spaced.
@@ -16,6 +16,10 @@ impl Strategy for LayerDrop {
     type Options = NoOptions;
     fn new(_: NoOptions) -> Result<Self, PluginError> {
         Ok(Self)
+    }
+
+    fn declares() -> Vec<Declaration> {
+        [Trait::IgnoresScores, Trait::TrainsNothing].map(Declaration::always).to_vec()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Uniform importance: every layer alike, `s_i = 0`. The control that any estimator must beat.
 
 use crate::NoOptions;
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+use plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
 
 /// Every layer is as important as any other.
 pub struct Uniform;
@@ -10,6 +10,10 @@ impl Strategy for Uniform {
     type Options = NoOptions;
     fn new(_: NoOptions) -> Result<Self, PluginError> {
         Ok(Self)
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::EqualScores)]
     }
 }
 

@@ -1,6 +1,6 @@
 //! Layer removal: the least important layers that are no adapters are dropped, whatever estimator ranks them (ShortGPT, section 3.3).
 
-use plugin_api::{Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute};
+use plugin_api::{Declaration, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,6 +16,10 @@ impl Strategy for LayerRemoval {
     type Options = LayerRemovalOptions;
     fn new(_: LayerRemovalOptions) -> Result<Self, PluginError> {
         Ok(Self)
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::TrainsNothing)]
     }
 }
 

@@ -34,6 +34,11 @@ impl plugin_api::Strategy for Said {
     fn new(_: Answers) -> Result<Self, plugin_api::PluginError> {
         Err(plugin_api::PluginError::unsupported("made by hand"))
     }
+    /// The one is so of the estimator, the other of the replacer.
+    fn declares() -> Vec<plugin_api::Declaration> {
+        use plugin_api::Trait::{EqualScores, IgnoresScores};
+        [EqualScores, IgnoresScores].map(plugin_api::Declaration::always).to_vec()
+    }
 }
 impl plugin_api::ImportanceEstimator for Said {
     fn estimate(&mut self, _: &mut plugin_api::Host) -> Result<plugin_api::ImportanceScores, plugin_api::PluginError> {

@@ -2,9 +2,10 @@
 
 use crate::faults::commit;
 use plugin_api::{
-    Adapter, AdapterModule, AdapterPart, CompressionReport, Compressor, Host, ImportanceEstimator, ImportanceScores,
-    LayerOutline, LayerPlan, LayerReplacer, LayerRole, LayerWeights, MatrixReport, Module, Objective, ObjectiveTerm,
-    PluginError, ReplaceRequest, StepReport, Strategy, Substitute, Tensor, Tuner, WeightForm, WeightRole,
+    Adapter, AdapterModule, AdapterPart, CompressionReport, Compressor, Declaration, Host, ImportanceEstimator,
+    ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, LayerWeights, MatrixReport, Module, Objective,
+    ObjectiveTerm, PluginError, ReplaceRequest, StepReport, Strategy, Substitute, Tensor, Trait, Tuner, WeightForm,
+    WeightRole,
 };
 
 /// What goes wrong, and where.
@@ -35,6 +36,11 @@ impl Strategy for Misbehaving {
         let strategy = Self(options);
         strategy.at("create", false)?;
         Ok(strategy)
+    }
+
+    /// One type for all kinds: the one is so of the estimator, the other of the replacer.
+    fn declares() -> Vec<Declaration> {
+        [Trait::EqualScores, Trait::IgnoresScores].map(Declaration::always).to_vec()
     }
 }
 

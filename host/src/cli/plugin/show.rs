@@ -13,6 +13,7 @@ struct StrategyPage {
     kind: &'static str,
     about: String,
     requires: Vec<String>,
+    declares: Vec<String>,
     options: Vec<OptionRow>,
 }
 
@@ -93,6 +94,7 @@ fn loaded(plugin: &RegisteredPlugin, from: String) -> Page {
         kind: strategy.kind.as_str(),
         about: strategy.about.clone(),
         requires: strategy.requires.iter().map(ToString::to_string).collect(),
+        declares: strategy.declares.iter().map(ToString::to_string).collect(),
         options: option_rows(&strategy.options),
     });
     let mut value = json!({ "record": record, "source": source(plugin), "from": from, "status": status });
@@ -119,6 +121,7 @@ fn described(manifest: &PluginManifest, from: String, (path, sha256): (String, S
         about: strategy.about.clone(),
         // A manifest does not say; the library does when it is loaded.
         requires: Vec::new(),
+        declares: Vec::new(),
         options: strategy.options.clone(),
     });
     let record = json!({
@@ -166,6 +169,9 @@ fn text(page: &Page) -> String {
         text += &escape_to(&strategy.about, 400);
         for requirement in &strategy.requires {
             text += &format!("\nneeds {}", escape(requirement));
+        }
+        for declared in &strategy.declares {
+            text += &format!("\n{}", escape(declared));
         }
         text += &options(&strategy.options);
     }

@@ -4,7 +4,7 @@ mod fingerprint;
 mod outline;
 
 pub use fingerprint::fingerprint;
-pub use outline::outline;
+pub use outline::{layers_of_config, outline};
 
 use super::error::StageError;
 use crate::data::Tokenizer;

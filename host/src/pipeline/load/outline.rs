@@ -1,19 +1,13 @@
-//! From a decoder to what plugins may know of it: widths, layers, roles.
+//! From a decoder, or from the numbers of its config, to what plugins may know of it: widths, layers, roles.
 
-use crate::model::{Decoder, DecoderLayer, Slot};
+use crate::model::{Decoder, ModelConfig, Slot};
 use plugin_api::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 
 /// The outline of a full model; a slot that is no layer has no weights.
 pub fn outline(decoder: &Decoder) -> ModelOutline {
     let config = &decoder.config;
-    let layers = decoder.slots.iter().enumerate().map(|(index, slot)| LayerOutline {
-        index,
-        hidden_size: config.hidden,
-        weights: match slot {
-            Slot::Layer(layer) => weights(decoder, layer),
-            Slot::Module(_) => Vec::new(),
-        },
-    });
+    let is_layer = |slot: &Slot| matches!(slot, Slot::Layer(_));
+    let layers = decoder.slots.iter().map(is_layer).enumerate().map(|slot| layer(config, slot));
     ModelOutline {
         family: config.family.name.clone(),
         hidden_size: config.hidden,
@@ -25,9 +19,19 @@ pub fn outline(decoder: &Decoder) -> ModelOutline {
     }
 }
 
-fn weights(decoder: &Decoder, layer: &DecoderLayer) -> Vec<WeightOutline> {
-    let has = |role: &WeightRole| !role.is_matrix() || layer.projection(*role).is_some();
+/// The outline of each layer of a model that is not loaded.
+pub fn layers_of_config(config: &ModelConfig) -> impl Iterator<Item = LayerOutline> {
+    (0..config.layers).map(|index| layer(config, (index, true)))
+}
+
+fn layer(config: &ModelConfig, (index, has_weights): (usize, bool)) -> LayerOutline {
+    let weights = if has_weights { weights(config) } else { Vec::new() };
+    LayerOutline { index, hidden_size: config.hidden, weights }
+}
+
+fn weights(config: &ModelConfig) -> Vec<WeightOutline> {
+    let has = |role: &WeightRole| *role != WeightRole::MlpGate || config.family.is_gated();
     let roles = WeightRole::ALL.into_iter().filter(has);
-    let shape = |role| decoder.config.shape(role).into_iter().filter_map(|size| usize::try_from(size).ok()).collect();
-    roles.map(|role| WeightOutline { role, shape: shape(role), bias: decoder.config.has_bias(role) }).collect()
+    let shape = |role| config.shape(role).into_iter().filter_map(|size| usize::try_from(size).ok()).collect();
+    roles.map(|role| WeightOutline { role, shape: shape(role), bias: config.has_bias(role) }).collect()
 }

@@ -3,7 +3,7 @@
 
 use super::settings::train_settings;
 use super::{Run, identity, shown};
-use crate::config::TrainingSection;
+use crate::config::{ConfigError, KeyPath, RunConfig, TrainingSection};
 use crate::data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer, subset};
 use crate::model::Decoder;
 use crate::pipeline::bundle::{self, Emulator};
@@ -19,15 +19,15 @@ use crate::pipeline::tune::{
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};
 use crate::tensor::Tensor;
-use plugin_api::{AdapterModule, AdapterPart, StrategyKind};
-use serde_json::json;
+use plugin_api::{AdapterModule, AdapterPart, ModelOutline, StrategyKind};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// The artefact of full fine-tuning: every transformer layer's tensors.
 pub const FULL_TUNING: ManifestHead = ManifestHead { format: "scaleot-full-tuning", version: 1 };
 
 /// Training and validation pairs.
-struct Pairs {
+pub(super) struct Pairs {
     train: Box<dyn Batches>,
     validation: Box<dyn Batches>,
 }
@@ -44,14 +44,16 @@ impl Run {
         }
         let emulator = bundle::open(bundle.unwrap_or(&own), self.place.0, self.place.1)?;
         let data = self.training_inputs(&self.config.tune)?;
-        let parts = json!([emulator.bundle.to_string(), data, self.strategy_inputs(StrategyKind::Adapter)?]);
+        let alone = bundle.is_some() && self.config.names_no_adapter();
+        let strategy = if alone { Value::Null } else { self.strategy_inputs(StrategyKind::Adapter)? };
+        let parts = json!([emulator.bundle.to_string(), data, strategy]);
         let inputs = self.inputs("tune", parts);
         if let Some(record) = self.up_to_date(("tuning", TUNING), &inputs, progress)?
             && let Some(done) = self.return_of(&TuningRecord::read(&record)?, progress)?
         {
             return Ok(done);
         }
-        self.measured("tune", |run| run.tune_emulator(emulator, &inputs, progress))
+        self.measured("tune", |run| run.tune_emulator((emulator, alone), &inputs, progress))
     }
 
     /// The return that a record speaks of: a return says nothing of what it was made from itself.
@@ -73,7 +75,7 @@ impl Run {
 
     fn tune_emulator(
         &mut self,
-        emulator: Emulator,
+        (emulator, alone): (Emulator, bool),
         inputs: &str,
         progress: &mut dyn Progress,
     ) -> Result<VerifiedFolder, StageError> {
@@ -82,20 +84,28 @@ impl Run {
         let Emulator { mut decoder, description, bundle, tokenizer, .. } = emulator;
         let adapters: Vec<(usize, AdapterModule)> =
             description.adapters().map(|(slot, module)| (slot, module.clone())).collect();
+        // Nobody's plugin is needed where only the bundle says what trains: its parts take plain steps.
+        let mut adapter = match alone {
+            true => None,
+            false => Some(AdapterHandle(self.required_strategy(StrategyKind::Adapter)?)),
+        };
+        if let Some(adapter) = &mut adapter {
+            self.refuse_another_adapter(adapter, &outline(&decoder), &adapters)?;
+        }
         let mut parameters = Vec::new();
         for (slot, module) in &adapters {
             parameters.append(&mut attach(&mut decoder, *slot, module, seed)?);
         }
-        let pairs = self.pairs(&section, &tokenizer, decoder.config.context)?;
-        let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
+        let pairs = Self::pairs(&self.config, &section, &tokenizer, decoder.config.context)?;
         let settings = train_settings(&section, pairs.train.batches_per_epoch());
         let checkpoints = Checkpoints::new(&self.dir, "tune", CHECKPOINT, inputs);
         let work = tune_inputs(&decoder, &parameters, &pairs, settings);
         let seed = seed_for(self.config.seed_of(&section), "tuning steps");
-        let outline = outline(&decoder);
-        let mut steps = AdapterSteps { handle: &mut adapter, outline, seed, curves: Curves::default() };
-        let log = tune::train(work, Some(&mut steps), &checkpoints, ("tune", progress))?;
-        self.write_curves("tune", &steps.curves)?;
+        let curves = Curves::default();
+        let mut steps =
+            adapter.as_mut().map(|handle| AdapterSteps { handle, outline: outline(&decoder), seed, curves });
+        let log = tune::train(work, steps.as_mut(), &checkpoints, ("tune", progress))?;
+        steps.iter().try_for_each(|steps| self.write_curves("tune", &steps.curves))?;
         let trainable = parameters.iter().map(|parameter| parameter.tensor.numel() as u64).sum();
         let artefact = ReturnArtefact { inputs: None, bundle, adapters, trainable, log };
         let done = write_return(self.dir.stage("return")?, &artefact, &parameters)?;
@@ -115,6 +125,35 @@ impl Run {
         Ok(file.commit().map(drop)?)
     }
 
+    /// The adapter that the config names is the one that the owner put into the bundle.
+    fn refuse_another_adapter(
+        &self,
+        adapter: &mut AdapterHandle,
+        outline: &ModelOutline,
+        adapters: &[(usize, AdapterModule)],
+    ) -> Result<(), StageError> {
+        // Where parts differ from layer to layer, the strategy went by the owner's layers, which are not known here.
+        let varies = adapters.windows(2).any(|pair| matches!(pair, [(_, one), (_, other)] if one != other));
+        for (slot, module) in adapters {
+            let Some(layer) = outline.layers.get(*slot) else { continue };
+            let own = adapter.attach(layer)?;
+            let kinds = |module: &AdapterModule| module.parts.iter().map(std::mem::discriminant).collect::<Vec<_>>();
+            let fits = if varies { kinds(&own) == kinds(module) } else { own == *module };
+            if fits {
+                continue;
+            }
+            let key = KeyPath::of("adapter").key(if kinds(&own) == kinds(module) { "options" } else { "use" });
+            let found = format!("\"{}\", which trains {}", self.config.adapter.strategy, described(&own));
+            let expected = format!(
+                "the owner's strategy and options, because the bundle has {} in slot {slot}; \
+                 left out with --bundle, the bundle alone says what trains",
+                described(module)
+            );
+            return Err(ConfigError::Value { place: self.config.places().of(&key), key, found, expected }.into());
+        }
+        Ok(())
+    }
+
     /// Tunes every transformer layer of the full model: the upper bound of the table.
     ///
     /// # Errors
@@ -131,7 +170,7 @@ impl Run {
             let mut decoder = owner.model.decoder.clone();
             let parameters = whole_layers(&mut decoder)?;
             let tokenizer = load_tokenizer(&run.config.model.path, decoder.config.vocabulary)?;
-            let pairs = run.pairs(&section, &tokenizer, decoder.config.context)?;
+            let pairs = Self::pairs(&run.config, &section, &tokenizer, decoder.config.context)?;
             let settings = train_settings(&section, pairs.train.batches_per_epoch());
             let checkpoints = Checkpoints::new(&run.dir, "full_tuning", CHECKPOINT, &inputs);
             let work = tune_inputs(&decoder, &parameters, &pairs, settings);
@@ -157,16 +196,22 @@ impl Run {
         Ok(decoder)
     }
 
-    fn pairs(&self, section: &TrainingSection, tokenizer: &Tokenizer, context: usize) -> Result<Pairs, StageError> {
-        let data = &self.config.data;
+    /// The pairs or the text that a config trains on; also asked before any work, to refuse what cannot be read.
+    pub(super) fn pairs(
+        config: &RunConfig,
+        section: &TrainingSection,
+        tokenizer: &Tokenizer,
+        context: usize,
+    ) -> Result<Pairs, StageError> {
+        let data = &config.data;
         let options = PairOptions {
             batch_size: section.batch_size.get() as usize,
-            seed: seed_for(self.config.seed_of(section), "order of pairs"),
+            seed: seed_for(config.seed_of(section), "order of pairs"),
             group_by_length: true,
             max_tokens: context,
         };
         let Some(task) = &data.task else {
-            return self.text_pairs(tokenizer, options);
+            return Self::text_pairs(config, tokenizer, options);
         };
         let tasks = TaskSet::with_folder(&data.folder)?;
         let task = tasks.get(task)?;
@@ -187,10 +232,10 @@ impl Run {
     }
 
     /// Plain text: the last twentieth of the blocks is held out.
-    fn text_pairs(&self, tokenizer: &Tokenizer, options: PairOptions) -> Result<Pairs, StageError> {
-        let sequence_length = self.config.data.block_length as usize;
+    fn text_pairs(config: &RunConfig, tokenizer: &Tokenizer, options: PairOptions) -> Result<Pairs, StageError> {
+        let sequence_length = (config.data.block_length as usize).min(options.max_tokens);
         let text_options = TextOptions { sequence_length, batch_size: options.batch_size, seed: options.seed };
-        let files = &self.config.data.text;
+        let files = &config.data.text;
         let (train, validation) = TextWindows::read_split(files, tokenizer, text_options, 20)?;
         Ok(Pairs { train: Box::new(train), validation: Box::new(validation) })
     }
@@ -205,6 +250,16 @@ fn tune_inputs<'a>(
     let parameters = parameters.iter().map(|parameter| parameter.tensor.clone()).collect();
     let (train, validation) = (pairs.train.as_ref(), pairs.validation.as_ref());
     TuneInputs { decoder, parameters, train, validation, settings, loss: None, state: FinalState::Best }
+}
+
+/// The parts of an adapter in words: the first, and how many more.
+fn described(module: &AdapterModule) -> String {
+    let first = module.parts.first().map(|part| format!("{part:?}")).unwrap_or_default();
+    match module.parts.len() {
+        0 => "nothing".to_owned(),
+        1 => first,
+        count => format!("{first} and {} more parts", count - 1),
+    }
 }
 
 /// Leaves in place of every tensor of every layer.

@@ -6,6 +6,7 @@
 
 mod columns;
 mod costs;
+mod data_check;
 mod data_owner;
 mod inputs;
 mod owner;
@@ -16,6 +17,7 @@ mod train;
 
 pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
 pub use costs::{Cost, Costs, Meter};
+pub use data_check::{read_data, read_public_text};
 pub use data_owner::FULL_TUNING;
 pub use owner::PLUGGED;
 pub use plugins_used::{PluginUsed, PluginsUsed};
@@ -64,34 +66,33 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens the run folder of a config (and takes its lock).
+    /// Opens the run folder of a config (and takes its lock), with the plugins that it can use.
     ///
     /// # Errors
-    /// A folder that is another's, a device that is absent, two plugins of one name.
-    pub fn open(config: RunConfig, plugin_paths: &[PathBuf]) -> Result<Self, StageError> {
-        Self::with_folder(config, plugin_paths, |config| RunDir::open(&config.output, Some(&config.model.path)))
+    /// A folder that is another's, a device that is absent.
+    pub fn open(config: RunConfig, registry: Registry) -> Result<Self, StageError> {
+        Self::with_folder(config, registry, |config| RunDir::open(&config.output, config.model.folder()))
     }
 
     /// Opens a finished run to read it; its folder may be one that cannot be written.
     ///
     /// # Errors
     /// A folder that is another's or none, a device that is absent.
-    pub fn open_to_read(config: RunConfig, plugin_paths: &[PathBuf]) -> Result<Self, StageError> {
+    pub fn open_to_read(config: RunConfig, registry: Registry) -> Result<Self, StageError> {
         if !config.output.exists() {
             return Err(StageError::Missing { run: shown(&config.output), artefact: "run", verb: "run" });
         }
-        Self::with_folder(config, plugin_paths, |config| RunDir::open_to_read(&config.output))
+        Self::with_folder(config, registry, |config| RunDir::open_to_read(&config.output))
     }
 
     fn with_folder(
         config: RunConfig,
-        plugin_paths: &[PathBuf],
+        registry: Registry,
         folder: impl FnOnce(&RunConfig) -> Result<RunDir, StoreError>,
     ) -> Result<Self, StageError> {
         let place = settings::place(&config)?;
         place.0.check()?;
         set_threads(settings::threads(&config));
-        let registry = registry(&config, plugin_paths)?;
         let dir = folder(&config)?;
         let costs = Costs::read(dir.path());
         Ok(Self { config, dir, registry, place, model: None, costs, pool: None, claim: None })

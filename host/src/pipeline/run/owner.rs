@@ -78,7 +78,7 @@ impl Run {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let sequence_length = self.config.data.block_length as usize;
+        let sequence_length = (self.config.data.block_length as usize).min(owner.model.decoder.config.context);
         let options = TextOptions { sequence_length, batch_size, seed };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
@@ -99,10 +99,33 @@ impl Run {
         }
         self.measured("replace", |run| {
             let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
+            run.refuse_equal_scores(&mut replacer, &artefact.scores, &ask)?;
             let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
             progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
             replace::write(run.dir.stage("replace")?, &inputs, &plan)
         })
+    }
+
+    /// Refuses scores that turned out to be all the same, if the replacer sorts by them: what is asked twice, with scores that
+    /// rise and that fall with depth, is answered twice the same by a rule of the replacer's own.
+    fn refuse_equal_scores(
+        &self,
+        replacer: &mut ReplacerHandle,
+        scores: &ImportanceScores,
+        ask: &ReplaceRequest,
+    ) -> Result<(), StageError> {
+        let of_middle = ask.middle().into_iter().filter_map(|layer| scores.scores.get(layer).copied()).collect();
+        let of_middle = ImportanceScores { scores: of_middle };
+        let Some(score) = of_middle.scores.first().filter(|_| ask.replace_count > 0 && of_middle.are_equal()) else {
+            return Ok(());
+        };
+        let rising: Vec<f32> = (0..ask.n_layers).map(|layer| layer as f32).collect();
+        let falling = rising.iter().rev().copied().collect();
+        let mut plan = |scores| replacer.select(&ImportanceScores { scores }, ask);
+        if plan(rising)? == plan(falling)? {
+            return Ok(());
+        }
+        Err(self.config.scores_are_equal(*score).into())
     }
 
     /// Where the adapters stand, and how many layers give way.
@@ -115,6 +138,10 @@ impl Run {
         let budget = self.config.validate_against(n_layers as u32)?;
         let (count, replace_count) = (budget.adapter as usize, budget.replaced as usize);
         let placement = self.config.adapter.placement;
+        if placement == Placement::TopScore && scores.are_equal() {
+            let score = scores.scores.first().copied().unwrap_or_default();
+            return Err(self.config.no_top_score(score).into());
+        }
         let among: Vec<usize> = if placement == Placement::SpreadKept {
             let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
             let ask = ReplaceRequest { n_layers, adapter_layers: Vec::new(), replace_count };

@@ -2,7 +2,7 @@
 
 use super::settings::train_settings;
 use super::{OwnerModel, Run, identity};
-use crate::config::{ConfigError, KeyPath, TrainingSection};
+use crate::config::TrainingSection;
 use crate::data::Batches;
 use crate::model::Decoder;
 use crate::pipeline::error::StageError;
@@ -103,14 +103,7 @@ impl Run {
         if !student.leaves().is_empty() {
             return Ok(student);
         }
-        let key = KeyPath::of("train").key("steps");
-        let expected = format!(
-            "0, because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
-             or whose objective trains kept layers",
-            self.config.replace.strategy
-        );
-        let (place, found) = (self.config.places().of(&key), self.config.train.steps.to_string());
-        Err(ConfigError::Value { place, key, found, expected }.into())
+        Err(self.config.nothing_trains().into())
     }
 
     fn train_upstream(&self) -> Result<Upstream, StageError> {

@@ -14,7 +14,8 @@ pub use policy::Grouping;
 pub use reward::Reward;
 
 use plugin_api::{
-    Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy, TrainStep,
+    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
+    TrainStep, Trait,
 };
 use policy::{Policy, draws_of};
 use rand_chacha::rand_core::RngCore;
@@ -38,6 +39,10 @@ impl Strategy for DynamicLayerReplace {
 
     fn requires() -> Vec<Requirement> {
         vec![Requirement::always(Need::PublicText)]
+    }
+
+    fn declares() -> Vec<Declaration> {
+        vec![Declaration::always(Trait::TrainsSubstitutes)]
     }
 }
 

@@ -9,8 +9,9 @@ mod selection;
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
 use plugin_api::{
-    FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need, NormKind,
-    Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute, TwoLayers,
+    Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
+    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute,
+    Trait, TwoLayers,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,10 @@ impl Strategy for Harmonizer {
     fn requires() -> Vec<Requirement> {
         let unless = |option: &str, is: serde_json::Value| Requirement::unless(Need::PublicText, option, is);
         vec![unless("warm_start", "none".into()), unless("fit_passes", 0.into())]
+    }
+
+    fn declares() -> Vec<Declaration> {
+        ["even", "random"].map(|rule| Declaration::if_option(Trait::IgnoresScores, "selection", rule)).to_vec()
     }
 }
 

@@ -1,0 +1,116 @@
+//! Keys that somebody set and that change nothing, each with its reason: told, since no key is ignored in silence.
+//!
+//! A key with the value of its default is nobody's wish: effective configs, such as a suite's cells, write every key.
+
+use std::collections::BTreeMap;
+
+use super::choices::Column;
+use super::load;
+use super::place::KeyPath;
+use super::sections::RunConfig;
+use super::show::leaves_of;
+
+/// A part of the config that is not read, and why.
+struct Idle {
+    /// A key, or a section's with a dot at its end.
+    keys: &'static str,
+    why: &'static str,
+}
+
+impl RunConfig {
+    /// One sentence a reason, with the keys that it concerns. `reads_public_text` says whether a strategy declares that it
+    /// does; `context` is the model's, where one is known.
+    pub fn notices(&self, reads_public_text: bool, context: Option<usize>) -> Vec<String> {
+        let set = self.set_keys();
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Idle { keys, why } in self.idle(reads_public_text) {
+            let is_meant = |key: &&String| *key == keys || (keys.ends_with('.') && key.starts_with(keys));
+            for key in set.iter().filter(is_meant).filter(|key| *key != "train.steps") {
+                reasons.entry(why).or_default().push(key);
+            }
+        }
+        let told = |(why, keys): (&str, Vec<&str>)| {
+            let effect = if keys.len() == 1 { "has no effect" } else { "have no effect" };
+            format!("{} {effect}: {why}", keys.join(", "))
+        };
+        let idle = reasons.into_iter().map(told);
+        idle.chain(self.cut_blocks(&set, reads_public_text, context)).chain(self.long_warm_ups(&set)).collect()
+    }
+
+    fn idle(&self, reads_public_text: bool) -> Vec<Idle> {
+        let mut idle = Vec::new();
+        let mut when = |holds: bool, why: &'static str, all: &[&'static str]| {
+            if holds {
+                idle.extend(all.iter().map(|keys| Idle { keys, why }));
+            }
+        };
+        let trains = self.train.steps > 0;
+        let public = !self.data.public_text.is_empty() && (reads_public_text || trains);
+        when(!trains, "train.steps is 0", &["train."]);
+        let full = self.evaluate.columns.contains(&Column::FullTuning);
+        when(!full, "evaluate.columns does not name full_tuning", &["full_tuning."]);
+        let nobody = "no strategy of this config says that it reads public text, and train.steps is 0";
+        when(!public && !self.data.public_text.is_empty(), nobody, &["data.public_text"]);
+        let windows = ["importance.batch_size", "importance.held_out_batch_size"];
+        when(!reads_public_text, "no strategy of this config says that it reads public text", &windows);
+        let of_tasks = self.data.text.is_empty();
+        when(!public && of_tasks, "no text is read in blocks", &["data.block_length"]);
+        let whole = "data.text is used whole, but for its last twentieth, which is held out";
+        when(!of_tasks, whole, &["data.train_limit", "data.validation_limit"]);
+        let no_task = self.evaluate.tasks.is_empty();
+        when(self.data.task.is_none() && no_task, "the config names no task", &["data.folder"]);
+        when(no_task, "evaluate.tasks is empty", &["evaluate.split"]);
+        when(self.evaluate.text.is_empty(), "evaluate.text is empty", &["evaluate.block_length"]);
+        idle
+    }
+
+    /// Windows of text that are shorter than somebody asked for.
+    fn cut_blocks(&self, set: &[String], reads_public_text: bool, context: Option<usize>) -> Vec<String> {
+        let Some(context) = context else { return Vec::new() };
+        let read = reads_public_text || self.train.steps > 0 || !self.data.text.is_empty();
+        let blocks = [
+            ("data.block_length", self.data.block_length, read),
+            ("evaluate.block_length", self.evaluate.block_length, !self.evaluate.text.is_empty()),
+        ];
+        let cut = |(key, length, read): &(&str, u32, bool)| {
+            *read && *length as usize > context && set.iter().any(|one| one == key)
+        };
+        let told = |(key, length, _)| {
+            format!("{key} is {length}, and the model's context {context}: windows have {context} tokens")
+        };
+        blocks.into_iter().filter(cut).map(told).collect()
+    }
+
+    fn long_warm_ups(&self, set: &[String]) -> Vec<String> {
+        let full = self.evaluate.columns.contains(&Column::FullTuning);
+        let of = |section: &super::TrainingSection| (section.steps.map_or(0, u64::from), section.warmup_steps);
+        let trainings = [
+            ("tune", of(&self.tune)),
+            ("full_tuning", if full { of(&self.full_tuning) } else { (0, 0) }),
+            ("train", (self.train.steps, self.train.warmup_steps)),
+        ];
+        let never = |(section, (steps, warm_up)): (&str, (u64, u32))| {
+            let odd = steps > 0 && u64::from(warm_up) >= steps && set.contains(&format!("{section}.warmup_steps"));
+            odd.then(|| {
+                format!(
+                    "{section}.warmup_steps is {warm_up}, and {section}.steps {steps}: the learning rate never reaches its peak"
+                )
+            })
+        };
+        trainings.into_iter().filter_map(never).collect()
+    }
+
+    /// Keys that somebody wrote, with another value than the default's.
+    fn set_keys(&self) -> Vec<String> {
+        let (Ok(own), Ok(defaults)) = (self.leaves(), load::defaults()) else { return Vec::new() };
+        let defaults = leaves_of(&toml::Value::Table(defaults));
+        let differs = |(key, value): &(KeyPath, String)| {
+            self.places.is_set(key) && defaults.get(key).is_none_or(|default| default != value)
+        };
+        own.into_iter().filter(differs).map(|(key, _)| key.to_string()).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod tests;
