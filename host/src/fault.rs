@@ -1,6 +1,6 @@
 //! What every error of the runtime has in common: an exit code, and foreign text made safe to print.
 //!
-//! Rule: an exit code has one meaning (`reliability`, section 4), and only the program turns it into a process status.
+//! Rule: an exit code has one meaning, which the help says, and only the program turns it into a process status.
 //! A name or message that came from a file or a plugin is printed through [`escape`], never as it is.
 
 use std::fmt::Write as _;

@@ -76,7 +76,7 @@ fn change(arguments: &mut Vec<OsString>, random: &mut Random) {
     let odd = match random.below(12) {
         0 => OsString::from_vec(vec![b'a', 0xff, b'/', 0xfe]),
         1 => OsString::from("x".repeat(100_000)),
-        2 => words(*random.pick(&LINES)).swap_remove(0),
+        2 => words(random.pick::<&str>(&LINES)).swap_remove(0),
         _ => OsString::from(random.pick(&odd::WORDS)),
     };
     match random.below(7) {

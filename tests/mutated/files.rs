@@ -17,7 +17,7 @@ fn case(folder: &Path, file: &str, (spoil, random): (Spoil, &mut Random), lines:
     let mut bytes = fs::read(&path).unwrap();
     let what = spoil(&mut bytes, random);
     fs::write(&path, bytes).unwrap();
-    Case { what: format!("{file}: {what}"), arguments: words(*random.pick(lines)) }
+    Case { what: format!("{file}: {what}"), arguments: words(random.pick::<&str>(lines)) }
 }
 
 pub fn config(_: &Base, folder: &Path, random: &mut Random) -> Case {
