@@ -14,7 +14,8 @@ const BOS: &str = r#"{"bos_token": "\u0001", "eos_token": "\u0003"}"#;
 #[track_caller]
 fn near(found: &Value, expected: &[f64]) {
     let found: Vec<f64> = found.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
-    let alike = found.len() == expected.len() && found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 2e-4);
+    let alike =
+        found.len() == expected.len() && found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 2e-4);
     assert!(alike, "found {found:?}, expected {expected:?}");
 }
 
@@ -30,7 +31,8 @@ fn with_template(model: &Path) {
     let path = model.join("tokenizer.json");
     let mut root: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let token = "\u{1}";
-    let (first, text) = (json!({"SpecialToken": {"id": token, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
+    let (first, text) =
+        (json!({"SpecialToken": {"id": token, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
     root["added_tokens"] = json!([{
         "id": 1, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true
     }]);
@@ -45,7 +47,8 @@ fn with_template(model: &Path) {
 fn an_empty_context_is_the_same_token_for_both_parties() {
     let line = "{\"context\": \"\", \"choices\": [\"hot\", \"cold\"], \"gold\": 0}\n";
     // config.json names BOS 1 and EOS 2; tokenizer_config.json has the last word.
-    let cases = [(BOS, [-22.919667, -27.610543]), (r#"{"bos_token": null, "eos_token": "\u0003"}"#, [-26.80159, -28.796565])];
+    let cases =
+        [(BOS, [-22.919667, -27.610543]), (r#"{"bos_token": null, "eos_token": "\u0003"}"#, [-26.80159, -28.796565])];
     for (names, expected) in cases {
         let folder = scratch();
         let (model, tasks) = (model(folder.path(), names), folder.path().join("tasks"));
@@ -102,7 +105,8 @@ fn a_token_across_the_join_is_scored_as_the_harness_does() {
 #[test]
 fn byte_order_marks_change_nothing() {
     let folder = scratch();
-    let marked = |path: &Path| fs::write(path, [b"\xef\xbb\xbf".as_slice(), &fs::read(path).unwrap()].concat()).unwrap();
+    let marked =
+        |path: &Path| fs::write(path, [b"\xef\xbb\xbf".as_slice(), &fs::read(path).unwrap()].concat()).unwrap();
     let (model, tasks, text) = (model(folder.path(), BOS), folder.path().join("tasks"), folder.path().join("text.txt"));
     own_task(&tasks, "own", "{\"context\": \"\", \"choices\": [\"hot\", \"cold\"], \"gold\": 0}\n");
     fs::write(&text, "The rain falls on the hill. ".repeat(9)).unwrap();

@@ -18,7 +18,11 @@ fn data_files_are_no_text() {
     let files: [(&str, Vec<u8>, &str); 9] = [
         ("private.jsonl", LINE.repeat(3).into(), "looks like JSON Lines, expected running text"),
         ("private.txt", LINE.repeat(9000).into(), "looks like JSON Lines, expected running text"),
-        ("private.json", b"[{\"text\": \"Rain falls.\"},\n {\"text\": \"It stops.\"}]".to_vec(), "looks like JSON, expected"),
+        (
+            "private.json",
+            b"[{\"text\": \"Rain falls.\"},\n {\"text\": \"It stops.\"}]".to_vec(),
+            "looks like JSON, expected",
+        ),
         ("private.csv", b"id,text\n1,\"Rain falls, and stops.\"\n".to_vec(), "a table of comma-separated values"),
         ("private.tsv", b"question\tanswer\nWhat falls?\tRain\n".to_vec(), "a table of tab-separated values"),
         ("private.parquet", b"PAR1\x15\x04\x15\x00".to_vec(), "a Parquet file"),
@@ -56,7 +60,10 @@ fn prose_markdown_and_code_are_text() {
     for (name, text) in [("a.md", readme), ("b.rs", code.clone()), ("c.txt", format!("{{ [1] {LINE} }} {code}"))] {
         let file = folder.path().join(name);
         fs::write(&file, text).unwrap();
-        let scored = evaluated(&repository().join("tests/fixtures/ci-model"), &["--text", file.to_str().unwrap(), "--limit", "1"]);
+        let scored = evaluated(
+            &repository().join("tests/fixtures/ci-model"),
+            &["--text", file.to_str().unwrap(), "--limit", "1"],
+        );
         assert!(scored["nll"].as_f64().unwrap() > 0.0);
     }
 }
@@ -70,13 +77,14 @@ fn questions_that_cannot_be_scored_are_named() {
     own_task(&tasks, "own", &format!("{{\"context\": \"Q\", \"choices\": [\"hot\", \"{long}\"], \"gold\": 0}}\n"));
     let told = said(
         3,
-        &[
-            "evaluate", "--model", model.to_str().unwrap(), "--tasks-folder", tasks.to_str().unwrap(), "--task", "own",
-        ],
+        &["evaluate", "--model", model.to_str().unwrap(), "--tasks-folder", tasks.to_str().unwrap(), "--task", "own"],
         folder.path(),
     );
     // 70 letters and the space before them; the short answer stands first and fits.
-    assert!(told.contains("question \"1\", answer \" xxxx") && told.contains("71 tokens do not fit in a context of 64"), "{told}");
+    assert!(
+        told.contains("question \"1\", answer \" xxxx") && told.contains("71 tokens do not fit in a context of 64"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -86,7 +94,8 @@ fn nothing_to_evaluate_is_told() {
     let text = folder.path().join("text.txt");
     fs::write(&text, "The rain falls on the hill. ".repeat(99)).unwrap();
     let config = config(folder.path(), &model, &tasks);
-    let own = fs::read_to_string(&config).unwrap().replace("task = \"own\"", &format!("text = [\"{}\"]", text.display()));
+    let own =
+        fs::read_to_string(&config).unwrap().replace("task = \"own\"", &format!("text = [\"{}\"]", text.display()));
     fs::write(&config, own).unwrap();
     for verb in ["evaluate", "run"] {
         let told = on(&[verb], &config, &["evaluate.text=[]"]).expect(2).stderr;

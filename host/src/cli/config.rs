@@ -1,9 +1,9 @@
 //! `config validate|show|schema`.
 
 use super::args::{ConfigVerb, Global};
+use super::data::check_data;
 use super::output::Output;
 use super::session;
-use super::data::check_data;
 use super::strategies::{ALL, check_strategies};
 use host::config::{PathNeed, show};
 use host::pipeline::run::registry;

@@ -14,7 +14,9 @@ pub fn check_data(config: &RunConfig, needs: &[PathNeed]) -> anyhow::Result<()> 
     for (key, name) in config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name)) {
         let task = find(config, &tasks, (&key, name), needs.contains(&PathNeed::Data))?;
         if let Some(task) = task.filter(|_| needs.contains(&PathNeed::Data)) {
-            [Split::Train, Split::Validation].into_iter().try_for_each(|split| readable(config, (&key, task), split))?;
+            [Split::Train, Split::Validation]
+                .into_iter()
+                .try_for_each(|split| readable(config, (&key, task), split))?;
         }
     }
     let keys = (0..).map(|index| KeyPath::of("evaluate").key("tasks").index(index));

@@ -1,10 +1,10 @@
 //! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
 
 use super::args::{ConfigArgs, Global};
+use super::data::check_data;
 use super::failure::exit_code;
 use super::progress::Bars;
 use super::signals;
-use super::data::check_data;
 use super::strategies::check_strategies;
 use host::config::{KeyPath, PathNeed, RunConfig, StrategyKind};
 use host::fault::ExitCode;

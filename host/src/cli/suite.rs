@@ -1,13 +1,13 @@
 //! `compare`, `sweep` and `choose`: many runs, one table.
 
 use super::args::{ChooseArgs, Global, SuiteArgs};
+use super::data::check_data;
 use super::estimate;
 use super::failure::ProgramError;
 use super::machine;
 use super::output::{Output, say};
 use super::progress::Bars;
 use super::signals;
-use super::data::check_data;
 use super::strategies::{ALL, check_strategies};
 use anyhow::Context as _;
 use host::config::{KeyPath, PathNeed, RunConfig};

@@ -16,8 +16,10 @@ fn question(text: &str, choice: &str, target: &str, line: &str) -> Result<Questi
     );
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("test.jsonl"), line).unwrap();
-    let shorten = |error: super::error::DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
-    let mut questions = Task::parse(&task, "t.toml").map_err(shorten)?.questions(folder.path(), Split::Test).map_err(shorten)?;
+    let shorten =
+        |error: super::error::DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let mut questions =
+        Task::parse(&task, "t.toml").map_err(shorten)?.questions(folder.path(), Split::Test).map_err(shorten)?;
     Ok(questions.remove(0))
 }
 
@@ -62,13 +64,11 @@ fn piqa_sciq_and_boolq() {
 #[test]
 fn social_iqa_and_commonsense_qa() {
     let siqa = r#"{"context": "C.", "question": "Why?", "answerA": "x", "answerB": "y", "answerC": "z", "label": "3"}"#;
-    let templates = [
-        r#""Q: {{context}} {{question}}\nA:""#,
-        "\"{{[answerA, answerB, answerC]}}\"",
-        "\"{{ (label|int) - 1 }}\"",
-    ];
+    let templates =
+        [r#""Q: {{context}} {{question}}\nA:""#, "\"{{[answerA, answerB, answerC]}}\"", "\"{{ (label|int) - 1 }}\""];
     check(templates, siqa, ("Q: C. Why?\nA:", &["x", "y", "z"], 2));
-    let csqa = r#"{"question": " Where? ", "choices": {"label": ["A", "B"], "text": ["here", "there"]}, "answerKey": "B"}"#;
+    let csqa =
+        r#"{"question": " Where? ", "choices": {"label": ["A", "B"], "text": ["here", "there"]}, "answerKey": "B"}"#;
     let templates = [
         r#""Question: {{ question.strip() }}\nA. {{choices['text'][0]}}\nB. {{choices['text'][1]}}\nAnswer:""#,
         "['A', 'B']",
@@ -105,5 +105,8 @@ fn digits_of_a_field_are_no_index() {
         "test.jsonl, line 1: field `choices`: found an object of 2 fields, expected text, or a list of texts; for ARC's lines write \"{{choices.text}}\""
     );
     let absent = question("\"question\"", "\"{{choices.text}}\"", "\"{{choices.label.index('9')}}\"", ARC).unwrap_err();
-    assert!(absent.contains("the template `doc_to_target` failed: invalid operation: `index`: \"9\" is not in"), "{absent}");
+    assert!(
+        absent.contains("the template `doc_to_target` failed: invalid operation: `index`: \"9\" is not in"),
+        "{absent}"
+    );
 }

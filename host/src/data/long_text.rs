@@ -85,7 +85,8 @@ fn joint(before: &[Token], after: &Piece) -> Option<(usize, usize)> {
             index += 1;
             continue;
         };
-        let alike = shared.iter().skip(index).zip(after.iter().skip(place)).take_while(|(one, other)| one == other).count();
+        let alike =
+            shared.iter().skip(index).zip(after.iter().skip(place)).take_while(|(one, other)| one == other).count();
         if alike >= RUN && best.is_none_or(|(length, ..)| alike > length) {
             best = Some((alike, first + index + alike / 2, place + alike / 2));
         }
@@ -97,7 +98,8 @@ fn joint(before: &[Token], after: &Piece) -> Option<(usize, usize)> {
 impl Piece {
     /// The characters of `text` between these bytes, or from a byte inside a character on.
     fn new(tokenizer: &Tokenizer, text: &str, (start, end): (usize, usize)) -> Result<Self, TokenizerError> {
-        let character = |byte: usize| (0..=byte.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let character =
+            |byte: usize| (0..=byte.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (start, end) = (character(start), character(end));
         let tokens = tokenizer.encode_with_offsets(text.get(start..end).unwrap_or_default())?;
         let moved = |(id, (from, to))| (id, (from + start, to + start));

@@ -6,8 +6,8 @@
 
 use super::error::DataError;
 use super::order::{BatchOrder, Batches, TrainingBatch};
-use super::question::Question;
 use super::path::{Path, encode_all};
+use super::question::Question;
 use super::tokenizer::Tokenizer;
 use crate::model::PackedBatch;
 

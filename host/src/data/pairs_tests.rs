@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::order::Batches;
 use super::pairs::{PairOptions, PairSet};
+use super::path::{Path, encode_all};
 use super::question::{Choice, Question};
 use super::text::{TextOptions, TextWindows};
-use super::path::{Path, encode_all};
 use super::token_tree::TokenTree;
 use super::tokenizer_tests::ci_tokenizer;
 
@@ -92,7 +92,8 @@ fn answers_without_a_token_are_told_at_once() {
     };
     let all = [bad("1", 0), bad("2", 2), bad("Mercury_7", 1)];
     let advice = "since the tokenizer joins it with the end of the context";
-    let message = encode_all("task `t`", &tokenizer, &all, |question| 0..question.choices.len()).unwrap_err().to_string();
+    let message =
+        encode_all("task `t`", &tokenizer, &all, |question| 0..question.choices.len()).unwrap_err().to_string();
     assert_eq!(
         message,
         format!(
@@ -125,7 +126,8 @@ fn a_token_across_the_join_is_split_as_in_the_harness() {
 fn a_question_shares_its_context() {
     let tokenizer = ci_tokenizer();
     let question = &questions()[0];
-    let paths = encode_all("t", &tokenizer, std::slice::from_ref(question), |question| 0..question.choices.len()).unwrap();
+    let paths =
+        encode_all("t", &tokenizer, std::slice::from_ref(question), |question| 0..question.choices.len()).unwrap();
     let tree = TokenTree::of_paths(&paths[0], 100, "q").unwrap();
     let context = tokenizer.encode("Question: What falls?\nAnswer:").unwrap();
     assert_eq!(tree.ids[..context.len()], context);

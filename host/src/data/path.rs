@@ -83,7 +83,9 @@ pub fn encode_all(
                 None => lost = lost.or(Some(choice)),
             }
         }
-        swallowed.extend(lost.map(|choice| format!("{name} ({} after {})", shown(&choice.continuation), end(&choice.context))));
+        swallowed.extend(
+            lost.map(|choice| format!("{name} ({} after {})", shown(&choice.continuation), end(&choice.context))),
+        );
         encoded.push(paths);
     }
     if swallowed.is_empty() {

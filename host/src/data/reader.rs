@@ -182,7 +182,8 @@ impl<'a> Reader<'a> {
             (_, Some(text)) => text.parse().ok().or_else(|| position(text)),
         };
         let last = answers.len().saturating_sub(1);
-        let digits = matches!(key.said, Said::Field(..)) && value.as_str().is_some_and(|text| text.parse::<usize>().is_ok());
+        let digits =
+            matches!(key.said, Said::Field(..)) && value.as_str().is_some_and(|text| text.parse::<usize>().is_ok());
         match index {
             Some(index) if index < answers.len() => Ok(index),
             _ if digits => {

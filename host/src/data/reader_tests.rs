@@ -195,11 +195,15 @@ fn a_user_adds_a_task_by_a_file() {
     fs::write(folder.path().join("run.toml"), "version = 1\noutput = \"runs/x\"").unwrap();
     fs::write(folder.path().join("marked.toml"), format!("\u{feff}{}", TASK.replace("small", "marked"))).unwrap();
     let shorten = |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
-    let known = |name: &str| TaskSet::with_folder(folder.path()).unwrap().get(name).map(|task| task.chance).map_err(shorten);
+    let known =
+        |name: &str| TaskSet::with_folder(folder.path()).unwrap().get(name).map(|task| task.chance).map_err(shorten);
     assert_eq!((known("small").unwrap(), known("marked").unwrap()), (0.5, 0.5));
     // A file that is no task is told of where somebody asks for it.
     let no_task = known("run").unwrap_err();
-    assert!(no_task.starts_with("run.toml: TOML parse error at line 2") && no_task.contains("unknown field `output`"), "{no_task}");
+    assert!(
+        no_task.starts_with("run.toml: TOML parse error at line 2") && no_task.contains("unknown field `output`"),
+        "{no_task}"
+    );
     // A second file of this name, and one of a built-in task's.
     fs::write(folder.path().join("twin.toml"), TASK).unwrap();
     fs::write(folder.path().join("copa.toml"), TASK.replace("\"small\"", "\"copa\"")).unwrap();

@@ -53,7 +53,11 @@ pub fn check_text(file: &Path) -> Result<(), DataError> {
     let plain = without_mark(&head).map_err(|problem| encoding(file, &problem))?;
     // The last character may be cut; what else is no UTF-8 is told when all is read.
     let valid = std::str::from_utf8(plain).map_or_else(|error| error.valid_up_to(), str::len);
-    match plain.get(..valid).and_then(|plain| std::str::from_utf8(plain).ok()).and_then(|text| foreign_text(text, whole)) {
+    match plain
+        .get(..valid)
+        .and_then(|plain| std::str::from_utf8(plain).ok())
+        .and_then(|text| foreign_text(text, whole))
+    {
         Some(kind) => refused(kind),
         None => Ok(()),
     }

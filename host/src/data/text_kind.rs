@@ -17,9 +17,9 @@ const LINES: usize = 400;
 
 const UNPACK: &str = "Unpack it, or save its text as UTF-8";
 const EXPORT: &str = "Export the column with the text to a plain text file";
-const OBJECTS: &str =
-    "Write the texts themselves to a file (for one field: `jq -r .text FILE`), or describe its lines as a task (data.task)";
-const COLUMNS: &str = "Write the column with the text to a plain text file, or describe its lines as a task (data.task)";
+const OBJECTS: &str = "Write the texts themselves to a file (for one field: `jq -r .text FILE`), or describe its lines as a task (data.task)";
+const COLUMNS: &str =
+    "Write the column with the text to a plain text file, or describe its lines as a task (data.task)";
 
 /// Magic bytes at the start of a file: containers that people take for text, or that hold it.
 const MAGIC: [(&[u8], &str, &str); 17] = [
@@ -44,15 +44,37 @@ const MAGIC: [(&[u8], &str, &str); 17] = [
 
 /// Names of columns that data sets for language models have.
 const COLUMN_NAMES: [&str; 24] = [
-    "text", "content", "prompt", "completion", "question", "answer", "instruction", "input", "output", "response", "context",
-    "sentence", "label", "id", "title", "body", "message", "messages", "target", "source", "document", "article", "summary",
+    "text",
+    "content",
+    "prompt",
+    "completion",
+    "question",
+    "answer",
+    "instruction",
+    "input",
+    "output",
+    "response",
+    "context",
+    "sentence",
+    "label",
+    "id",
+    "title",
+    "body",
+    "message",
+    "messages",
+    "target",
+    "source",
+    "document",
+    "article",
+    "summary",
     "choices",
 ];
 
 /// A file that is no text at all, by its first bytes.
 pub(super) fn foreign_bytes(bytes: &[u8]) -> Option<Kind> {
     let magic = MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)).map(|(_, found, advice)| (*found, *advice));
-    let parquet = bytes.starts_with(b"PAR1") && bytes.get(4).is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b' ');
+    let parquet =
+        bytes.starts_with(b"PAR1") && bytes.get(4).is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b' ');
     let bzip2 = bytes.starts_with(b"BZh") && bytes.get(4..10) == Some(b"\x31\x41\x59\x26\x53\x59");
     let tar = bytes.get(257..262) == Some(b"ustar") && bytes.iter().take(257).any(|byte| *byte == 0);
     magic
@@ -70,7 +92,11 @@ pub(super) fn foreign_text(text: &str, whole: bool) -> Option<Kind> {
     if whole && is_json(text) {
         return Some(("JSON", OBJECTS));
     }
-    let tables = [(b',', "a table of comma-separated values"), (b'\t', "a table of tab-separated values"), (b';', "a table of values separated by semicolons")];
+    let tables = [
+        (b',', "a table of comma-separated values"),
+        (b'\t', "a table of tab-separated values"),
+        (b';', "a table of values separated by semicolons"),
+    ];
     tables.into_iter().find(|(delimiter, _)| is_table(head, *delimiter)).map(|(_, found)| (found, COLUMNS))
 }
 

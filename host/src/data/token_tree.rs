@@ -114,7 +114,11 @@ mod tests {
     use super::*;
 
     fn path(tokens: &[i64], answer_start: usize) -> Path {
-        Path { tokens: tokens.to_vec(), answer_start, continuation: format!(" of {} tokens", tokens.len() - answer_start) }
+        Path {
+            tokens: tokens.to_vec(),
+            answer_start,
+            continuation: format!(" of {} tokens", tokens.len() - answer_start),
+        }
     }
 
     fn tree(paths: &[&[i64]], answer_start: usize, max_tokens: usize) -> Result<TokenTree, DataError> {

@@ -196,7 +196,9 @@ impl Tokenizer {
         let marked = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
         let ids: Vec<i64> = marked.take_while(|(_, mask)| **mask == 1).map(|(id, _)| i64::from(*id)).collect();
         match ids.iter().find(|id| **id >= self.vocabulary as i64) {
-            Some(id) => Err(failed(format!("its post-processor gives id {id}, but the vocabulary has {}", self.vocabulary))),
+            Some(id) => {
+                Err(failed(format!("its post-processor gives id {id}, but the vocabulary has {}", self.vocabulary)))
+            }
             None => Ok(ids),
         }
     }
