@@ -28,6 +28,14 @@ fn tables_are_no_prose() {
     assert_eq!(found("prompt,completion\nWhat falls?,Rain\n"), comma);
     assert_eq!(found("id,text\n1,\"Rain falls,\nand stops.\"\n2,\"It is \"\"hot\"\".\"\n"), comma);
     assert_eq!(found("city,country\nParis,France\nRome,Italy\nBerlin,Germany"), comma);
+    assert_eq!(found("Question?, Answer\nWhat falls?, Rain"), None);
+    assert_eq!(found("question, answer\nWhat falls?, Rain"), comma);
+    assert_eq!(found("How many? (1-3),Who\n1,I\n2,you\n3,we"), comma);
+    assert_eq!(
+        found("\"What falls, and why?\",\"Rain\"\n\"Who?\",\"I\"\n\"Where?\",\"Here\"\n\"When?\",\"Now\""),
+        comma
+    );
+    assert_eq!(found("\"Hello,\" he said, \"there.\"\n\"No,\" I said, \"here.\"\n\"So,\" he said, \"be it.\"\n"), None);
     assert_eq!(found("question\tanswer\nWhat falls?\tRain\n"), Some("a table of tab-separated values"));
     assert_eq!(
         found("Frage;Antwort\nWas?;Regen\nWer?;Ich\nWo?;Hier\n"),
