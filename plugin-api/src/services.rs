@@ -157,11 +157,7 @@ const fn offered(method: Method) -> &'static [&'static str] {
             "record",
         ],
         Method::Step => &["gradient_step", "record"],
-        Method::Select
-        | Method::Objective
-        | Method::Attach
-        | Method::Save
-        | Method::Restore => &[],
+        Method::Select | Method::Objective | Method::Attach | Method::Save | Method::Restore => &[],
     }
 }
 

@@ -193,7 +193,10 @@ mod tests {
     #[test]
     fn nothing_at_all_is_refused() {
         let message = |n, b| BatchOrder::new("train.jsonl", n, b, 0).unwrap_err().to_string();
-        assert_eq!(message(0, 8), "train.jsonl: found no sample, expected at least one. Add data, or name another file");
+        assert_eq!(
+            message(0, 8),
+            "train.jsonl: found no sample, expected at least one. Add data, or name another file"
+        );
         assert_eq!(message(3, 0), "`batch_size`: found 0, expected at least 1");
     }
 }

@@ -7,12 +7,11 @@ use crate::host::StepReport;
 use crate::outline::LayerOutline;
 use crate::strategy::Method;
 
-pub(super) const CHECKS: &[Check] =
-    &[
-        ("trains parts that the layer has", parts),
-        ("tunes by gradient steps with a finite loss", steps),
-        ("goes on tuning from what it saved", resumes),
-    ];
+pub(super) const CHECKS: &[Check] = &[
+    ("trains parts that the layer has", parts),
+    ("tunes by gradient steps with a finite loss", steps),
+    ("goes on tuning from what it saved", resumes),
+];
 
 /// Steps of a tuning that is stopped after each of them.
 const STEPS: usize = 6;
@@ -102,7 +101,9 @@ fn resumes(subject: &Subject) -> Outcome {
             resumed.restore(&saved, &mut later)?;
             let rest = (taken..STEPS).map(|_| step(&mut resumed, &mut later)).collect::<Result<Vec<_>, _>>()?;
             let expected = whole.get(taken..).unwrap_or_default();
-            ensure(rest == expected, || format!("after step {taken} it went on with {rest:?}, without a stop {expected:?}"))?;
+            ensure(rest == expected, || {
+                format!("after step {taken} it went on with {rest:?}, without a stop {expected:?}")
+            })?;
         }
         Ok(())
     })

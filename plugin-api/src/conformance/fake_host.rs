@@ -417,9 +417,7 @@ impl HostServices for FakeHost {
                 self.stood.push((self.model.clone(), self.curve.len()));
                 Ok(b"null".to_vec())
             }
-            "record" => {
-                self.record(serde_json::from_slice(question)?)
-            }
+            "record" => self.record(serde_json::from_slice(question)?),
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
             "layer_curvature" => self.layer_curvature(serde_json::from_slice(question)?),
             "layer_weights" => self.some_weights(serde_json::from_slice(question)?),

@@ -63,7 +63,18 @@ impl ToyModel {
         let costs: Vec<f64> = outline.layers.iter().map(|_| 0.1 + stream.uniform()).collect();
         let (trainable, skills) = (vec![true; costs.len()], vec![1.0; costs.len()]);
         let (trained, judged, tuned) = (0, 0, 0);
-        Self { outline, costs, run_seed, trainable, varies: true, skills, trained, judged, tuned, tuned_loss: UNTUNED_LOSS }
+        Self {
+            outline,
+            costs,
+            run_seed,
+            trainable,
+            varies: true,
+            skills,
+            trained,
+            judged,
+            tuned,
+            tuned_loss: UNTUNED_LOSS,
+        }
     }
 
     /// Answers a named question.

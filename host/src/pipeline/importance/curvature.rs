@@ -263,7 +263,9 @@ mod tests {
     fn a_pass_takes_as_many_layers_as_fit() {
         let decoder = decoder();
         let one = layer_bytes(&decoder, 0).unwrap();
-        for (budget, expected) in [(0, vec![5]), (2 * one, vec![4, 5]), (3 * one, vec![3, 4, 5]), (READY, (0..8).collect())] {
+        for (budget, expected) in
+            [(0, vec![5]), (2 * one, vec![4, 5]), (3 * one, vec![3, 4, 5]), (READY, (0..8).collect())]
+        {
             let source = CurvatureSource { budget, ..CurvatureSource::default() };
             assert_eq!(source.together(&decoder, 5).unwrap(), expected, "{budget} bytes");
         }

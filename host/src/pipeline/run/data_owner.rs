@@ -13,8 +13,8 @@ use crate::pipeline::load::{load_tokenizer, outline};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::tensor_file::{TensorFile, write_tensors};
 use crate::pipeline::tune::{
-    self, AdapterSteps, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach, put_back,
-    write_return,
+    self, AdapterSteps, CHECKPOINT, FinalState, Parameter, RETURN, ReturnArtefact, TrainSettings, TuneInputs, attach,
+    put_back, write_return,
 };
 use crate::plugins::AdapterHandle;
 use crate::store::{Checkpoints, ManifestHead, VerifiedFolder};

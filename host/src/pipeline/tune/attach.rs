@@ -135,7 +135,8 @@ fn leaves(
 /// A copy of its own that gradients reach, in fp32 whatever the weights are stored in: small steps would be lost in bf16 and fp16.
 fn leaf(tensor: &Tensor) -> Result<Tensor, StageError> {
     let tensor = tensor.detach()?;
-    let own = if tensor.dtype() == Dtype::F32 { tensor.contiguous()?.deep_copy()? } else { tensor.to_dtype(Dtype::F32)? };
+    let own =
+        if tensor.dtype() == Dtype::F32 { tensor.contiguous()?.deep_copy()? } else { tensor.to_dtype(Dtype::F32)? };
     Ok(own.contiguous()?.set_requires_grad(true)?)
 }
 
@@ -217,6 +218,29 @@ mod tests {
         let [prompt, gate] = [0, 1].map(|index: usize| parameters[index].tensor.to_vec_f32().unwrap());
         let variance = prompt.iter().map(|value| value * value).sum::<f32>() / prompt.len() as f32;
         assert!((variance - 1.0).abs() < 0.1 && gate == [0.0], "{variance} {gate:?}");
+    }
+
+    /// Leaves are fp32 beside any weights, the layer around them too, and the model computes what it did before.
+    #[test]
+    fn what_trains_is_fp32() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/gpt2");
+        let batch = crate::model::PackedBatch::causal([&[5_i64, 9, 3, 7][..]]);
+        let targets = [(0, 9), (1, 3), (2, 7)];
+        for dtype in [Dtype::F32, Dtype::BF16, Dtype::F16] {
+            for part in [AdapterPart::WholeLayer, AdapterPart::BiasOnly] {
+                let mut decoder = Model::load(&folder, Device::Cpu, dtype).unwrap().decoder;
+                let loss = |decoder: &Decoder| decoder.loss(&batch, &targets, None).unwrap();
+                let before = loss(&decoder).to_f64().unwrap();
+                let parameters = attach(&mut decoder, 1, &AdapterModule { parts: vec![part] }, 0).unwrap();
+                assert!(parameters.iter().all(|parameter| parameter.tensor.dtype() == Dtype::F32));
+                assert_eq!((decoder.layer(1).unwrap().dtype(), decoder.layer(0).unwrap().dtype()), (Dtype::F32, dtype));
+                let leaves: Vec<Tensor> = parameters.into_iter().map(|parameter| parameter.tensor).collect();
+                let after = loss(&decoder);
+                assert!((after.to_f64().unwrap() - before).abs() < 0.01 * before, "{dtype:?}");
+                let gradients = after.gradients(&leaves).unwrap();
+                assert!(gradients.iter().all(|found| found.as_ref().is_some_and(|g| g.dtype() == Dtype::F32)));
+            }
+        }
     }
 
     #[test]

@@ -81,12 +81,11 @@ pub fn train(
     // A step and a checkpoint both call the adapter, one after the other.
     let adapter = RefCell::new(adapter);
     resume(&mut trainer, adapter.borrow_mut().as_deref_mut(), checkpoints, progress)?;
-    let mut take_step = |trainer: &mut Trainer<'_>, progress: &mut dyn Progress| {
-        match adapter.borrow_mut().as_deref_mut() {
+    let mut take_step =
+        |trainer: &mut Trainer<'_>, progress: &mut dyn Progress| match adapter.borrow_mut().as_deref_mut() {
             None => trainer.gradient_step(train),
             Some(adapter) => adapter.step(trainer, train, progress),
-        }
-    };
+        };
     let mut keep = |trainer: &Trainer<'_>| save(trainer, adapter.borrow_mut().as_deref_mut(), checkpoints);
     trainer.run(validation, &mut take_step, &mut keep, (stage, progress))?;
     match state {

@@ -108,7 +108,8 @@ impl<'a> Trainer<'a> {
         let optimiser = AdamW::new(settings.adamw, &parameters)?;
         let best = copies(&parameters)?;
         let log = TrainingLog::default();
-        let loss = Box::new(move |parts: &[TrainingBatch], _, each: &mut EachPart<'_>| next_token(decoder, parts, each));
+        let loss =
+            Box::new(move |parts: &[TrainingBatch], _, each: &mut EachPart<'_>| next_token(decoder, parts, each));
         let scale = LossScale::of(decoder.dtype());
         Ok(Self { decoder, loss, parameters, optimiser, settings, log, best, running: (0.0, 0), scale })
     }
