@@ -54,7 +54,6 @@ fn run(verb: &str, folder: &Path, more: &[String], stop_at: Option<u64>) -> Outc
     let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(folder));
     arguments.extend(more.iter().cloned());
-    arguments.push("--quiet".to_owned());
     let mut command = command(arguments);
     if let Some(look) = stop_at {
         command.env("SCALEOT_TEST_STOP_AT", look.to_string());
