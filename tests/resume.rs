@@ -54,7 +54,6 @@ fn run(verb: &str, folder: &Path, more: &[String], stop_at: Option<u64>) -> Outc
     let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(folder));
     arguments.extend(more.iter().cloned());
-    arguments.push("--quiet".to_owned());
     let mut command = command(arguments);
     if let Some(look) = stop_at {
         command.env("SCALEOT_TEST_STOP_AT", look.to_string());
@@ -224,4 +223,60 @@ fn full_tuning_and_the_owners_training() {
             assert_eq!(stopped, Stopped::Resumed, "{verb} at look {look}");
         }
     }
+}
+
+/// Leftovers of a longer run with another config neither count nor displace, in tuning and in importance.
+#[test]
+fn checkpoints_of_another_config_are_in_nobodys_way() {
+    let folder = scratch();
+    let started = folder.path().join("started");
+    for verb in ["importance", "replace", "bundle"] {
+        run(verb, &started, &[], None).expect(0);
+    }
+    let tune = ["tune.steps=40", "tune.checkpoint_every=3", "tune.evaluate_every=12"].map(str::to_owned).to_vec();
+    let tune_again = [&tune[..], &["tune.learning_rate=2e-3".to_owned()]].concat();
+    other_config_is_in_nobodys_way(("tune", "return"), Some(&started), (&tune, 33), (&tune_again, 13));
+    let estimator = "importance.use=shortened-llama/leave-one-out".to_owned();
+    let batches = |count: u32| {
+        vec![
+            estimator.clone(),
+            format!("importance.options.batches={count}"),
+            "importance.checkpoint_every=1".to_owned(),
+        ]
+    };
+    other_config_is_in_nobodys_way(("importance", "importance"), None, (&batches(30), 41), (&batches(12), 8));
+}
+
+fn other_config_is_in_nobodys_way(
+    (verb, stage): (&str, &str),
+    started: Option<&Path>,
+    (first, first_look): (&[String], u64),
+    (second, second_look): (&[String], u64),
+) {
+    let folder = scratch();
+    let [whole, output] = ["whole", "run"].map(|name| folder.path().join(name));
+    for to in [&whole, &output] {
+        if let Some(started) = started {
+            behaviour::copy(started, to);
+        }
+    }
+    let checkpoints = || {
+        let names = std::fs::read_dir(&output).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut steps: Vec<u64> =
+            names.filter_map(|name| name.strip_prefix(&format!("{verb}-checkpoint-"))?.parse().ok()).collect();
+        steps.sort_unstable();
+        steps
+    };
+    run(verb, &output, first, Some(first_look)).expect(7);
+    let highest = *checkpoints().last().unwrap();
+    let stopped = run(verb, &output, second, Some(second_look)).expect(7).stderr;
+    assert!(stopped.contains("the checkpoint of the earlier run is not used"), "{stopped}");
+    let own = checkpoints();
+    assert!(own.len() == 2 && own[1] < highest, "{own:?}, of the earlier run {highest}");
+    assert!(stopped.contains(&format!("interrupted in {verb} at step {};", own[1])), "{own:?}: {stopped}");
+    let continued = run(verb, &output, second, None).expect(0).stderr;
+    assert!(continued.contains(&format!("continuing from the checkpoint at step {}", own[1])), "{continued}");
+    run(verb, &whole, second, None).expect(0);
+    assert_eq!(identity(&output.join(stage)), identity(&whole.join(stage)));
+    assert_eq!(checkpoints(), Vec::<u64>::new());
 }

@@ -1,13 +1,14 @@
 //! What a run needs, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
 //!
-//! Bytes: weights `P·b` (b by dtype); training `4·T` for each of parameter, gradient, two moments and the best state;
+//! Bytes: weights `P·b` (b by dtype); training `4·T` for each of parameter, gradient, two moments and the best state, which are fp32
+//! whatever the model is, as adapted layers are where they are evaluated;
 //! activations `4·n·(k·a + 2h)` with `a = 16h + 2q + 4kv + 6m` for `n` tokens through `k` layers (what a layer saves of a
 //! token, and half as much again for what the allocator does not give back); logits `3·4·n·V`; a pass without gradients
 //! `4·n·(2a + V/2)`. `h` hidden, `q`/`kv` widths of queries and keys, `m` feed-forward, `V` vocabulary.
 //! The owner's training counts activations of all tokens beside a pass of the full model; what trains there only plugins know.
 //! Held against measured peaks of SmolLM2-135M and the tests' model: within a fifth.
 
-use host::config::{LayerBudget, Precision, RunConfig, TrainingSection};
+use host::config::{Column, LayerBudget, Precision, RunConfig, TrainingSection};
 use host::model::{ModelConfig, Positions, WeightRole};
 use serde::Serialize;
 
@@ -102,13 +103,9 @@ pub fn memory(
         ),
         stage(
             "plug-in",
-            vec![
-                weights,
-                ("emulator weights", emulator.1),
-                ("adapted layers", parameters.trained.saturating_mul(element)),
-            ],
+            vec![weights, ("emulator weights", emulator.1), ("adapted layers", parameters.trained.saturating_mul(4))],
         ),
-        stage("evaluate", vec![weights, ("one pass", one_pass(model, config.evaluate.batch_tokens.get().into()))]),
+        stage("evaluate", evaluation(config, model, parameters, weights)),
     ];
     if config.compress.is_some() {
         // U, S, V and the work space of the factorisation beside the matrix and its product.
@@ -127,12 +124,31 @@ pub fn memory(
         let train = vec![weights, ("one pass", one_pass(model, tokens)), activations];
         stages.insert(1, stage("train", train));
     }
-    if config.evaluate.columns.contains(&host::config::Column::FullTuning) {
+    if config.evaluate.columns.contains(&Column::FullTuning) {
         let trained = (parameters.per_layer * u64::from(budget.layers), u64::from(budget.layers));
         let tokens = tuned_tokens(config, all, model);
         stages.push(stage("full-tuning", training(weights, trained, model, tokens, all)));
     }
     stages
+}
+
+/// The columns run one after the other; the one with the most layers in fp32 decides.
+fn evaluation(
+    config: &RunConfig,
+    model: &ModelConfig,
+    parameters: &Parameters,
+    weights: (&'static str, u64),
+) -> Vec<(&'static str, u64)> {
+    let has = |column| config.evaluate.columns.contains(&column);
+    let adapted = if has(Column::FullTuning) {
+        parameters.trained + parameters.kept + parameters.replaced
+    } else if has(Column::PlugIn) || has(Column::EmulatorTuned) {
+        parameters.trained
+    } else {
+        0
+    };
+    let pass = ("one pass", one_pass(model, config.evaluate.batch_tokens.get().into()));
+    vec![weights, ("adapted layers", adapted.saturating_mul(4)), pass]
 }
 
 fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemory {

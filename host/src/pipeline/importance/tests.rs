@@ -121,3 +121,21 @@ fn moments_are_weighted_means_and_covariances() {
     let beyond = source.moments(MomentsRequest { layer: 8, windows: 1, weight: TokenWeight::Uniform });
     assert!(beyond.unwrap_err().to_string().contains("layer 8 over 1 windows"));
 }
+
+/// A model whose head gives no numbers: nothing has trained, so no learning rate is to blame.
+#[test]
+fn advice_fits_what_was_done() {
+    let mut broken = decoder();
+    broken.final_norm.weight = broken.final_norm.weight.mul_scalar(f64::INFINITY).unwrap();
+    let mut mixture = Mixture::new(broken, harmonizers(0.2), (windows(1), windows(2))).unwrap();
+    let told = mixture.losses(&[LayerMask::all_original(LAYERS)]).unwrap_err().to_string();
+    assert!(told.contains("a held-out loss") && told.contains("Nothing has trained yet"), "{told}");
+    assert!(!told.contains("Lower the learning rate"), "{told}");
+}
+
+#[test]
+fn a_mask_under_which_nothing_trains_is_refused() {
+    let step = TrainStep { mask: LayerMask::all_original(LAYERS), learning_rate: 1e-2 };
+    let told = mixture(0.2).train_step(&step, None).unwrap_err().to_string();
+    assert!(told.contains("no replaced layer with a substitute that trains"), "{told}");
+}

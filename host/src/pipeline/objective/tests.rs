@@ -1,6 +1,6 @@
 //! Terms against independent computations and finite differences, on the tests' model of 8 layers.
 
-use super::{Sides, hidden_match, loss};
+use super::{Sides, hidden_match, loss, step_loss};
 use crate::data::{TextOptions, TextWindows, TrainingBatch};
 use crate::model::{Decoder, Model, PackedBatch};
 use crate::pipeline::importance::Mixture;
@@ -234,4 +234,48 @@ fn a_training_step_goes_towards_the_objective() {
     close(first(None, None), expected(next_token));
     close(first(Some(of(matched.clone())), None), expected(matched.clone()));
     close(first(Some(of(matched)), Some(&of(divergence.clone()))), expected(divergence));
+}
+
+/// Parts of unequal length come to the value and the gradients of one batch of both, for every term and for a sum of them.
+#[test]
+fn parts_of_a_step_are_one_batch() {
+    let (mixture, mask) = (mixture(), mask());
+    let whole = batch();
+    let windows = [&[50i64, 324, 70, 371, 275][..], &[287, 722, 714, 289, 26, 323]];
+    let parts: Vec<TrainingBatch> = windows
+        .iter()
+        .map(|ids| {
+            let batch = PackedBatch::causal([*ids]);
+            let targets = (0..ids.len() - 1).map(|row| (row, ids[row + 1])).collect();
+            TrainingBatch { batch, targets }
+        })
+        .collect();
+    let leaf = mixture.substitutes[2].as_ref().unwrap().tensors()[2].deep_copy().unwrap();
+    let leaf = leaf.set_requires_grad(true).unwrap();
+    let mut student = mixture.clone();
+    let Some(Module::Residual { module }) = &mut student.substitutes[2] else { panic!("a harmonizer") };
+    let Module::Sequential { modules } = &mut **module else { panic!("a harmonizer") };
+    let Some(Module::Linear { weight, .. }) = modules.last_mut() else { panic!("a harmonizer") };
+    *weight = leaf.clone();
+    let sides = Sides { full: &mixture, mixture: &student, mask: Some(&mask) };
+    let sum = terms().into_iter().fold(None, |sum: Option<Objective>, term| {
+        Some(sum.map_or(Objective::new(0.5, term.clone()), |sum| sum.plus(0.5, term)))
+    });
+    let objectives = terms().into_iter().map(|term| Objective::new(1.0, term)).chain(sum);
+    for objective in objectives {
+        let (one, value) = loss(sides, &whole, &objective, 0).unwrap();
+        let expected = one.gradients(&[leaf.clone()]).unwrap().remove(0).unwrap().to_vec_f32().unwrap();
+        let (mut total, mut found) = (0.0, vec![0.0f32; expected.len()]);
+        step_loss(sides, &parts, (&objective, 0), &mut |part| {
+            total += part.to_f64()?;
+            let gradient = part.gradients(&[leaf.clone()])?.remove(0).unwrap().to_vec_f32()?;
+            found.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);
+            Ok(())
+        })
+        .unwrap();
+        assert!((total - value).abs() < 1e-5 * (1.0 + value.abs()), "{objective:?}: {total} {value}");
+        let size = expected.iter().fold(0.0f32, |size, value| size.max(value.abs()));
+        let off = expected.iter().zip(&found).fold(0.0f32, |off, (a, b)| off.max((a - b).abs()));
+        assert!(size > 0.0 && off < 1e-4 * size, "{objective:?}: {off} of {size}");
+    }
 }

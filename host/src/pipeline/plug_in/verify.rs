@@ -143,12 +143,12 @@ fn measure(
             tensors += 1;
             squares += delta * delta;
             let Some(shipped) = &parameter.shipped else { continue };
-            let of = scale.measure(name, shipped)?;
+            let (own, of) = (norm(shipped)?, scale.measure(name, shipped)?);
             let ratio = delta / of;
-            // Not `ratio > limit`: what is no number is refused.
-            if delta > 0.0 && !(ratio <= limit) {
-                let found = format!("||delta|| = {}, {} of its scale {}", figure(delta), figure(ratio), figure(of));
-                let expected = format!("at most {limit} of it (plug_in.max_delta_ratio)");
+            if ratio > limit || ratio.is_nan() {
+                let against = if own < of { "the scale of its layer" } else { "||shipped||" };
+                let found = format!("||delta|| / {against} = {}", figure(ratio));
+                let expected = format!("at most {limit} (plug_in.max_delta_ratio)");
                 return Err(file.refuse(name, found, &expected));
             }
             if ratio > largest.0 {

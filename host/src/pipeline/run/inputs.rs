@@ -10,6 +10,7 @@ use crate::pipeline::error::StageError;
 use crate::pipeline::plug_in::companions;
 use crate::plugins::PluginSource;
 use crate::store::{Digest, digest_file};
+use crate::tensor::Dtype;
 use plugin_api::StrategyKind;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,7 +19,9 @@ use std::path::{Path, PathBuf};
 impl Run {
     /// The digest of a stage's inputs.
     pub(super) fn inputs(&self, stage: &str, parts: Value) -> String {
-        let dtype = format!("{:?}", self.place.1);
+        // What narrow models came to before their layers trained in fp32 is not what they come to now.
+        let narrow = if self.place.1 == Dtype::F32 { "" } else { ", trained in fp32" };
+        let dtype = format!("{:?}{narrow}", self.place.1);
         Digest::of(json!([stage, dtype, parts]).to_string().as_bytes()).to_string()
     }
 
@@ -91,6 +94,10 @@ impl Run {
         if let Some(keys) = training.as_object_mut() {
             // A resumed training gives the same bytes wherever its checkpoints stood.
             keys.remove("checkpoint_every");
+            // The same for steps of several batches, which were normalised batch by batch.
+            if section.accumulation.get() > 1 {
+                keys.insert("step".to_owned(), json!("normalised by its targets"));
+            }
             keys.insert("seed".to_owned(), json!(self.config.seed_of(section)));
         }
         training

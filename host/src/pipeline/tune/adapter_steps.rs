@@ -95,3 +95,61 @@ impl Questions for TunerQuestions<'_, '_> {
 fn json<T: Serialize + ?Sized>(answer: &T) -> Result<Vec<u8>, PluginError> {
     Ok(serde_json::to_vec(answer)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{TextOptions, TextWindows};
+    use crate::model::Model;
+    use crate::pipeline::load::outline;
+    use crate::pipeline::progress::Silent;
+    use crate::pipeline::tune::{AdamWOptions, Schedule, StepBatches, TrainSettings, attach};
+    use crate::tensor::{Device, Dtype};
+    use plugin_api::{AdapterModule, AdapterPart};
+
+    /// Everything that the contract offers during a step is answered, and the trainer's own step is one of ours.
+    #[test]
+    fn a_step_may_ask_for_what_is_offered() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/llama");
+        let mut decoder = Model::load(&folder, Device::Cpu, Dtype::F32).unwrap().decoder;
+        let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+        let leaves =
+            attach(&mut decoder, 0, &whole, 0).unwrap().into_iter().map(|parameter| parameter.tensor).collect();
+        let options = TextOptions { sequence_length: 8, batch_size: 2, seed: 0 };
+        let text = TextWindows::from_tokens("tokens", (0..64).collect(), options).unwrap();
+        let settings = TrainSettings {
+            learning_rate: 1e-3,
+            steps: 2,
+            batches: StepBatches { per_epoch: 4, accumulation: 1 },
+            adamw: AdamWOptions::default(),
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            clip_norm: None,
+            evaluate_every: 1,
+            checkpoint_every: 1,
+        };
+        let mut trainer = Trainer::new(&decoder, leaves, settings).unwrap();
+        let (outline, mut curves) = (outline(&decoder), Curves::default());
+        let mut questions = TunerQuestions {
+            trainer: &mut trainer,
+            train: &text,
+            progress: &mut Silent,
+            outline: &outline,
+            seed: 7,
+            curves: &mut curves,
+            failed: None,
+        };
+        let mut ask = |name: &str, question: &str| questions.answer(name, question.as_bytes());
+        assert_eq!(ask("seed", "\"order\"").unwrap(), ask("seed", "\"order\"").unwrap());
+        assert_ne!(ask("seed", "\"order\"").unwrap(), ask("seed", "\"noise\"").unwrap());
+        assert_eq!(ask("outline", "null").unwrap(), serde_json::to_vec(&outline).unwrap());
+        ask("notice", r#"{"kind":"log","message":"here"}"#).unwrap();
+        ask("notice", r#"{"kind":"progress","done":1,"total":2}"#).unwrap();
+        ask("record", r#"{"curve":"mine","step":1,"values":[0.5]}"#).unwrap();
+        let report: StepReport = serde_json::from_slice(&ask("gradient_step", "null").unwrap()).unwrap();
+        assert!(report.loss > 0.0);
+        assert!(ask("losses", "[]").is_err());
+        assert_eq!(curves.points(), 1);
+        assert_eq!(trainer.log().steps, 1);
+    }
+}

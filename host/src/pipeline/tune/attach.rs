@@ -220,6 +220,29 @@ mod tests {
         assert!((variance - 1.0).abs() < 0.1 && gate == [0.0], "{variance} {gate:?}");
     }
 
+    /// Leaves are fp32 beside any weights, the layer around them too, and the model computes what it did before.
+    #[test]
+    fn what_trains_is_fp32() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/gpt2");
+        let batch = crate::model::PackedBatch::causal([&[5_i64, 9, 3, 7][..]]);
+        let targets = [(0, 9), (1, 3), (2, 7)];
+        for dtype in [Dtype::F32, Dtype::BF16, Dtype::F16] {
+            for part in [AdapterPart::WholeLayer, AdapterPart::BiasOnly] {
+                let mut decoder = Model::load(&folder, Device::Cpu, dtype).unwrap().decoder;
+                let loss = |decoder: &Decoder| decoder.loss(&batch, &targets, None).unwrap();
+                let before = loss(&decoder).to_f64().unwrap();
+                let parameters = attach(&mut decoder, 1, &AdapterModule { parts: vec![part] }, 0).unwrap();
+                assert!(parameters.iter().all(|parameter| parameter.tensor.dtype() == Dtype::F32));
+                assert_eq!((decoder.layer(1).unwrap().dtype(), decoder.layer(0).unwrap().dtype()), (Dtype::F32, dtype));
+                let leaves: Vec<Tensor> = parameters.into_iter().map(|parameter| parameter.tensor).collect();
+                let after = loss(&decoder);
+                assert!((after.to_f64().unwrap() - before).abs() < 0.01 * before, "{dtype:?}");
+                let gradients = after.gradients(&leaves).unwrap();
+                assert!(gradients.iter().all(|found| found.as_ref().is_some_and(|g| g.dtype() == Dtype::F32)));
+            }
+        }
+    }
+
     #[test]
     fn no_part_takes_all_memory() {
         let (role, activation) = (WeightRole::AttentionQ, plugin_api::Activation::Relu);
