@@ -236,7 +236,7 @@ fn a_tokenizer_may_have_gaps_and_tokens_that_nothing_uses() {
 }
 
 /// By Transformers on the same weights, with id 0 in the place of the eight characters.
-const HOLES: f64 = 5.562_778;
+const HOLES: f64 = 5.649_206;
 
 fn with_pad(id: u64) -> Value {
     let mut value = tokenizer();
