@@ -24,6 +24,14 @@ const END_TOKENS: [&str; 4] = ["<|endoftext|>", "</s>", "<|im_end|>", "<|end_of_
 /// Letters, digits, spaces, accents, a character beyond the first plane: enough to reach every part of the pipeline.
 const PROBE: &str = "Probe 2024: naïve  “text”,\n\tdon't 東京 🦀";
 
+/// A token and the bytes of the text that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlacedToken {
+    pub id: i64,
+    pub from: usize,
+    pub to: usize,
+}
+
 /// A checked tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -125,12 +133,13 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As for `encode`.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i64, (usize, usize))>, TokenizerError> {
+    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<PlacedToken>, TokenizerError> {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
         let encoding =
             fenced(|| self.inner.encode(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
-        let ids = encoding.get_ids().iter().map(|id| i64::from(*id));
-        Ok(ids.zip(encoding.get_offsets().iter().copied()).collect())
+        let placed =
+            |(id, (from, to)): (&u32, &(usize, usize))| PlacedToken { id: i64::from(*id), from: *from, to: *to };
+        Ok(encoding.get_ids().iter().zip(encoding.get_offsets()).map(placed).collect())
     }
 
     /// The tokens with a part of their own.
