@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::error::TokenizerError;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{PlacedToken, Tokenizer};
 
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
@@ -17,12 +17,9 @@ const OVERLAP: usize = 1 << 12;
 /// Tokens that have to agree. More than a tokenizer makes of one character, which all have the same bytes.
 const RUN: usize = 24;
 
-/// A token and the bytes of the whole text that it came from.
-type Token = (i64, (usize, usize));
-
-/// A stretch of the text, encoded by itself.
+/// A stretch of the text, encoded by itself; its tokens' bytes are counted from the start of the whole text.
 struct Piece {
-    tokens: Vec<Token>,
+    tokens: Vec<PlacedToken>,
     start: usize,
     end: usize,
 }
@@ -39,7 +36,7 @@ fn encode_in_pieces(tokenizer: &Tokenizer, text: &str, size: usize) -> Result<Ve
     if text.len() <= size {
         return tokenizer.encode(text);
     }
-    let ids = |tokens: &[Token]| tokens.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    let ids = |tokens: &[PlacedToken]| tokens.iter().map(|token| token.id).collect::<Vec<_>>();
     let (mut done, mut last) = (Vec::new(), Piece::new(tokenizer, text, (0, size))?);
     while last.end < text.len() {
         let Some((kept, next)) = following(tokenizer, text, &last, size)? else { return tokenizer.encode(text) };
@@ -70,11 +67,11 @@ fn following(
 }
 
 /// How many tokens of `before` stay and how many of `after` fall away: in the middle of the longest stretch, away from both ends.
-fn joint(before: &[Token], after: &Piece) -> Option<(usize, usize)> {
-    let first = before.partition_point(|(_, (from, _))| *from < after.start);
+fn joint(before: &[PlacedToken], after: &Piece) -> Option<(usize, usize)> {
+    let first = before.partition_point(|token| token.from < after.start);
     let after = &after.tokens;
     let shared = before.get(first..)?;
-    let mut places: HashMap<Token, usize> = HashMap::new();
+    let mut places: HashMap<PlacedToken, usize> = HashMap::new();
     for (index, token) in after.iter().enumerate().take(2 * shared.len() + RUN) {
         places.entry(*token).or_insert(index);
     }
@@ -102,7 +99,7 @@ impl Piece {
             |byte: usize| (0..=byte.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (start, end) = (character(start), character(end));
         let tokens = tokenizer.encode_with_offsets(text.get(start..end).unwrap_or_default())?;
-        let moved = |(id, (from, to))| (id, (from + start, to + start));
+        let moved = |token: PlacedToken| PlacedToken { from: token.from + start, to: token.to + start, ..token };
         Ok(Self { tokens: tokens.into_iter().map(moved).collect(), start, end })
     }
 }

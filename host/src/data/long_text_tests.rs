@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::tokenizer_tests::ci_tokenizer;
-use super::{encode_in_pieces, joint};
+use super::{PlacedToken, encode_in_pieces, joint};
 use crate::data::Tokenizer;
 
 /// A tokenizer of letters, their pairs and a few words with `▁`, as SentencePiece has them.
@@ -83,5 +83,7 @@ fn a_text_without_a_joint_is_encoded_at_once() {
     let text = "s".repeat(1001);
     let whole = tokenizer.encode(&text).unwrap();
     assert_eq!(encode_in_pieces(&tokenizer, &text, 301).unwrap(), whole);
-    assert!(joint(&[], &super::Piece { tokens: vec![(1, (0, 1))], start: 0, end: 1 }).is_none());
+    assert!(
+        joint(&[], &super::Piece { tokens: vec![PlacedToken { id: 1, from: 0, to: 1 }], start: 0, end: 1 }).is_none()
+    );
 }

@@ -38,6 +38,14 @@ const OTHER_KINDS: [&str; 7] = [
 /// Characters shown on either side of a token that a text must not have.
 const AROUND: usize = 24;
 
+/// A token and the bytes of the text that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlacedToken {
+    pub id: i64,
+    pub from: usize,
+    pub to: usize,
+}
+
 /// A checked tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -185,13 +193,14 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As for `encode`.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i64, (usize, usize))>, TokenizerError> {
+    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<PlacedToken>, TokenizerError> {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
         let encoding =
             fenced(|| self.inner.encode(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
         self.check_ids(text, encoding.get_ids())?;
-        let ids = encoding.get_ids().iter().map(|id| i64::from(*id));
-        Ok(ids.zip(encoding.get_offsets().iter().copied()).collect())
+        let placed =
+            |(id, (from, to)): (&u32, &(usize, usize))| PlacedToken { id: i64::from(*id), from: *from, to: *to };
+        Ok(encoding.get_ids().iter().zip(encoding.get_offsets()).map(placed).collect())
     }
 
     /// The tokens with a part of their own.
