@@ -52,3 +52,12 @@ fn a_run_needs_neither_home_nor_a_folder_for_temporary_files() {
     let stderr = outcome(remove.env_remove("HOME").env_remove("XDG_DATA_HOME")).expect(2).stderr;
     assert!(stderr.contains("neither XDG_DATA_HOME nor HOME names a folder"), "{stderr}");
 }
+
+#[test]
+fn numbers_that_no_machine_has_do_not_overflow() {
+    let numbers = ["tune.batch_size=4294967295", "tune.accumulation=4294967295"];
+    let planned = outcome(command(["plan", behaviour::CONFIG, "--json"]).args(numbers)).expect(0).json();
+    assert_eq!(planned["fits"], false);
+    let advice = planned["advice"].as_array().unwrap();
+    assert!(advice.iter().any(|line| line == "tune.accumulation=4294967295"), "{advice:?}");
+}
