@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use host::data::{PairOptions, PairSet, Split, TaskSet, Tokenizer};
 use host::model::Model;
-use host::pipeline::tune::{AdamWOptions, Schedule, TrainSettings, Trainer, attach};
+use host::pipeline::tune::{AdamWOptions, Schedule, StepBatches, TrainSettings, Trainer, attach};
 use host::tensor::{Device, Dtype, set_threads};
 use plugin_api::{AdapterModule, AdapterPart};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn tune_step(c: &mut Criterion) {
     let settings = TrainSettings {
         learning_rate: 1e-5,
         steps: u64::MAX,
-        accumulation: 1,
+        batches: StepBatches { per_epoch: 1, accumulation: 1 },
         adamw: AdamWOptions::default(),
         schedule: Schedule::Constant,
         warmup_steps: 0,
