@@ -5,7 +5,7 @@
 //! on every machine.
 
 use behaviour::model::deepened;
-use behaviour::{CONFIG, Outcome, identity, outcome, program::command, quick, scaleot, scratch, tree};
+use behaviour::{CONFIG, Outcome, identity, outcome, program::command, quick, repository, scaleot, scratch, tree};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -49,9 +49,11 @@ impl Offered {
     }
 }
 
-/// A verb in a run folder, asked to stop at a look or left alone.
+/// A verb in a run folder, asked to stop at a look or left alone; on [`CONFIG`] unless `more` begins with another config.
 fn run(verb: &str, folder: &Path, more: &[String], stop_at: Option<u64>) -> Outcome {
-    let mut arguments = vec![verb.to_owned(), CONFIG.to_owned()];
+    let own = more.first().filter(|first| first.ends_with(".toml"));
+    let more = if own.is_some() { &more[1..] } else { more };
+    let mut arguments = vec![verb.to_owned(), own.map_or(CONFIG, String::as_str).to_owned()];
     arguments.extend(quick(folder));
     arguments.extend(more.iter().cloned());
     let mut command = command(arguments);
@@ -166,21 +168,35 @@ fn every_estimator_with_every_replacer() {
     }
 }
 
+/// A config on a model of a family with biases, which bias training needs, and on plain text, which its characters can write.
+fn config_with_biases(folder: &Path) -> String {
+    let [model, text, config] = ["model", "text.txt", "config.toml"].map(|name| folder.join(name));
+    deepened("gpt2", 4, &model);
+    let whole = std::fs::read_to_string(repository().join("tests/fixtures/text/hellaswag-train.txt")).unwrap();
+    std::fs::write(&text, whole.chars().filter(char::is_ascii).take(1500).collect::<String>()).unwrap();
+    let (model, text) = (model.display(), text.display());
+    let lines = format!(
+        "version = 1\n[model]\npath = \"{model}\"\n[data]\ntext = [\"{text}\"]\nblock_length = 32\n\
+         [importance]\nuse = \"offsite-tuning/uniform\"\n[replace]\nuse = \"offsite-tuning/layer-drop\"\n\
+         replace_count = 1\n[adapter]\nadapter_layers = 2\n\
+         [tune]\nlearning_rate = 1e-3\nsteps = 6\nbatch_size = 2\naccumulation = 2\nevaluate_every = 3\n\
+         checkpoint_every = 2\n[evaluate]\ntext = [\"{text}\"]\n"
+    );
+    std::fs::write(&config, lines).unwrap();
+    config.display().to_string()
+}
+
 /// Six steps of the data owner, stopped after some of them, with every adapter; in fp16 and bf16 too.
 #[test]
 fn every_adapter() {
     let folder = scratch();
-    let model = folder.path().join("model");
-    // A family with biases, which bias training needs.
-    deepened("gpt2", 6, &model);
+    let config = config_with_biases(folder.path());
     let mut all: Vec<(PathBuf, Vec<String>)> = Vec::new();
     for (number, adapter) in offered("adapter").iter().enumerate() {
         for dtype in ["fp32", ["bf16", "fp16"][number % 2]] {
-            let mut more = adapter.overrides().to_vec();
-            more.push(format!("model.path={}", model.display()));
+            let mut more = vec![config.clone()];
+            more.extend(adapter.overrides());
             more.push(format!("model.dtype={dtype}"));
-            more.extend(["adapter.adapter_layers=2", "tune.steps=6", "tune.evaluate_every=3"].map(str::to_owned));
-            more.extend(["tune.checkpoint_every=2", "tune.accumulation=2", "data.train_limit=6"].map(str::to_owned));
             all.push((folder.path().join(format!("{number}-{dtype}")), more));
         }
     }

@@ -56,7 +56,7 @@ mod tests {
             narrow.to_dtype(Dtype::F32).unwrap().mul_scalar(c).unwrap().sum_all().unwrap()
         };
         let found = |scale: &mut LossScale, c: f64| {
-            let (gradients, norm) = scale.gradients(&[leaf.clone()], &mut |each| each(loss(c))).unwrap();
+            let (gradients, norm) = scale.gradients(std::slice::from_ref(&leaf), &mut |each| each(loss(c))).unwrap();
             let raw = gradients.as_slice()[0].as_ref().unwrap().to_vec_f32().unwrap()[0];
             (f64::from(raw) * gradients.unscale(), norm)
         };
