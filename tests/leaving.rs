@@ -328,19 +328,23 @@ fn a_licence_goes_along_where_the_owner_says_so() {
 #[test]
 fn a_bundle_that_its_receiver_refuses_is_not_written() {
     let house = House::of("llama");
-    // One token more than the embedding has rows.
+    // One token more than the embedding has rows, which stands before every text.
     let path = house.model().join("tokenizer.json");
     let mut tokenizer = read(&path);
-    tokenizer["model"]["vocab"]["one too many"] = json!(128);
+    tokenizer["added_tokens"] = json!([{ "id": 128, "content": "[TOO MANY]", "special": true, "single_word": false,
+        "lstrip": false, "rstrip": false, "normalized": false }]);
+    tokenizer["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [{ "SpecialToken": { "id": "[TOO MANY]", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+        "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 1 } }],
+        "special_tokens": { "[TOO MANY]": { "id": "[TOO MANY]", "ids": [128], "tokens": ["[TOO MANY]"] } },
+    });
     fs::write(&path, tokenizer.to_string()).unwrap();
     house.verb("importance", &[]).expect(0);
     house.verb("replace", &[]).expect(0);
     let refused = house.verb("bundle", &[]).expect(3);
-    let expected = format!(
-        "error: {}: `model.vocab`: found 129 tokens, expected at most 128, the rows of the model's embedding. ",
-        path.display()
-    );
-    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("error: {}: ", path.display())), "{}", refused.stderr);
+    assert!(refused.stderr.contains("its post-processor gives id 128, expected one below 128"), "{}", refused.stderr);
     let left = files_of(&house.path("run"));
     assert!(!left.iter().any(|name| name.contains("bundle") || name.contains("ledger")), "{left:?}");
 }

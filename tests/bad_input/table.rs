@@ -90,9 +90,10 @@ fn comparable(message: &str) -> String {
         let core = word.trim_end_matches([' ', ',', ':', ';', ')']);
         let is_digest =
             core.len() == 64 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) && !core.starts_with("0000");
-        let is_ratio = plain.ends_with("||shipped|| = ");
-        if is_digest || is_ratio {
-            plain += if is_digest { "DIGEST" } else { "RATIO" };
+        let is_short_digest = plain.ends_with("sha256 ") && core.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_ratio = plain.ends_with("||shipped|| = ") || plain.ends_with("the scale of its layer = ");
+        if is_digest || is_short_digest || is_ratio {
+            plain += if is_ratio { "RATIO" } else { "DIGEST" };
             plain += &word[core.len()..];
         } else {
             plain += word;

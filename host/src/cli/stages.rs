@@ -7,7 +7,7 @@ use super::failure::ProgramError;
 use super::needs::{self, Needs};
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
-use host::config::{ConfigError, KeyPath, RunConfig};
+use host::config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
 use host::fault::escape;
 use host::pipeline::compress::CompressionArtefact;
 use host::pipeline::error::StageError;
@@ -25,6 +25,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
     match verb {
         Verb::Run(args) => {
             let config = session::load(&args, global)?;
+            config.require(ConfigNeed::Data, needs::RUN.verb)?;
             check_evaluated(&config)?;
             let mut session = Session::open(config, global, needs::RUN)?;
             session.read_data()?;

@@ -26,8 +26,8 @@ pub fn fingerprint(folder: &Path, weights: &Weights) -> Result<Digest, StageErro
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         text += &format!("{name} {}\n", digest_file(&file)?.0);
     }
-    // A tokenizer that cannot be read says so where it is used.
-    let tokenizer = Tokenizer::load(folder, None).ok();
+    // A folder without a tokenizer says so where one is used; one that is broken must not pass for the one of before.
+    let tokenizer = folder.join("tokenizer.json").exists().then(|| Tokenizer::load(folder, None)).transpose()?;
     if let Some(said) = tokenizer.as_ref().and_then(Tokenizer::said_beside) {
         text += &format!("special tokens {}\n", Value::Object(said.clone()));
     }
