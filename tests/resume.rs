@@ -143,8 +143,16 @@ fn every_estimator_with_every_replacer() {
     on_all_cores(&pairs, |(number, estimator, replacer)| {
         let mut more: Vec<String> = [estimator.overrides(), replacer.overrides()].concat();
         more.extend(["importance.checkpoint_every=2", "data.block_length=32"].map(str::to_owned));
+        // It is refused without the training that it is made for.
+        more.extend((replacer.name == "offsite-tuning/distilled-drop").then(|| "train.steps=1".to_owned()));
         let folder = scratch();
-        run("importance", folder.path(), &more, None).expect(0);
+        let whole = run("importance", folder.path(), &more, None);
+        // A pair in which the scores mean nothing is refused before any work.
+        let meaningless = ["whose scores nothing reads", "which gives every layer the same score"];
+        if whole.code == Some(2) && meaningless.iter().any(|words| whole.stderr.contains(words)) {
+            return;
+        }
+        whole.expect(0);
         // Half of the pairs are stopped early, half late.
         let looks = [2 + *number as u64 % 7, 1];
         for look in looks {
@@ -162,8 +170,7 @@ fn every_estimator_with_every_replacer() {
     assert!(resumed.len() >= 20, "{} interruptions in {seen:?}", resumed.len());
     // Those that were wrong before: nothing trains, and yet there is a place in the text.
     for estimator in ["shortened-llama/leave-one-out", "shortgpt/block-influence", "llm-pruner/taylor"] {
-        let drops =
-            |found: &&&(String, String, Stopped)| found.0 == estimator && found.1 == "offsite-tuning/layer-drop";
+        let drops = |found: &&&(String, String, Stopped)| found.0 == estimator && found.1 == "shortgpt/layer-removal";
         assert_eq!(resumed.iter().filter(drops).count(), 1, "{estimator}: {seen:?}");
     }
 }
@@ -225,7 +232,7 @@ fn full_tuning_and_the_owners_training() {
         .chain(&["full_tuning.checkpoint_every=1", "full_tuning.evaluate_every=2", "data.train_limit=6"])
         .map(ToString::to_string)
         .collect();
-    more.push("replace.options={ fit_passes = 2 }".to_owned());
+    more.push("replace.options={ fit_passes = 2, selection = \"even\" }".to_owned());
     for verb in ["importance", "replace"] {
         run(verb, &whole, &more, None).expect(0);
     }
@@ -256,6 +263,7 @@ fn checkpoints_of_another_config_are_in_nobodys_way() {
     let batches = |count: u32| {
         vec![
             estimator.clone(),
+            "replace.use=shortgpt/layer-removal".to_owned(),
             format!("importance.options.batches={count}"),
             "importance.checkpoint_every=1".to_owned(),
         ]

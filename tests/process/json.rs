@@ -68,7 +68,8 @@ fn stdout_is_one_object_of_every_verb() {
     ];
     for (line, code) in VERBS {
         let filled = words.iter().fold(line.to_owned(), |line, (word, meaning)| line.replace(word, meaning));
-        let outcome = outcome(&mut command(filled.split(' ').chain(["--json", "--quiet"])));
+        let words = behaviour::each_key_once(filled.split(' ').map(str::to_owned).collect());
+        let outcome = outcome(&mut command(words.iter().map(String::as_str).chain(["--json", "--quiet"])));
         assert_eq!(outcome.code, Some(code), "{line}: {}\n{}", outcome.stdout, outcome.stderr);
         let value: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(value.is_object(), "{line}: {value}");

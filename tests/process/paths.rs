@@ -22,7 +22,7 @@ fn odd_folder(root: &Path) -> PathBuf {
 
 fn suite(root: &Path) -> String {
     let output = root.join("suite").display().to_string();
-    let set = "set = [\"importance.use=shortgpt/block-influence\"]";
+    let set = "set = [\"importance.use=shortgpt/block-influence\", \"replace.use=shortgpt/layer-removal\"]";
     format!(
         "version = 1\noutput = \"{output}\"\ntasks = [\"arc_easy\"]\nseeds = [1]\n[[method]]\nname = \"a\"\nconfig = \"c.toml\"\n{set}\n"
     )
@@ -61,7 +61,7 @@ fn every_verb_takes_a_path_that_is_no_utf_8() {
         "config validate ODD/c.toml",
         "config show ODD/c.toml",
         "run ODD/c.toml output=OUT/run QUICK --stage-pool ODD/pool",
-        "run ODD/c.toml output=OUT/run QUICK importance.use=shortgpt/block-influence --plugin-path ODD/plugins",
+        "run ODD/c.toml output=OUT/run QUICK importance.use=shortgpt/block-influence replace.use=shortgpt/layer-removal --plugin-path ODD/plugins",
         "export ODD/c.toml output=OUT/run QUICK --to ODD/exported",
         "report ODD/c.toml output=OUT/run QUICK",
         "compare ODD/s.toml QUICK evaluate.columns=[\"emulator\"] --plugin-path ODD/plugins --stage-pool ODD/pool",
@@ -117,7 +117,6 @@ fn missing_files_and_strange_neighbours_are_named() {
         (3, "verify ODD/none"),
         (3, "evaluate --model ODD/none --task arc_easy"),
         (4, "plugin pack ODD/none.so --publisher a --licence MIT"),
-        (5, "export ODD/c.toml output=OUT/run --to ODD/tasks"),
     ];
     for (code, line) in refused {
         let outcome = run(line, &odd, root.path()).expect(code);

@@ -64,14 +64,14 @@ fn cells_side_by_side_share_the_cores() {
     let config = behaviour::repository().join(behaviour::CONFIG);
     let method = |name: &str| format!("[[method]]\nname = \"{name}\"\nconfig = \"{}\"\n", config.display());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    for (output, more, threads) in [("shared", &[][..], (cores / 2).max(1)), ("asked", &["--threads", "3"], 3)] {
+    let cases = [("shared", &["runtime.threads=0"][..], (cores / 2).max(1)), ("asked", &["--threads", "3"], 3)];
+    for (output, more, threads) in cases {
         let output = folder.path().join(output);
         let head = format!("version = 1\noutput = \"{}\"\ntasks = [\"arc_easy\"]\nseeds = [1]\n", output.display());
         let suite = folder.path().join("suite.toml");
         let other = method("other") + "set = [\"replace.replace_count=1\"]\n";
         std::fs::write(&suite, head + &method("drop") + &other).unwrap();
-        let mut arguments =
-            vec!["compare", suite.to_str().unwrap(), "--jobs", "2", "runtime.threads=0", "tune.steps=1"];
+        let mut arguments = vec!["compare", suite.to_str().unwrap(), "--jobs", "2", "tune.steps=1"];
         arguments.extend(["evaluate.limit=1", "evaluate.text=[]", "evaluate.columns=[\"emulator\"]"]);
         outcome(&mut plain(&[&arguments, more].concat())).expect(0);
         let records =

@@ -94,9 +94,9 @@ number!(
     Decay, "a number from 0 to 1000", 0.0..=1000.0, { "type": "number", "minimum": 0, "maximum": 1000 }
 );
 number!(
-    /// What AdamW adds to the root of a second moment: above 0, and at most 1, where it would hide any gradient.
-    Epsilon, "a number above 0 and at most 1", f64::MIN_POSITIVE..=1.0,
-    { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }
+    /// What AdamW adds to the root of a second moment: above 0; where it is large beside the gradients, steps follow these alone.
+    Epsilon, "a number above 0 and at most 1000000", f64::MIN_POSITIVE..=1e6,
+    { "type": "number", "exclusiveMinimum": 0, "maximum": 1e6 }
 );
 number!(
     /// A finite number, 0 or more.
@@ -120,7 +120,7 @@ mod tests {
         assert!(NonNegative::new(0.0).is_ok() && NonNegative::new(-1e-9).is_err());
         assert!(Rate::new(0.0).is_err() && Rate::new(1000.0).is_ok() && Rate::new(1e30).is_err());
         assert!(Decay::new(0.0).is_ok() && Decay::new(1000.1).is_err());
-        assert!(Epsilon::new(1.0).is_ok() && Epsilon::new(1.1).is_err() && Epsilon::new(0.0).is_err());
+        assert!(Epsilon::new(1e6).is_ok() && Epsilon::new(1.1e6).is_err() && Epsilon::new(0.0).is_err());
         assert!(Momentum::new(0.999).is_ok() && Momentum::new(1.0).is_err());
         assert_eq!(Ratio::new(-0.1).unwrap_err().to_string(), "found -0.1, expected a number from 0 to 1");
         assert_eq!(Ratio::new(f64::NAN).unwrap_err().to_string(), "found NaN, expected a number from 0 to 1");
