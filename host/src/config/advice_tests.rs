@@ -87,7 +87,9 @@ fn a_message_names_no_key_that_does_not_exist() {
                 }
                 let advises =
                     index > 0 && ["lower", "raise", "set"].contains(&words[index - 1].to_lowercase().as_str());
-                let looks_like_a_key = parts.len() == 1 && (quoted || word.contains('_'));
+                // Variables of the environment are in capitals.
+                let is_variable = word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                let looks_like_a_key = parts.len() == 1 && (quoted || word.contains('_')) && !is_variable;
                 if advises && looks_like_a_key {
                     seen += 1;
                     if !last.contains(word) {

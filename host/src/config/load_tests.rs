@@ -99,7 +99,7 @@ fn n03_and_04_numbers_that_are_not_finite_or_out_of_range() {
         ("tune", "learning_rate", "-1e-4", "a number above 0 and at most 1000"),
         ("train", "learning_rate", "1e30", "a number above 0 and at most 1000"),
         ("full_tuning", "weight_decay", "1e30", "a number from 0 to 1000"),
-        ("tune", "epsilon", "2.0", "a number above 0 and at most 1"),
+        ("tune", "epsilon", "2000000.0", "a number above 0 and at most 1000000"),
     ] {
         let shown = value.replace("-1e-4", "-0.0001");
         let expected = format!("c.toml, line 10: key `{section}.{key}`: found {shown}, expected {expected}");

@@ -96,7 +96,7 @@ number!(
 number!(
     /// What AdamW adds to the root of a second moment: above 0; where it is large beside the gradients, steps follow these alone.
     Epsilon, "a number above 0 and at most 1000000", f64::MIN_POSITIVE..=1e6,
-    { "type": "number", "exclusiveMinimum": 0, "maximum": 1e6 }
+    { "type": "number", "exclusiveMinimum": 0, "maximum": 1000000 }
 );
 number!(
     /// A finite number, 0 or more.
