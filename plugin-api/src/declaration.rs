@@ -1,4 +1,4 @@
-//! What a strategy does that makes some combinations mean nothing, declared in its record, so that they are refused before
+//! Declarations in a strategy's record that make some combinations mean nothing, so that they are refused before
 //! work starts: scores that nobody reads, equal scores for a replacer that sorts by them, a training of nothing.
 
 use crate::requirement::OptionValue;
@@ -64,10 +64,10 @@ impl From<Trait> for String {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Declaration {
-    /// What is so.
+    /// The trait.
     #[serde(rename = "trait")]
     pub of: Trait,
-    /// Where it is so.
+    /// The condition under which it is so.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<OptionValue>,
 }
@@ -84,7 +84,7 @@ impl Declaration {
         Self { of, condition: Some(OptionValue { option: option.into(), is: is.into() }) }
     }
 
-    /// Whether it is so where options have these values (`None` where nothing is known of an option).
+    /// True where it is so with these values of options (`None` where nothing is known of an option).
     pub fn applies(&self, value_of: impl FnOnce(&str) -> Option<Value>) -> bool {
         self.condition.as_ref().is_none_or(|condition| condition.holds(value_of))
     }

@@ -21,7 +21,7 @@ impl ImportanceScores {
         order
     }
 
-    /// Whether every layer has the same score, so that there is nothing to sort by.
+    /// True where every layer has the same score, so that there is nothing to sort by.
     #[must_use]
     pub fn are_equal(&self) -> bool {
         self.scores.windows(2).all(|pair| pair.first() == pair.last())

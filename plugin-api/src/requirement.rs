@@ -71,7 +71,7 @@ pub struct OptionValue {
 }
 
 impl OptionValue {
-    /// Whether the option has the value, by what is known of options.
+    /// True where the option has the value, by what is known of options.
     pub(crate) fn holds(&self, value_of: impl FnOnce(&str) -> Option<Value>) -> bool {
         match (value_of(&self.option), &self.is) {
             // 0 and 0.0 are one number.

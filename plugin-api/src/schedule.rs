@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate falls after the warm-up.
+/// The fall of the learning rate after the warm-up.
 ///
 /// ```
 /// use plugin_api::Schedule;

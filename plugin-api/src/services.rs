@@ -129,7 +129,7 @@ pub fn unknown_service(name: &str) -> PluginError {
 /// Services beside the tensor operations that every call with a host offers.
 const ALWAYS: [&str; 6] = ["outline", "seed", "notice", TRUNCATED_SVDS, LEND_TENSOR, TAKE_TENSOR];
 
-/// What else a call offers. Hosts answer these and no other.
+/// The further services of a call. Hosts answer these and no other.
 const fn offered(method: Method) -> &'static [&'static str] {
     match method {
         Method::Substitute => &["layer_moments", "layer_weights", "checkpoint", "record"],
@@ -170,7 +170,7 @@ const METHODS: [(Method, &str); 5] = [
     (Method::Step, "step"),
 ];
 
-/// Whether a service may be asked for during a call of this method; for hosts, the fake one included.
+/// True where a service may be asked for during a call of this method; for hosts, the fake one included.
 ///
 /// # Errors
 /// `Unsupported`: the name and the calls that offer it, or [`unknown_service`] for a name that no call offers.

@@ -40,7 +40,7 @@ pub trait Strategy: Sized {
         Vec::new()
     }
 
-    /// What is not so of other strategies of its kind, such as a replacer whose choice reads no scores. Default: nothing;
+    /// Declarations that set it apart from others of its kind, such as a replacer whose choice reads no scores. Default: nothing;
     /// since API 1.3.
     #[must_use]
     fn declares() -> Vec<Declaration> {
@@ -95,7 +95,7 @@ pub struct StrategyRecord {
     /// What a run must have for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
-    /// What is not so of other strategies of its kind.
+    /// Declarations that set it apart from others of its kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declares: Vec<Declaration>,
 }

@@ -1,4 +1,4 @@
-//! What may stand on the command line. The doc comments are the help.
+//! The command line's grammar. The doc comments are the help.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use host::config::Unpinned;
@@ -17,7 +17,7 @@ pub struct Args {
 const EXIT_CODES: &str = "Exit status: 0 done, 2 usage or config, 3 input refused, 4 plugin, 5 resources, \
                           6 not a finite number, 7 interrupted (the same command continues), 70 a fault of ours";
 
-/// What every verb takes.
+/// Flags of every verb.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
     /// Print one JSON object on stdout, and nothing else there
@@ -26,7 +26,7 @@ pub struct Global {
     /// Show no progress
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Where to compute: cpu, cuda or cuda:N (as runtime.device=…)
+    /// Device to compute on: cpu, cuda or cuda:N (as runtime.device=…)
     #[arg(long, global = true, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Threads of the tensor engine, 0 for all cores (as runtime.threads=…)
@@ -76,7 +76,7 @@ pub enum Verb {
     Choose(ChooseArgs),
     /// Model owner: the adapted model, or the emulator, as a Hugging Face folder
     Export(ExportArgs),
-    /// What a run would need: parameters, bundle size, memory, steps; reads headers only
+    /// Needs of a run: parameters, bundle size, memory, steps; reads headers only
     Plan(ConfigArgs),
     /// Check a bundle or a return to the last byte and say what it is
     Verify(VerifyArgs),
@@ -86,7 +86,7 @@ pub enum Verb {
     /// Run configs: check, show with all defaults, JSON Schema
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Whether this machine has what is needed
+    /// Checks of this machine for what is needed
     Doctor,
     /// Speed on the work of benches/peer
     #[command(subcommand)]
@@ -202,10 +202,10 @@ pub struct BareArgs {
     /// A task of lm-evaluation-harness
     #[arg(long, value_name = "NAME", requires = "model")]
     pub task: Option<String>,
-    /// Where the tasks' questions lie; a task file (*.toml) in it is known by its name
+    /// Folder of the tasks' questions; a task file (*.toml) in it is known by its name
     #[arg(long, value_name = "FOLDER", default_value = ".assets/tasks")]
     pub tasks_folder: PathBuf,
-    /// Which questions
+    /// Split of the questions
     #[arg(long, value_enum, default_value = "validation")]
     pub split: SplitArg,
     /// Only the first N questions or windows
@@ -243,7 +243,7 @@ pub struct ExportArgs {
     /// The folder to write; it may not exist yet
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
-    /// Which model
+    /// Model to write
     #[arg(long, value_enum, default_value = "plug-in")]
     pub what: ExportWhat,
 }
@@ -291,13 +291,13 @@ pub enum PluginVerb {
 pub struct NewArgs {
     /// Lower-case letters, digits and dashes
     pub name: String,
-    /// What its strategy is for
+    /// Kind of its strategy
     #[arg(long, value_enum)]
     pub kind: KindArg,
     /// The folder to write, by default ./NAME; it may not exist yet
     #[arg(long, value_name = "FOLDER")]
     pub path: Option<PathBuf>,
-    /// Where plugin-api is: a checkout of ScaleOT, or a git URL with an optional #REVISION
+    /// Source of plugin-api: a checkout of ScaleOT, or a git URL with an optional #REVISION
     #[arg(long, value_name = "PATH|URL")]
     pub api: Option<String>,
 }
@@ -314,13 +314,13 @@ pub enum KindArg {
 pub struct PackArgs {
     /// The built library
     pub library: PathBuf,
-    /// Who stands for it
+    /// Publisher that stands for it
     #[arg(long, value_name = "NAME")]
     pub publisher: String,
     /// As in Cargo's license, such as Apache-2.0
     #[arg(long, value_name = "SPDX")]
     pub licence: String,
-    /// What the method was published in
+    /// Publication of the method
     #[arg(long, value_name = "REFERENCE")]
     pub paper: Option<String>,
 }

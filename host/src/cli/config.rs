@@ -53,7 +53,7 @@ fn validate(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Resul
     })
 }
 
-/// What a config has of each party's keys, and what could not be checked without the others.
+/// The needs that a config's keys meet, and the checks that the missing ones made impossible.
 fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
     let mut needs = vec![ConfigNeed::PublicText, ConfigNeed::Evaluate];
     let mut unchecked = Vec::new();

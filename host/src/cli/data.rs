@@ -13,19 +13,17 @@ use super::preflight::place;
 pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()> {
     let tasks = stage(TaskSet::with_folder(&config.data.folder))?;
     for (key, name) in config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name)) {
-        let task = find(config, &tasks, (&key, name), needs.contains(&ConfigNeed::Data))?;
+        let task = find(config, &tasks, &key, name, needs.contains(&ConfigNeed::Data))?;
         if let Some(task) = task.filter(|_| needs.contains(&ConfigNeed::Data)) {
-            [Split::Train, Split::Validation]
-                .into_iter()
-                .try_for_each(|split| readable(config, (&key, task), split))?;
+            [Split::Train, Split::Validation].into_iter().try_for_each(|split| readable(config, &key, task, split))?;
         }
     }
     let keys = (0..).map(|index| KeyPath::of("evaluate").key("tasks").index(index));
     for (key, name) in keys.zip(&config.evaluate.tasks) {
         let needed = needs.contains(&ConfigNeed::Evaluate);
-        let task = find(config, &tasks, (&key, name), needed)?;
+        let task = find(config, &tasks, &key, name, needed)?;
         if let Some(task) = task.filter(|_| needed) {
-            readable(config, (&key, task), split(config.evaluate.split))?;
+            readable(config, &key, task, split(config.evaluate.split))?;
         }
     }
     check_texts(config, needs)
@@ -54,7 +52,8 @@ pub fn split(split: host::config::Split) -> Split {
 fn find<'a>(
     config: &RunConfig,
     tasks: &'a TaskSet,
-    (key, name): (&KeyPath, &str),
+    key: &KeyPath,
+    name: &str,
     needed: bool,
 ) -> anyhow::Result<Option<&'a Task>> {
     match tasks.get(name) {
@@ -65,7 +64,7 @@ fn find<'a>(
 }
 
 /// The set has this split, and its file can be opened.
-fn readable(config: &RunConfig, (key, task): (&KeyPath, &Task), split: Split) -> anyhow::Result<()> {
+fn readable(config: &RunConfig, key: &KeyPath, task: &Task, split: Split) -> anyhow::Result<()> {
     let open = || -> Result<(), DataError> {
         let file = task.file(&config.data.folder, split)?;
         std::fs::File::open(&file).map(drop).map_err(|source| DataError::Read { file, source })

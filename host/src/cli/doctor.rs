@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Below this nothing but the smallest models runs.
 const LEAST: u64 = 1 << 30;
 
-/// What `--json` prints.
+/// The document of `--json`.
 #[derive(Serialize)]
 struct Findings {
     ok: bool,

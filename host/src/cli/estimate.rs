@@ -172,7 +172,7 @@ fn training(
     ]
 }
 
-/// What `depth` layers keep of `tokens` tokens. A config may ask for more than there are numbers for.
+/// Values that `depth` layers keep of `tokens` tokens. A config may ask for more than there are numbers for.
 fn activations(model: &ModelConfig, tokens: u64, depth: u64) -> u64 {
     tokens.saturating_mul(4 * (depth * per_token(model) + 2 * model.hidden as u64))
 }

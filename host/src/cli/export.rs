@@ -25,8 +25,8 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     let unfinished = unfinished(&args.to);
     let written = match args.what {
         ExportWhat::Peft => write_peft(&decoder, &folder, &unfinished),
-        ExportWhat::PlugIn => write((&decoder, ConfigKeys::Owners), (&folder, &companions), &unfinished),
-        ExportWhat::Emulator => write((&decoder, ConfigKeys::Described), (&folder, &companions), &unfinished),
+        ExportWhat::PlugIn => write(&decoder, ConfigKeys::Owners, &unfinished, &folder, &companions),
+        ExportWhat::Emulator => write(&decoder, ConfigKeys::Described, &unfinished, &folder, &companions),
     };
     if written.is_err() {
         // Best effort: the error says what matters.
@@ -38,10 +38,10 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Res
     output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
 }
 
-/// What is written.
+/// The decoder to write.
 struct Subject {
     decoder: Decoder,
-    /// Where its small files lie.
+    /// The folder of its small files.
     folder: PathBuf,
     /// Those that go along.
     companions: Vec<String>,
@@ -110,9 +110,11 @@ fn unfinished(to: &Path) -> PathBuf {
 }
 
 fn write(
-    (decoder, keys): (&Decoder, ConfigKeys),
-    (from, companions): (&Path, &[String]),
+    decoder: &Decoder,
+    keys: ConfigKeys,
     folder: &Path,
+    from: &Path,
+    companions: &[String],
 ) -> anyhow::Result<u64> {
     std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
     let written = stage(write_hf_folder(decoder, folder, keys, None))?;

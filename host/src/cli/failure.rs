@@ -80,7 +80,7 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
     code.into()
 }
 
-/// What clap says of a command line: help and version on stdout, an error on stderr, and as JSON where that was asked for.
+/// clap's answer to a command line: help and version on stdout, an error on stderr, and as JSON where that was asked for.
 pub fn not_understood(error: &clap::Error) -> std::process::ExitCode {
     let printed = error.print();
     let before_dashes = std::env::args_os().take_while(|argument| argument != "--");

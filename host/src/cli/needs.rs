@@ -1,9 +1,9 @@
-//! What each verb needs of a config, in one table: the keys and paths, and the sections whose strategies it uses.
+//! The needs of each verb, in one table: the keys and paths, and the sections whose strategies it uses.
 
 use super::args::{BenchTuneArgs, BenchVerb, ConfigArgs, ConfigVerb, Verb};
 use host::config::{Column, ConfigNeed, RunConfig, StrategyKind};
 
-/// What a verb is about to use: refused by key before anything is computed.
+/// Keys, paths and strategies that a verb is about to use: refused by key before anything is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs {
     /// The verb's name, for messages.
@@ -47,18 +47,18 @@ pub const REPORT: Needs = needs("report", &[], &[]);
 const BENCH_TUNE: Needs = needs("bench tune", &[Model, Data, Replaced, PublicText], ALL);
 const BENCH_COMPRESS: Needs = needs("bench compress", &[Model, Replaced, PublicText], ALL);
 
-/// What `tune` needs.
+/// The needs of `tune`.
 pub fn of_tune(config: &RunConfig, from_elsewhere: bool) -> Needs {
     if from_elsewhere && config.names_no_adapter() { TUNE_AS_THE_BUNDLE_SAYS } else { TUNE }
 }
 
-/// What `evaluate` needs.
+/// The needs of `evaluate`.
 pub fn of_evaluate(config: &RunConfig) -> Needs {
     let of_emulator = |column: &Column| matches!(column, Column::Emulator | Column::EmulatorTuned);
     if config.evaluate.columns.iter().all(of_emulator) { EVALUATE_EMULATOR } else { EVALUATE }
 }
 
-/// What a benchmark needs.
+/// The needs of a benchmark.
 pub fn of_bench(verb: &BenchVerb) -> Needs {
     match verb {
         BenchVerb::Tune(_) => BENCH_TUNE,

@@ -1,4 +1,4 @@
-//! What can be refused before any work: strategies and their options, combinations, layers that do not fit the model, adapters
+//! Refusals before any work: strategies and their options, combinations, layers that do not fit the model, adapters
 //! that its layers cannot have. Reads the config, plugins and `config.json`; never weights.
 
 use super::data::check_data;
@@ -13,7 +13,7 @@ use host::plugins::{AdapterHandle, Registry};
 
 const MOST_LAYERS: usize = 1024;
 
-/// What became known on the way.
+/// Facts that became known on the way.
 pub struct Checked {
     /// The numbers of the model, where the verb needs one.
     pub model: Option<ModelConfig>,
@@ -21,7 +21,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What a person should know of keys without effect.
+    /// Notices of keys without effect.
     pub fn notices(&self, config: &RunConfig) -> Vec<String> {
         config.notices(self.reads_public_text, self.model.as_ref().map(|model| model.context))
     }
@@ -40,7 +40,7 @@ pub fn preflight(config: &RunConfig, registry: &mut Registry, needs: Needs) -> a
         _ => None,
     };
     if let Some(model) = &model {
-        check_fit(config, registry, (needs, model))?;
+        check_fit(config, registry, needs, model)?;
     }
     Ok(Checked { model, reads_public_text })
 }
@@ -56,7 +56,7 @@ fn reads_public_text(config: &RunConfig, registry: &mut Registry, kinds: &[Strat
 }
 
 /// The layers that the config asks for, and the adapter in any of them.
-fn check_fit(config: &RunConfig, registry: &mut Registry, (needs, model): (Needs, &ModelConfig)) -> anyhow::Result<()> {
+fn check_fit(config: &RunConfig, registry: &mut Registry, needs: Needs, model: &ModelConfig) -> anyhow::Result<()> {
     let uses = |kind: StrategyKind| needs.strategies.contains(&kind);
     if uses(StrategyKind::Replace) {
         config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
@@ -73,7 +73,7 @@ fn check_fit(config: &RunConfig, registry: &mut Registry, (needs, model): (Needs
     Ok(())
 }
 
-/// Where a key was written, for messages that others begin.
+/// The place where a key was written, for messages that others begin.
 pub fn place(config: &RunConfig, key: &KeyPath) -> String {
     format!("{}: key `{key}`", config.places().of(key))
 }

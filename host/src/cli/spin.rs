@@ -1,4 +1,4 @@
-//! How long a thread that waits spins before it sleeps: briefly, so that a busy neighbour does not stall the program.
+//! The spin of a waiting thread before it sleeps: brief, so that a busy neighbour does not stall the program.
 //!
 //! libtorch's threads are libgomp's. At the end of every parallel loop each waits for the others, and by default looks 300,000
 //! times before it sleeps: about 3 ms. Where another process has one of the cores, those that look take the time of the one that
@@ -29,7 +29,7 @@ const LENDERS: [&str; 10] = ["_", "OLDPWD", "SHLVL", "PWD", "LOGNAME", "USER", "
 /// The variable whose place is taken, `NAME=value`.
 static LENT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-/// How threads wait, and who chose it.
+/// The way in which threads wait, and who chose it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "chosen_by", rename_all = "lowercase")]
 pub enum Wait {
@@ -107,7 +107,7 @@ pub fn give_place_back() {
     }
 }
 
-/// Where a variable stands in an array that ends with a null pointer.
+/// The place of a variable in an array that ends with a null pointer.
 unsafe fn find(mut place: *mut *mut c_char, name: &str) -> Option<*mut *mut c_char> {
     // SAFETY: the caller vouches for the array and its strings.
     unsafe {
@@ -122,7 +122,7 @@ unsafe fn find(mut place: *mut *mut c_char, name: &str) -> Option<*mut *mut c_ch
     None
 }
 
-/// What is in force.
+/// The way of waiting that is in force.
 pub fn wait() -> Wait {
     let users = USERS.iter().find_map(|name| Some((*name, std::env::var_os(name)?)));
     match users {

@@ -31,7 +31,7 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
     check_combination(config, registry, kinds)
 }
 
-/// What an option's range cannot say, only the strategy itself does; where the options stand, the config knows.
+/// Adds the place to a refusal that only the strategy itself can make; where the options stand, the config knows.
 fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -> anyhow::Error {
     let of_options = fault.code() == Some(ErrorCode::Options);
     let error = anyhow::Error::from(StageError::from(fault));

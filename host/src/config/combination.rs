@@ -64,7 +64,7 @@ impl RunConfig {
         Err(self.nothing_trains())
     }
 
-    /// What is said where the owner's training would change nothing.
+    /// The refusal of an owner's training that would change nothing.
     pub fn nothing_trains(&self) -> ConfigError {
         let expected = format!(
             "0, because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
@@ -74,7 +74,7 @@ impl RunConfig {
         self.wrong("train.steps", self.train.steps.to_string(), expected)
     }
 
-    /// What is said of scores that turned out to be all the same, where the replacer sorts by them.
+    /// The refusal of scores that turned out to be all the same, where the replacer sorts by them.
     pub fn scores_are_equal(&self, score: f32) -> ConfigError {
         let found =
             format!("\"{}\", which gave every layer between the adapters the score {score}", self.importance.strategy);
@@ -85,7 +85,7 @@ impl RunConfig {
         self.wrong("importance.use", found, expected)
     }
 
-    /// What is said of scores that turned out to be all the same, where adapters go by them.
+    /// The refusal of scores that turned out to be all the same, where adapters go by them.
     pub fn no_top_score(&self, score: f32) -> ConfigError {
         let expected = format!(
             "\"outer\", \"spread\" or \"spread_kept\", because importance.use = \"{}\" gave every layer the score {score}",

@@ -1,4 +1,4 @@
-//! What a verb asks of a config before it starts: each party's config has only what that party's verbs need.
+//! Needs of a verb that a config must meet before it starts: each party's config has only what that party's verbs need.
 
 use super::error::ConfigError;
 use super::place::KeyPath;
@@ -11,7 +11,7 @@ pub enum ConfigNeed {
     Model,
     /// The private data: the task and its folder, or text files.
     Data,
-    /// How many layers give way.
+    /// The number of layers that give way.
     Replaced,
     /// The owner's public text files, as far as the config names or needs some.
     PublicText,
@@ -31,14 +31,14 @@ impl RunConfig {
                 None => Err(self.needed("model.path", "a model folder in the Hugging Face layout", verb)),
             },
             ConfigNeed::Data if self.data.task.is_some() => self.folder("data.folder", &self.data.folder),
-            ConfigNeed::Data if self.data.text.is_empty() => Err(self.neither("data", ("task", "text"), verb)),
+            ConfigNeed::Data if self.data.text.is_empty() => Err(self.neither("data", ["task", "text"], verb)),
             ConfigNeed::Data => self.files("data.text", &self.data.text),
             ConfigNeed::Replaced => {
                 let replace = &self.replace;
                 if replace.replace_ratio.is_some() || replace.replace_count.is_some() {
                     return Ok(());
                 }
-                Err(self.neither("replace", ("replace_ratio", "replace_count"), verb))
+                Err(self.neither("replace", ["replace_ratio", "replace_count"], verb))
             }
             ConfigNeed::PublicText if self.train.steps > 0 && self.data.public_text.is_empty() => {
                 Err(self.no_public_text())
@@ -53,7 +53,7 @@ impl RunConfig {
         }
     }
 
-    /// What is said where the owner's training has nothing to train on.
+    /// The refusal of an owner's training without public text.
     pub fn no_public_text(&self) -> ConfigError {
         let key = KeyPath::of("data").key("public_text");
         let expected = format!("one or more UTF-8 files, because train.steps is {}", self.train.steps);
@@ -65,7 +65,7 @@ impl RunConfig {
         ConfigError::Needed { place: self.places.of(&key), key, expected, verb }
     }
 
-    fn neither(&self, section: &str, (first, second): (&str, &str), verb: &'static str) -> ConfigError {
+    fn neither(&self, section: &str, [first, second]: [&str; 2], verb: &'static str) -> ConfigError {
         let section = KeyPath::of(section);
         let place = self.places.of(&section);
         ConfigError::Neither { place, first: section.key(first), second: section.key(second), verb }

@@ -94,7 +94,7 @@ number!(
     Decay, "a number from 0 to 1000", 0.0..=1000.0, { "type": "number", "minimum": 0, "maximum": 1000 }
 );
 number!(
-    /// What AdamW adds to the root of a second moment: above 0; where it is large beside the gradients, steps follow these alone.
+    /// AdamW's addend to the root of a second moment: above 0; where it is large beside the gradients, steps follow these alone.
     Epsilon, "a number above 0 and at most 1000000", f64::MIN_POSITIVE..=1e6,
     { "type": "number", "exclusiveMinimum": 0, "maximum": 1000000 }
 );

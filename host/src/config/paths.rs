@@ -36,7 +36,7 @@ impl RunConfig {
     }
 }
 
-/// What holds of paths wherever the verb is run: none of a file leads out of the current folder unseen, and the output is
+/// Checks paths for every verb: none of a file leads out of the current folder unseen, and the output is
 /// never beside the owner's weights.
 pub(super) fn check(config: &RunConfig) -> Result<(), ConfigError> {
     let one = |key: &str, path| std::iter::once((KeyPath::of(key), path));

@@ -132,7 +132,7 @@ impl Places {
         if line(&first) > line(&second) { first } else { second }
     }
 
-    /// Whether somebody wrote a key, or a table around it as one value.
+    /// True where somebody wrote a key, or a table around it as one value.
     pub(super) fn is_set(&self, key: &KeyPath) -> bool {
         let within = |place: &Place| matches!(place, Place::Override { .. });
         self.places.contains_key(key) || within(&self.of(key))

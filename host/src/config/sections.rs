@@ -37,30 +37,30 @@ pub struct RunConfig {
     pub model: ModelSection,
     /// The machine.
     pub runtime: RuntimeSection,
-    /// Where plugin libraries are looked for, and which of them may be loaded.
+    /// Folders of plugin libraries, and the trust that they are given.
     pub plugins: PluginsSection,
-    /// What is tuned on, and the owner's public text.
+    /// The data to tune on, and the owner's public text.
     pub data: DataSection,
-    /// How layers are scored.
+    /// The estimator that scores layers.
     pub importance: ImportanceSection,
-    /// What stands in for layers, and for how many.
+    /// The replacer, and the number of layers that give way.
     pub replace: ReplaceSection,
     /// The owner's training of the chosen emulator on public text, with AdamW.
     pub train: TrainSection,
     /// Left out, kept layers stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
-    /// What is trained.
+    /// The adapter that is trained.
     pub adapter: AdapterSection,
-    /// What goes along with the emulator beside its weights.
+    /// Files that go along with the emulator beside its weights.
     pub bundle: BundleSection,
     /// The data owner's tuning, with AdamW.
     pub tune: TrainingSection,
-    /// What the model owner does with a return.
+    /// The model owner's handling of a return.
     pub plug_in: PlugInSection,
     /// The upper bound; run where `evaluate.columns` names `full_tuning`.
     pub full_tuning: TrainingSection,
-    /// What the table shows.
+    /// The columns, questions and texts of the table.
     pub evaluate: EvaluateSection,
     /// Where each key was written, for messages.
     #[serde(skip)]
@@ -94,14 +94,14 @@ impl ModelSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSection {
-    /// Where the work is done: `cpu`, `cuda` or `cuda:<number>`.
+    /// The device that does the work: `cpu`, `cuda` or `cuda:<number>`.
     pub device: Device,
     /// Threads of the tensor engine; 0 takes all cores.
     #[schemars(range(max = 4096))]
     pub threads: u32,
 }
 
-/// Where plugin libraries are looked for, and which of them may be loaded.
+/// Folders of plugin libraries, and the trust that they are given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginsSection {
@@ -119,7 +119,7 @@ pub struct PluginsSection {
     pub call_timeout_s: u32,
 }
 
-/// What is tuned on, and the owner's public text.
+/// The data to tune on, and the owner's public text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
@@ -146,7 +146,7 @@ pub struct DataSection {
     pub public_text: Vec<PathBuf>,
 }
 
-/// How layers are scored.
+/// The estimator that scores layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportanceSection {
@@ -167,7 +167,7 @@ pub struct ImportanceSection {
     pub options: toml::Table,
 }
 
-/// What stands in for layers, and for how many.
+/// The replacer, and the number of layers that give way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplaceSection {
@@ -206,7 +206,7 @@ pub struct TrainSection {
     pub betas: [Momentum; 2],
     /// AdamW's divisor floor.
     pub epsilon: Epsilon,
-    /// How the learning rate falls after the warm-up.
+    /// The fall of the learning rate after the warm-up.
     pub schedule: Schedule,
     /// Steps in which the learning rate rises from 0.
     pub warmup_steps: u32,
@@ -231,7 +231,7 @@ pub struct CompressSection {
     pub options: toml::Table,
 }
 
-/// What is trained.
+/// The adapter that is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdapterSection {
@@ -248,7 +248,7 @@ pub struct AdapterSection {
     pub options: toml::Table,
 }
 
-/// What goes along with an emulator.
+/// Files that go along with an emulator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BundleSection {
@@ -285,7 +285,7 @@ pub struct TrainingSection {
     pub betas: [Momentum; 2],
     /// AdamW's divisor floor.
     pub epsilon: Epsilon,
-    /// How the learning rate falls after the warm-up.
+    /// The fall of the learning rate after the warm-up.
     pub schedule: Schedule,
     /// Steps in which the learning rate rises from 0.
     pub warmup_steps: u32,
@@ -340,7 +340,7 @@ impl TrainSection {
     }
 }
 
-/// What the model owner does with a return.
+/// The model owner's handling of a return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlugInSection {
@@ -350,7 +350,7 @@ pub struct PlugInSection {
     pub export: bool,
 }
 
-/// What the table shows.
+/// The columns, questions and texts of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateSection {
@@ -381,7 +381,7 @@ impl RunConfig {
         &self.places
     }
 
-    /// Whether nobody wrote what trains, so that a bundle from elsewhere decides it alone.
+    /// True where nobody wrote what trains, so that a bundle from elsewhere decides it alone.
     pub fn names_no_adapter(&self) -> bool {
         let written = |key: &str| self.places.is_set(&super::place::KeyPath::of("adapter").key(key));
         !written("use") && !written("options")

@@ -107,7 +107,7 @@ impl RunConfig {
         Err(ConfigError::Value { place: self.places().of(&key), key, found, expected })
     }
 
-    /// Whether a strategy says that it reads public text; one that was built before declarations may do so untold.
+    /// True where a strategy says that it reads public text; one that was built before declarations may do so untold.
     pub fn reads_public_text(&self, strategy: &Described) -> bool {
         let Described { record, .. } = strategy;
         let options = self.strategy(record.kind).map(|(_, options)| options);

@@ -37,7 +37,7 @@ fn encode_in_pieces(tokenizer: &Tokenizer, text: &str, size: usize) -> Result<Ve
         return tokenizer.encode(text);
     }
     let ids = |tokens: &[PlacedToken]| tokens.iter().map(|token| token.id).collect::<Vec<_>>();
-    let (mut done, mut last) = (Vec::new(), Piece::new(tokenizer, text, (0, size))?);
+    let (mut done, mut last) = (Vec::new(), Piece::new(tokenizer, text, 0, size)?);
     while last.end < text.len() {
         let Some((kept, next)) = following(tokenizer, text, &last, size)? else { return tokenizer.encode(text) };
         done.extend(ids(last.tokens.get(..kept).unwrap_or_default()));
@@ -47,7 +47,7 @@ fn encode_in_pieces(tokenizer: &Tokenizer, text: &str, size: usize) -> Result<Ve
     Ok(done)
 }
 
-/// How many tokens of `last` stay, and the piece that goes on from there; none where the two nowhere agree.
+/// The number of tokens of `last` that stay, and the piece that goes on from there; none where the two nowhere agree.
 fn following(
     tokenizer: &Tokenizer,
     text: &str,
@@ -56,7 +56,7 @@ fn following(
 ) -> Result<Option<(usize, Piece)>, TokenizerError> {
     let mut overlap = OVERLAP.min(size / 2).max(1);
     while overlap < last.end - last.start {
-        let mut next = Piece::new(tokenizer, text, (last.end - overlap, last.end + size))?;
+        let mut next = Piece::new(tokenizer, text, last.end - overlap, last.end + size)?;
         if let Some((kept, dropped)) = joint(&last.tokens, &next) {
             next.tokens.drain(..dropped);
             return Ok(Some((kept, next)));
@@ -66,7 +66,7 @@ fn following(
     Ok(None)
 }
 
-/// How many tokens of `before` stay and how many of `after` fall away: in the middle of the longest stretch, away from both ends.
+/// The numbers of tokens of `before` that stay and of `after` that fall away: in the middle of the longest stretch, away from both ends.
 fn joint(before: &[PlacedToken], after: &Piece) -> Option<(usize, usize)> {
     let first = before.partition_point(|token| token.from < after.start);
     let after = &after.tokens;
@@ -94,7 +94,7 @@ fn joint(before: &[PlacedToken], after: &Piece) -> Option<(usize, usize)> {
 
 impl Piece {
     /// The characters of `text` between these bytes, or from a byte inside a character on.
-    fn new(tokenizer: &Tokenizer, text: &str, (start, end): (usize, usize)) -> Result<Self, TokenizerError> {
+    fn new(tokenizer: &Tokenizer, text: &str, start: usize, end: usize) -> Result<Self, TokenizerError> {
         let character =
             |byte: usize| (0..=byte.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (start, end) = (character(start), character(end));

@@ -117,7 +117,7 @@ fn end(context: &str) -> String {
     if count > 20 { format!("…{}", shown(&last)) } else { shown(&last) }
 }
 
-/// What Python's `str.isspace` holds for white space: Unicode's, and the four separators of ASCII.
+/// White space by Python's `str.isspace`: Unicode's, and the four separators of ASCII.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

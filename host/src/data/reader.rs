@@ -32,7 +32,7 @@ impl Task {
     }
 }
 
-/// What a task's key says, compiled, and the fields that it reads.
+/// A task's key, compiled, and the fields that it reads.
 struct Key<'a> {
     name: &'static str,
     said: Said<'a>,
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    /// What a key says of a line.
+    /// The value of a key for a line.
     fn value(&self, said: &Said<'_>, key: &Key<'_>, row: &Row) -> Result<Value, DataError> {
         let failed = |error| self.render(row, key.name, &error);
         match said {

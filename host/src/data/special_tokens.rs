@@ -1,4 +1,4 @@
-//! Which tokens stand before a text: the rule of lm-evaluation-harness 0.4.13 over Transformers.
+//! Tokens before a text: the rule of lm-evaluation-harness 0.4.13 over Transformers.
 //!
 //! `begin` (BOS) is named by tokenizer_config.json, else by special_tokens_map.json; where neither says anything it is the token that the
 //! post-processor puts in front, and only a folder without tokenizer_config.json is asked for `bos_token_id` of config.json.
@@ -35,7 +35,7 @@ pub(super) struct Vocabulary<'a> {
     pub id_of: &'a dyn Fn(&str) -> Option<i64>,
     /// Ids are below this.
     pub size: usize,
-    /// What the post-processor puts before a text.
+    /// Ids that the post-processor puts before a text.
     pub in_front: Vec<i64>,
 }
 
@@ -47,7 +47,7 @@ enum Named {
 }
 
 impl SpecialTokens {
-    /// What the files beside tokenizer.json say; `read` gives the JSON of one of them, where it is there and sound.
+    /// The tokens by the files beside tokenizer.json; `read` gives the JSON of one of them, where it is there and sound.
     pub(super) fn find(read: &dyn Fn(&str) -> Option<Value>, vocabulary: Vocabulary<'_>) -> Self {
         let config = read(FILE);
         let map = read(MAP);

@@ -41,7 +41,7 @@ fn shown(value: &Value) -> String {
     super::error::shown(&value.to_string())
 }
 
-/// What a key of a task file says, compiled.
+/// The value of a key of a task file, compiled.
 pub(crate) enum Said<'a> {
     /// `question`: a field, wherever a line has one of that name.
     Field(&'a str, Box<Self>),

@@ -1,6 +1,6 @@
 //! A file of running text: UTF-8, a byte-order mark left out, line ends kept as they are.
 //!
-//! What is no prose is refused by its content (`text_kind`): training on the braces of a JSON Lines file gives a loss and no warning.
+//! Files without prose are refused by their content (`text_kind`): training on the braces of a JSON Lines file gives a loss and no warning.
 
 use std::io::Read as _;
 use std::path::Path;

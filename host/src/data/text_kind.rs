@@ -1,4 +1,4 @@
-//! What a file is, by its content, where it is no running text: a container (by its magic bytes), JSON or a table.
+//! The kind of a file, by its content, where it is no running text: a container (by its magic bytes), JSON or a table.
 //!
 //! Prose, Markdown, HTML and source code are text, also where they begin with a brace or hold some lines of JSON.
 //! JSON Lines: more than half of the lines are objects or lists. JSON: the whole parses, or begins with a key and ends with a brace.
@@ -7,7 +7,7 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// What was found, and what to do about it.
+/// The kind that was found, and the advice.
 pub(super) type Kind = (&'static str, &'static str);
 
 /// Bytes that are looked at.

@@ -58,7 +58,7 @@ pub struct Tokenizer {
     special: SpecialTokens,
     /// The text of the token that an empty context stands for.
     prefix: Option<String>,
-    /// What `config.json` and `tokenizer.json` alone would not say of the special tokens.
+    /// Special tokens as `config.json` and `tokenizer.json` alone would not give them.
     said_beside: Option<Map<String, Value>>,
 }
 
@@ -251,7 +251,7 @@ impl Tokenizer {
         self.said_beside.as_ref()
     }
 
-    /// What the files of `folder` say of the special tokens, or, without one, `tokenizer.json` alone. They may be absent, not
+    /// Finds the special tokens in the files of `folder`, or, without one, `tokenizer.json` alone. They may be absent, not
     /// broken: other tokens would be taken in silence.
     fn find_special(&mut self, folder: Option<&Path>) -> Result<(), TokenizerError> {
         let mut found = HashMap::new();
@@ -277,7 +277,7 @@ impl Tokenizer {
         SpecialTokens { end: special.end.or_else(usual), ..special }
     }
 
-    /// What the post-processor puts before a text.
+    /// Ids that the post-processor puts before a text.
     fn in_front(&self) -> Result<Vec<i64>, TokenizerError> {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(PROBE), message };
         let encoding =
@@ -310,7 +310,7 @@ fn around(text: &str, start: usize, end: usize) -> &str {
     text.get(from..after.map_or(text.len(), |(at, _)| end + at)).unwrap_or(text)
 }
 
-/// Why a tokenizer could not be opened: what stands in its place, if that can be told.
+/// The error for a tokenizer that could not be opened: it names what stands in its place, if that can be told.
 fn unopened(file: &Path, source: std::io::Error) -> TokenizerError {
     let file = file.to_owned();
     if source.kind() != std::io::ErrorKind::NotFound {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 const IDS: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
 /// Real lists of end tokens have a handful.
 const MAX_IDS: usize = 32;
-/// What Transformers takes where a Qwen2 config says nothing.
+/// Transformers' default where a Qwen2 config says nothing.
 const QWEN2_WINDOW_FROM: u64 = 28;
 
 impl ModelConfig {
@@ -75,7 +75,7 @@ impl ModelConfig {
         Map::from_iter([("model_type".to_owned(), json!(model_type)), ("architectures".to_owned(), json!([class]))])
     }
 
-    /// How far attention reaches: the context, and the window where one stands for all layers.
+    /// The reach of attention: the context, and the window where one stands for all layers.
     ///
     /// Which layers have a window, where only some do, tells where they stood. Then the context ends at the window, within
     /// which all layers see everything: the emulator runs no further here either.
@@ -115,7 +115,7 @@ impl ModelConfig {
         (all && self.raw.get(switch) == Some(&Value::Bool(true))).then_some(length)
     }
 
-    /// Which projections have a bias, and how the halves of a layer meet.
+    /// Keys for the projections with a bias, and for the way in which the halves of a layer meet.
     fn switches(&self) -> Map<String, Value> {
         let mut switches = Map::new();
         for module in &self.family.layer {

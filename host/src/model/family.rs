@@ -70,7 +70,7 @@ pub struct Window {
     /// The model types of the family that have it; the others do not read the key.
     pub model_types: Vec<String>,
     pub key: String,
-    /// What holds where the key is absent; null says that there is no window.
+    /// The length where the key is absent; null says that there is no window.
     pub default: usize,
     /// A key that must be true for the window to count.
     #[serde(default)]
@@ -81,7 +81,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether a config's model type has the window; a type that is not named is that of the `architectures`.
+    /// True where a config's model type has the window; a type that is not named is that of the `architectures`.
     pub fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
         let named = config.get("model_type").and_then(serde_json::Value::as_str);
         named.is_none_or(|named| self.model_types.iter().any(|name| name == named))
@@ -139,7 +139,7 @@ pub struct Family {
     pub architectures: Vec<String>,
     pub norm: NormKind,
     pub positions: PositionKind,
-    /// Whether rotary positions may turn a part of each head; elsewhere they turn all of it.
+    /// True where rotary positions may turn a part of each head; elsewhere they turn all of it.
     #[serde(default)]
     pub partial_rotary: bool,
     /// Row of the position table that position 0 uses.

@@ -118,7 +118,7 @@ pub(super) fn find_weights(folder: &Path, named: Option<&str>) -> Result<WeightF
     Err(other_weights(folder)?)
 }
 
-/// What stands in the place of weights that can be read.
+/// Names the files that stand in the place of weights that can be read.
 fn other_weights(folder: &Path) -> Result<ModelError> {
     let names = names(folder)?;
     let ends = |name: &str, ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
@@ -138,7 +138,7 @@ fn other_weights(folder: &Path) -> Result<ModelError> {
     }
 }
 
-/// Whether a name from a file stays in its folder.
+/// True where a name from a file stays in its folder.
 pub(super) fn is_plain_name(name: &str) -> bool {
     let one = matches!(Path::new(name).components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]);
     one && !name.contains(['/', '\\', '\0'])

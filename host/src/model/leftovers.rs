@@ -3,7 +3,7 @@
 //! Buffers are passed over by name in every family, as Transformers does (`_keys_to_ignore_on_load_unexpected`, and whatever
 //! ends in `rotary_emb.inv_freq` or `position_ids`). Quantised weights are refused: what stands for them here is another tensor.
 
-/// What to do with a quantised model.
+/// Advice for a quantised model.
 pub const DEQUANTISE: &str = "quantised weights are not read; take the model's folder in bf16, fp16 or fp32, or write one with \
                               Transformers (from_pretrained, dequantize, save_pretrained)";
 
@@ -45,7 +45,7 @@ const QUANTISED: [&str; 29] = [
     "_data",
 ];
 
-/// Whether a name that no weight has is one of a buffer.
+/// True where a name that no weight has is one of a buffer.
 pub(super) fn is_buffer(name: &str) -> bool {
     let mut parts = name.rsplit('.');
     match parts.next() {
@@ -55,7 +55,7 @@ pub(super) fn is_buffer(name: &str) -> bool {
     }
 }
 
-/// Whether a name is one of a part of a quantised weight.
+/// True where a name is one of a part of a quantised weight.
 pub(super) fn is_quantised(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     QUANTISED.contains(&last)

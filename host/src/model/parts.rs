@@ -59,7 +59,7 @@ impl Decoder {
     /// The tensors of one layer, named as layer `number` of a folder.
     pub fn layer_tensors(&self, slot: usize, number: usize) -> Result<Vec<(String, Tensor)>> {
         let names = Names::written(self.config.family);
-        let parts = layer_parts((&self.config, self.dtype()), &names, self.layer(slot)?, number)?;
+        let parts = layer_parts(&self.config, self.dtype(), &names, self.layer(slot)?, number)?;
         parts.iter().map(|part| Ok((part.name.clone(), part.tensor()?))).collect()
     }
 
@@ -70,7 +70,7 @@ impl Decoder {
             parts.push(NamedPart::whole(name, table));
         }
         for (number, (_, layer)) in self.kept_layers()?.into_iter().enumerate() {
-            parts.extend(layer_parts((&self.config, self.dtype()), &names, layer, number)?);
+            parts.extend(layer_parts(&self.config, self.dtype(), &names, layer, number)?);
         }
         parts.push(NamedPart::whole(names.final_norm() + ".weight", &self.final_norm.weight));
         if let Some(bias) = &self.final_norm.bias {
@@ -103,7 +103,8 @@ impl Decoder {
 }
 
 fn layer_parts<'a>(
-    (config, dtype): (&'a ModelConfig, Dtype),
+    config: &'a ModelConfig,
+    dtype: Dtype,
     names: &Names,
     layer: &'a DecoderLayer,
     number: usize,

@@ -6,7 +6,7 @@
 
 use std::f64::consts::TAU;
 
-/// How frequencies were rescaled.
+/// Rescaling of frequencies.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
     None,
@@ -42,10 +42,10 @@ pub struct Rope {
     pub theta: f64,
     /// Rotated dimensions of each head: even, at most `head_dim`.
     pub dims: usize,
-    /// What the exponents are divided by: `dims`, or one less where a share of the head came to an odd number.
+    /// The divisor of the exponents: `dims`, or one less where a share of the head came to an odd number.
     pub width: usize,
     pub scaling: RopeScaling,
-    /// What `cos` and `sin` are multiplied by.
+    /// The factor of `cos` and `sin`.
     pub attention_factor: f64,
 }
 
@@ -110,7 +110,7 @@ pub struct YarnRamp {
     pub beta_fast: f64,
     pub beta_slow: f64,
     pub original_context: f64,
-    /// Whether the ends are moved to whole pairs.
+    /// True where the ends are moved to whole pairs.
     pub truncate: bool,
 }
 

@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 use std::io;
 use std::path::Path;
 
-/// What the config of a written folder says.
+/// The keys of a written folder's config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigKeys {
     /// All that the config says that the decoder was read with: for a model that stays with its owner.
     Owners,
-    /// What the decoder is, key by key: for what leaves.
+    /// Keys made from the decoder, one by one: for a folder that leaves.
     Described,
 }
 

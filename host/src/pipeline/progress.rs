@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
-/// How often a stage has looked, and the look from which on it is asked to stop.
+/// The number of looks of a stage, and the look from which on it is asked to stop.
 static LOOKS: AtomicU64 = AtomicU64::new(0);
 static STOP_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 

@@ -35,7 +35,7 @@ pub struct PluginManifest {
     pub publisher: String,
     /// As in Cargo's `license`.
     pub licence: String,
-    /// What the method was published in.
+    /// Publication of the method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<String>,
     /// The plugin API that it was built with.

@@ -244,7 +244,7 @@ impl ReplacerHandle {
         self.0.call((Method::Prepare, "prepare"), &(), questions)
     }
 
-    /// What a checkpoint keeps for the plugin once it has prepared.
+    /// The plugin's state in a checkpoint once it has prepared.
     ///
     /// # Errors
     /// What the plugin returned.

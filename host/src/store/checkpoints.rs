@@ -45,14 +45,14 @@ struct Origin {
     inputs: String,
 }
 
-/// What [`Checkpoints::latest`] found.
+/// The result of [`Checkpoints::latest`].
 #[derive(Debug, Default)]
 pub struct Latest {
     /// The newest checkpoint of the same inputs that is whole, with its step.
     pub found: Option<(u64, VerifiedFolder)>,
     /// Newer ones that are not whole.
     pub damaged: Vec<StoreError>,
-    /// Whether there are any of other inputs.
+    /// True where there are any of other inputs.
     pub others: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'r> Checkpoints<'r> {
     /// becomes visible and nothing is dropped.
     ///
     /// # Errors
-    /// What `fill` returned, or a full disk.
+    /// The error that `fill` returned, or a full disk.
     pub fn save<E: From<StoreError>>(
         &self,
         step: u64,
@@ -119,7 +119,7 @@ impl<'r> Checkpoints<'r> {
         Ok(latest)
     }
 
-    /// What [`save`](Self::save) was given.
+    /// The body that [`save`](Self::save) was given.
     ///
     /// # Errors
     /// A body of another shape.

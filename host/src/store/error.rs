@@ -108,7 +108,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether nothing can be written at the place at all, as opposed to a fault of what was written.
+    /// True where nothing can be written at the place at all, as opposed to a fault of what was written.
     pub fn is_closed_place(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];

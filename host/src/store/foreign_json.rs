@@ -11,7 +11,7 @@ use super::byte_order_mark::{ForeignEncoding, without_mark};
 /// The key under which Transformers 5 keeps a number that JSON has no word for.
 const TAG: &str = "__float__";
 
-/// Why a text was not read.
+/// The reason why a text was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForeignJsonProblem {
     #[error(transparent)]

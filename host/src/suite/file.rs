@@ -126,7 +126,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Whether a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
+    /// True where a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
     pub fn is_one(path: &Path) -> bool {
         let table = source::read(path).ok().and_then(|text| source::parse(path, &text).ok());
         table.is_some_and(|(table, _)| ["method", "tasks", "seeds", "axes"].iter().any(|key| table.contains_key(*key)))

@@ -57,7 +57,7 @@ pub struct FakeHost {
     requests: BTreeMap<String, usize>,
     refusals: usize,
     checkpoints: Vec<Vec<u8>>,
-    /// What the host itself was at each checkpoint: the model, and how many points its curves had.
+    /// The host itself at each checkpoint: the model, and how many points its curves had.
     stood: Vec<(ToyModel, usize)>,
     curve: Vec<CurvePoint>,
     /// The call that the host is in; outside of one it answers everything.
@@ -92,7 +92,7 @@ impl FakeHost {
         }
     }
 
-    /// What the loss grows by when a layer is replaced, per layer, on every batch alike; layers without an entry cost nothing.
+    /// The growth of the loss when a layer is replaced, per layer, on every batch alike; layers without an entry cost nothing.
     /// Without this, costs differ from batch to batch.
     #[must_use]
     pub fn with_layer_costs(mut self, costs: &[f64]) -> Self {
@@ -143,7 +143,7 @@ impl FakeHost {
         Self { model, ..fresh }
     }
 
-    /// Whether another host's model is as this one's: the same substitutes, the same next batches.
+    /// True where another host's model is as this one's: the same substitutes, the same next batches.
     pub(super) fn is_as(&self, other: &Self) -> bool {
         self.model == other.model
     }

@@ -79,7 +79,7 @@ fn requirements(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
     })
 }
 
-/// Where the config says nothing, the host goes by the schema's default.
+/// The host goes by the schema's default where the config says nothing.
 fn has_default(strategy: &StrategyRecord, option: &str) -> bool {
     let default = |option: &str| strategy.options.get("properties")?.get(option)?.get("default");
     default(option).is_some()

@@ -98,13 +98,14 @@ fn request(host: &FakeHost, replace_count: usize) -> ReplaceRequest {
 fn select(session: &mut Session, host: &mut FakeHost, ask: &ReplaceRequest) -> Result<LayerPlan, Broken> {
     // Neither sorted nor all different.
     let scores = (0..ask.n_layers).map(|layer| ((layer * 3) % 4) as f32 - 1.0).collect();
-    select_by(session, host, (scores, ask))
+    select_by(session, host, scores, ask)
 }
 
 fn select_by(
     session: &mut Session,
     host: &mut FakeHost,
-    (scores, ask): (Vec<f32>, &ReplaceRequest),
+    scores: Vec<f32>,
+    ask: &ReplaceRequest,
 ) -> Result<LayerPlan, Broken> {
     let question = SelectRequest { scores: ImportanceScores { scores }, ask: ask.clone() };
     Ok(session.ask(Method::Select, &question, host)?)
@@ -163,7 +164,7 @@ fn ignored_scores(subject: &Subject) -> Outcome {
         let ask = request(host, 1);
         let rising: Vec<f32> = (0..ask.n_layers).map(|layer| layer as f32).collect();
         let falling = rising.iter().rev().copied().collect();
-        let (one, other) = (select_by(session, host, (rising, &ask))?, select_by(session, host, (falling, &ask))?);
+        let (one, other) = (select_by(session, host, rising, &ask)?, select_by(session, host, falling, &ask)?);
         ensure(one == other, || format!("scores that rise gave {:?}, scores that fall {:?}", one.layers, other.layers))
     })
 }

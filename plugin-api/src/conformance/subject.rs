@@ -71,7 +71,7 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether the strategy declares this of itself with the options under test.
+    /// True where the strategy declares this of itself with the options under test.
     pub(super) fn declares(&self, of: &Trait) -> bool {
         let default = |option: &str| self.record.options.get("properties")?.get(option)?.get("default").cloned();
         let value_of = |option: &str| self.options.get(option).cloned().or_else(|| default(option));

@@ -28,7 +28,7 @@ const STEP: f64 = 0.01;
 /// Loss of the adapter before tuning.
 const UNTUNED_LOSS: f64 = 3.0;
 
-/// Which text a batch comes from.
+/// The text that a batch comes from.
 #[derive(Clone, Copy)]
 enum Text {
     Train,
@@ -48,7 +48,7 @@ pub(super) struct ToyModel {
     pub(super) run_seed: u64,
     /// Whose substitute trains.
     pub(super) trainable: Vec<bool>,
-    /// Whether layers cost more on one batch than on another.
+    /// True where layers cost more on one batch than on another.
     pub(super) varies: bool,
     skills: Vec<f64>,
     trained: u64,

@@ -35,7 +35,8 @@ const SIDES: [&str; 2] = ["padding_side", "truncation_side"];
 /// A tokenizer that a receiver would refuse, a file that is no JSON object, a full disk.
 pub(super) fn write(
     stage: &mut StageDir,
-    (folder, config): (&Path, &ModelConfig),
+    folder: &Path,
+    config: &ModelConfig,
     with_chat_template: bool,
 ) -> Result<bool, StageError> {
     let tokenizer = load_tokenizer(folder, config.vocabulary)?;
@@ -54,7 +55,7 @@ pub(super) fn write(
     Ok(has_chat_template)
 }
 
-/// What the owner's files say of the tokenizer.
+/// The owner's files on the tokenizer.
 struct Said {
     config: Map<String, Value>,
     special: Map<String, Value>,

@@ -27,7 +27,7 @@ pub struct BundleInputs<'a> {
     pub adapters: &'a [AdapterModule],
     /// The owner's model folder, where the tokenizer's files lie.
     pub folder: &'a Path,
-    /// What else goes along.
+    /// Files that go along.
     pub section: &'a BundleSection,
 }
 
@@ -35,11 +35,11 @@ pub struct BundleInputs<'a> {
 const WRITTEN: [&str; 6] =
     [CONFIG, DESCRIPTION, "tokenizer.json", "tokenizer_config.json", "generation_config.json", "manifest.json"];
 
-/// What the owner should know of a bundle, and nobody else.
+/// Facts about a bundle for the owner, and nobody else.
 pub struct Sent {
     /// The layer of the full model behind each slot.
     pub layer_of_slot: Vec<usize>,
-    /// Whether a chat template went along.
+    /// True where a chat template went along.
     pub has_chat_template: bool,
 }
 
@@ -71,7 +71,7 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
     write_tensors(&mut stage, TENSORS, &tensors)?;
     let config = &inputs.decoder.config;
     stage.write_json(CONFIG, &config.described(slots.len(), inputs.decoder.dtype()))?;
-    let has_chat_template = tokenizer_files::write(&mut stage, (inputs.folder, config), inputs.section.chat_template)?;
+    let has_chat_template = tokenizer_files::write(&mut stage, inputs.folder, config, inputs.section.chat_template)?;
     include(&mut stage, inputs)?;
     stage.write_json(DESCRIPTION, &EmulatorDescription { slots })?;
     let receives = |staged: &VerifiedFolder| match opened(staged, Device::Cpu, Dtype::F32) {
@@ -82,7 +82,7 @@ pub fn write(mut stage: StageDir, inputs: &BundleInputs<'_>) -> Result<(Verified
     Ok((done, Sent { layer_of_slot: layers, has_chat_template }))
 }
 
-/// What the bundle's small files are made from, beside config and tokenizer, which the model's fingerprint holds.
+/// Inputs of the bundle's small files, beside config and tokenizer, which the model's fingerprint holds.
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -94,7 +94,7 @@ pub fn small_file_inputs(folder: &Path, section: &BundleSection) -> Result<Value
     Ok(json!({ "written": WRITTEN, "files": digests, "chat_template": section.chat_template }))
 }
 
-/// What a data owner's program would say: the owner cannot look at the folder that it names, which is never seen.
+/// A data owner's refusal in the owner's words: the owner cannot look at the folder that it names, which is never seen.
 fn refused(model: &Path, error: &StageError) -> StageError {
     StageError::Artefact {
         path: model.display().to_string(),

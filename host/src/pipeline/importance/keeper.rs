@@ -66,7 +66,7 @@ pub struct Restored {
     pub replacer_state: Vec<u8>,
     /// The substitutes of the checkpoint.
     pub substitutes: Vec<Substitute<Tensor>>,
-    /// What else the mixture goes on from; the moments' file only where something trains.
+    /// The rest that the mixture goes on from; the moments' file only where something trains.
     pub mixture: Option<(MixtureState, Option<TensorFile>)>,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Keeper<'a> {
         Ok(self.store.clear()?)
     }
 
-    /// How far the stage has moved on: batches seen, and points of curves.
+    /// The place of the stage: batches seen, and points of curves.
     fn moved(&self, mixture: Option<&Mixture>) -> (u64, usize) {
         (mixture.map_or(0, Mixture::batches_seen), self.curves.points())
     }

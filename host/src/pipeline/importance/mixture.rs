@@ -50,7 +50,7 @@ pub struct MixtureState {
     steps: Vec<u64>,
     /// The same for local fitting, while it goes on.
     fit_steps: Option<Vec<u64>>,
-    /// What losses are multiplied by on the way back.
+    /// The factor of losses on the way back.
     scale: f64,
 }
 
@@ -193,7 +193,7 @@ impl Mixture {
             }
             self.finite(self.trained, "the gradient norm", norm)?;
             before.get_or_insert(residuals);
-            fit.step(&mut self.parameters, gradients.as_slice(), (step.learning_rate, gradients.unscale()))?;
+            fit.step(&mut self.parameters, gradients.as_slice(), step.learning_rate, gradients.unscale())?;
         }
         let residuals = match before {
             Some(residuals) => residuals,
@@ -242,8 +242,8 @@ impl Mixture {
         })?;
         self.finite(self.trained, "the gradient norm", norm)?;
         let gradients = gradients.only(&active);
-        let rates = (step.learning_rate, gradients.unscale());
-        self.optimiser.step(&mut self.parameters, gradients.as_slice(), rates)?;
+        let scale = gradients.unscale();
+        self.optimiser.step(&mut self.parameters, gradients.as_slice(), step.learning_rate, scale)?;
         self.fit = None;
         self.trained += 1;
         Ok(StepReport { loss: value })

@@ -65,7 +65,7 @@ impl<'a> OwnerQuestions<'a, '_> {
         }
     }
 
-    /// What a plugin's call came to. A failure of the host that the plugin passed on is told as the host's own: a request to stop
+    /// The outcome of a plugin's call. A failure of the host that the plugin passed on is told as the host's own: a request to stop
     /// is no fault of the plugin.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use plugin_api::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub fn outline(decoder: &Decoder) -> ModelOutline {
     let config = &decoder.config;
     let is_layer = |slot: &Slot| matches!(slot, Slot::Layer(_));
-    let layers = decoder.slots.iter().map(is_layer).enumerate().map(|slot| layer(config, slot));
+    let layers =
+        decoder.slots.iter().map(is_layer).enumerate().map(|(index, has_weights)| layer(config, index, has_weights));
     ModelOutline {
         family: config.family.name.clone(),
         hidden_size: config.hidden,
@@ -21,10 +22,10 @@ pub fn outline(decoder: &Decoder) -> ModelOutline {
 
 /// The outline of each layer of a model that is not loaded.
 pub fn layers_of_config(config: &ModelConfig) -> impl Iterator<Item = LayerOutline> {
-    (0..config.layers).map(|index| layer(config, (index, true)))
+    (0..config.layers).map(|index| layer(config, index, true))
 }
 
-fn layer(config: &ModelConfig, (index, has_weights): (usize, bool)) -> LayerOutline {
+fn layer(config: &ModelConfig, index: usize, has_weights: bool) -> LayerOutline {
     let weights = if has_weights { weights(config) } else { Vec::new() };
     LayerOutline { index, hidden_size: config.hidden, weights }
 }

@@ -65,7 +65,8 @@ pub fn loss(
 pub fn step_loss(
     sides: Sides<'_>,
     parts: &[TrainingBatch],
-    (objective, step): (&Objective, u64),
+    objective: &Objective,
+    step: u64,
     each: &mut EachPart<'_>,
 ) -> Result<(), StageError> {
     if let [batch] = parts {
@@ -77,7 +78,7 @@ pub fn step_loss(
         let passes = Passes::run(sides, part, objective)?;
         let mut sum: Option<Tensor> = None;
         for (weight, term) in &objective.terms {
-            let share = totals.share(term, (&passes, part), sides)?.mul_scalar(*weight)?;
+            let share = totals.share(term, &passes, part, sides)?.mul_scalar(*weight)?;
             finite(share.to_f64()?, term, step)?;
             sum = Some(match sum {
                 Some(sum) => sum.add(&share)?,

@@ -266,7 +266,7 @@ fn parts_of_a_step_are_one_batch() {
         let (one, value) = loss(sides, &whole, &objective, 0).unwrap();
         let expected = one.gradients(std::slice::from_ref(&leaf)).unwrap().remove(0).unwrap().to_vec_f32().unwrap();
         let (mut total, mut found) = (0.0, vec![0.0f32; expected.len()]);
-        step_loss(sides, &parts, (&objective, 0), &mut |part| {
+        step_loss(sides, &parts, &objective, 0, &mut |part| {
             total += part.to_f64()?;
             let gradient = part.gradients(std::slice::from_ref(&leaf))?.remove(0).unwrap().to_vec_f32()?;
             found.iter_mut().zip(gradient).for_each(|(sum, part)| *sum += part);

@@ -1,4 +1,4 @@
-//! What the terms of a whole optimiser step are divided by, when its batches run one after the other.
+//! Divisors of the terms of a whole optimiser step, when its batches run one after the other.
 //!
 //! With parts `p` of `n_p` targets, `r_p` rows that have one and `t_p` tokens, the step's terms are those of one batch of all:
 //! `next_token = Σ n_p/n · mean_p`, `logit_kl = Σ r_p/r · mean_p`, `hidden_match = Σ t_p/t · mean_p`; normalised
@@ -89,11 +89,12 @@ impl Totals {
         Ok(())
     }
 
-    /// What one part adds to a term of the step.
+    /// The share of one part in a term of the step.
     pub(super) fn share(
         &self,
         term: &ObjectiveTerm,
-        (passes, part): (&Passes, &TrainingBatch),
+        passes: &Passes,
+        part: &TrainingBatch,
         sides: Sides<'_>,
     ) -> Result<Tensor, StageError> {
         let sizes = Sizes::of(part);

@@ -24,10 +24,10 @@ const NAMES: [&str; 11] = [
 const ENDINGS: [&str; 4] = [".model", ".tiktoken", ".jinja", ".py"];
 /// Legal texts, whatever their ending.
 const LEGAL: [&str; 5] = ["license", "licence", "notice", "copying", "use_policy"];
-/// Where Transformers keeps chat templates beyond the first.
+/// Transformers' folder of chat templates beyond the first.
 const TEMPLATES: &str = "additional_chat_templates";
 
-/// Whether a file's name is that of a legal text.
+/// True where a file's name is that of a legal text.
 pub fn is_legal(name: &str) -> bool {
     let name = name.to_lowercase().replace('-', "_");
     LEGAL.iter().any(|word| name.starts_with(word))

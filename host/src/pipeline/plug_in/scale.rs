@@ -1,4 +1,4 @@
-//! What the delta of a tensor is measured against.
+//! The scale that the delta of a tensor is measured against.
 //!
 //! `scale(t) = max(||t||, s √n)` for `n` values, where `s` is what a value of its kind has in this layer: for a matrix the root mean
 //! square of the layer's matrices; for a bias that of what it is added to, `sqrt(mean over matrices of ||W||² / rows)`, the output for

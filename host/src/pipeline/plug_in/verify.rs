@@ -74,7 +74,7 @@ pub fn verify(
     let shipped = shipped_parameters(decoder, &expected)?;
     check_names(&file, &shipped)?;
     let slots: Vec<usize> = expected.iter().map(|(slot, _)| *slot).collect();
-    let check = measure(&file, &shipped, (&LayerScale::of(decoder, &slots)?, limit))?;
+    let check = measure(&file, &shipped, &LayerScale::of(decoder, &slots)?, limit)?;
     Ok(VerifiedReturn { adapters: expected, artefact, check, file })
 }
 
@@ -132,7 +132,8 @@ fn check_names(file: &TensorFile, shipped: &[(usize, Vec<Parameter>)]) -> Result
 fn measure(
     file: &TensorFile,
     shipped: &[(usize, Vec<Parameter>)],
-    (scales, limit): (&[(usize, LayerScale)], f64),
+    scales: &[(usize, LayerScale)],
+    limit: f64,
 ) -> Result<ReturnCheck, StageError> {
     let _guard = no_grad();
     let (mut tensors, mut squares, mut largest) = (0, 0.0, (0.0, String::new()));

@@ -42,7 +42,7 @@ fn measured(decoder: &Decoder, part: AdapterPart, (of, value): (&str, f64)) -> R
     let done = stage.commit(ManifestHead { format: "test/return", version: 1 }, &()).unwrap();
     let file = TensorFile::open(&done.file("adapter.safetensors").unwrap()).unwrap();
     check_names(&file, &shipped).unwrap();
-    measure(&file, &shipped, (&LayerScale::of(decoder, &[0]).unwrap(), 1.0))
+    measure(&file, &shipped, &LayerScale::of(decoder, &[0]).unwrap(), 1.0)
 }
 
 const BIAS: &str = "slots.0.attention.q.bias";

@@ -34,7 +34,7 @@ fn contents(row: &Row) -> Vec<String> {
     row.cell_iter().map(Cell::content).collect()
 }
 
-/// What each column needs with its frame, so that no word is broken.
+/// Widths of the columns with their frames, so that no word is broken.
 fn least(table: &Table, heads: &[String]) -> Vec<usize> {
     let longest = |text: &str| text.split_whitespace().map(|word| word.chars().count().min(WHOLE)).max().unwrap_or(0);
     let mut widths: Vec<usize> = heads.iter().map(|head| longest(head)).collect();

@@ -53,7 +53,7 @@ impl Run {
         {
             return Ok(done);
         }
-        self.measured("tune", |run| run.tune_emulator((emulator, alone), &inputs, progress))
+        self.measured("tune", |run| run.tune_emulator(emulator, alone, &inputs, progress))
     }
 
     /// The return that a record speaks of: a return says nothing of what it was made from itself.
@@ -75,7 +75,8 @@ impl Run {
 
     fn tune_emulator(
         &mut self,
-        (emulator, alone): (Emulator, bool),
+        emulator: Emulator,
+        alone: bool,
         inputs: &str,
         progress: &mut dyn Progress,
     ) -> Result<VerifiedFolder, StageError> {
@@ -115,7 +116,7 @@ impl Run {
         Ok(done)
     }
 
-    /// What an adapter's plugin recorded, in the run folder: it never leaves with the return.
+    /// Writes the curves of an adapter's plugin into the run folder: a curve never leaves with the return.
     fn write_curves(&self, stage: &str, curves: &Curves) -> Result<(), StageError> {
         if curves.0.is_empty() {
             return Ok(());

@@ -57,7 +57,7 @@ pub fn train(
     progress.log(&format!("train: before the first step, validation loss {before:.4} nats per target"));
     let towards = move |parts: &[TrainingBatch], step: u64, each: &mut EachPart<'_>| {
         let sides = Sides { full, mixture: decoder, mask: None };
-        objective::step_loss(sides, parts, (objective, step), each)
+        objective::step_loss(sides, parts, objective, step, each)
     };
     let loss: Box<StepLoss<'_>> = Box::new(towards);
     let work = TuneInputs {

@@ -85,7 +85,8 @@ impl AdamW {
         &mut self,
         parameters: &mut [Tensor],
         gradients: &[Option<Tensor>],
-        (learning_rate, grad_scale): (f64, f64),
+        learning_rate: f64,
+        grad_scale: f64,
     ) -> Result<()> {
         let _guard = no_grad();
         for ((parameter, gradient), state) in parameters.iter_mut().zip(gradients).zip(&mut self.state) {
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn follows_pytorch() {
-        run(|optimiser, parameters, gradients| optimiser.step(parameters, gradients, (0.1, 1.0)).unwrap());
+        run(|optimiser, parameters, gradients| optimiser.step(parameters, gradients, 0.1, 1.0).unwrap());
     }
 
     #[test]
@@ -212,7 +213,7 @@ mod tests {
         let mut parameters = [leaf(), leaf()];
         let options = AdamWOptions { weight_decay: 0.5, ..AdamWOptions::default() };
         let mut optimiser = AdamW::new(options, &parameters).unwrap();
-        optimiser.step(&mut parameters, &[Some(leaf()), None], (0.1, 1.0)).unwrap();
+        optimiser.step(&mut parameters, &[Some(leaf()), None], 0.1, 1.0).unwrap();
         assert_eq!(optimiser.state().iter().map(|moments| moments.steps).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(parameters[1].to_vec_f32().unwrap(), [1.0]);
         // p (1 - lr wd) - lr: the first step of AdamW is of size lr.

@@ -20,7 +20,7 @@ pub struct AdapterSteps<'a> {
     pub outline: ModelOutline,
     /// The tuning's seed.
     pub seed: u64,
-    /// What the plugin has recorded.
+    /// Curves that the plugin has recorded.
     pub curves: Curves,
 }
 
@@ -28,7 +28,7 @@ impl AdapterSteps<'_> {
     /// One step of the plugin's own.
     ///
     /// # Errors
-    /// What the plugin returned; the trainer's own error where that was the cause.
+    /// The plugin's error; the trainer's own where that was the cause.
     pub fn step(
         &mut self,
         trainer: &mut Trainer<'_>,

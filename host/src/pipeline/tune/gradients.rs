@@ -56,7 +56,7 @@ impl Gradients {
         Ok(squares.sqrt() / self.scale)
     }
 
-    /// What the gradients are to be multiplied by.
+    /// The factor that the gradients are to be multiplied by.
     pub fn unscale(&self) -> f64 {
         1.0 / self.scale
     }

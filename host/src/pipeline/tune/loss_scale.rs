@@ -11,7 +11,7 @@ use crate::tensor::{Dtype, Tensor};
 /// Raw gradients from 1.5e-11 to 16 have a place then.
 const FIRST: f64 = 4096.0;
 
-/// What a loss is multiplied by on the way back.
+/// The factor of a loss on the way back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossScale(pub f64);
 
@@ -24,7 +24,7 @@ impl LossScale {
     /// The gradients of all parts of a loss, which `run` hands out, and their norm; not finite only where no scale helps.
     ///
     /// # Errors
-    /// What `run` returned.
+    /// The error that `run` returned.
     pub fn gradients(
         &mut self,
         parameters: &[Tensor],

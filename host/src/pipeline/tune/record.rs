@@ -1,4 +1,4 @@
-//! What the data owner keeps of a return: what it was made from. It never leaves, for a digest of private data is enough to
+//! The data owner's record of a return: what it was made from. It never leaves, for a digest of private data is enough to
 //! try out whether a text was in it.
 
 use crate::pipeline::error::StageError;

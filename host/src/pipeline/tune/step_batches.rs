@@ -1,11 +1,11 @@
-//! Which batches make up an optimiser step.
+//! The batches of an optimiser step.
 //!
 //! An epoch of `B` batches has `ceil(B / a)` steps of `a` batches; the last takes what is left, as in Transformers 5, so that no
 //! step reaches into the next epoch. The batches of step `s` are a function of `s` alone: a resumed run needs no other state.
 
 use std::ops::Range;
 
-/// How batches are gathered into steps.
+/// The gathering of batches into steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepBatches {
     /// `B`.

@@ -52,7 +52,7 @@ pub struct Validation {
     pub validation_loss: f64,
 }
 
-/// What happened in a training.
+/// The history of a training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingLog {
@@ -64,7 +64,7 @@ pub struct TrainingLog {
     pub best_step: u64,
 }
 
-/// What decides the future of a training beside its tensors.
+/// Numbers that decide the future of a training beside its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerState {
@@ -73,7 +73,7 @@ pub struct TrainerState {
     running: (f64, u64),
     /// Steps in which each parameter took part.
     steps_of: Vec<u64>,
-    /// What the loss is multiplied by on the way back.
+    /// The factor of the loss on the way back.
     scale: f64,
 }
 
@@ -145,15 +145,15 @@ impl<'a> Trainer<'a> {
         // The small term is PyTorch's.
         let clip = self.settings.clip_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
         let factor = rate_factor(self.settings.schedule, step, self.settings.steps, self.settings.warmup_steps);
-        let rates = (self.settings.learning_rate * factor, clip * gradients.unscale());
-        self.optimiser.step(&mut self.parameters, gradients.as_slice(), rates)?;
+        let (rate, scale) = (self.settings.learning_rate * factor, clip * gradients.unscale());
+        self.optimiser.step(&mut self.parameters, gradients.as_slice(), rate, scale)?;
         self.log.steps += 1;
         let targets = targets(&parts);
         self.running = (self.running.0 + loss * targets as f64, self.running.1 + targets);
         Ok(StepReport { loss })
     }
 
-    /// Whether a validation is due after the steps just taken.
+    /// True where a validation is due after the steps just taken.
     fn is_due(&self, before: u64) -> bool {
         self.log.steps >= self.settings.steps || passed(before, self.log.steps, self.settings.evaluate_every)
     }
@@ -173,7 +173,7 @@ impl<'a> Trainer<'a> {
         Ok(entry)
     }
 
-    /// What a checkpoint keeps: numbers, and every tensor that decides the future (parameters, moments, the best state).
+    /// The content of a checkpoint: numbers, and every tensor that decides the future (parameters, moments, the best state).
     pub fn state(&self) -> (TrainerState, Vec<(String, Tensor)>) {
         let mut tensors = Vec::new();
         let all = self.parameters.iter().zip(self.optimiser.state()).zip(&self.best).enumerate();
@@ -290,7 +290,7 @@ fn targets(parts: &[TrainingBatch]) -> u64 {
     parts.iter().map(|part| part.targets.len() as u64).sum()
 }
 
-/// Whether the steps `before..=now` end or pass a multiple of `every`; an adapter's step may be several of ours.
+/// True where the steps `before..=now` end or pass a multiple of `every`; an adapter's step may be several of ours.
 fn passed(before: u64, now: u64, every: u64) -> bool {
     now / every.max(1) > before / every.max(1)
 }
