@@ -6,6 +6,7 @@ use crate::importance::no_state;
 use crate::module::Activation;
 use crate::outline::{LayerOutline, WeightRole};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One trainable part of an adapter layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,29 @@ impl AdapterPart {
             Self::SoftPrompt { length } => {
                 size(length) && [WeightRole::AttentionK, WeightRole::AttentionV].iter().all(projection)
             }
+        }
+    }
+}
+
+/// The part in the words of a message.
+///
+/// ```
+/// use plugin_api::{AdapterPart, WeightRole};
+///
+/// let part = AdapterPart::LowRankDelta { role: WeightRole::AttentionQ, rank: 4, alpha: 32.0 };
+/// assert_eq!(part.to_string(), "a low-rank delta of rank 4 and alpha 32 on attention.q");
+/// assert_eq!(AdapterPart::WholeLayer.to_string(), "the whole layer");
+/// ```
+impl fmt::Display for AdapterPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WholeLayer => f.write_str("the whole layer"),
+            Self::LowRankDelta { role, rank, alpha } => {
+                write!(f, "a low-rank delta of rank {rank} and alpha {alpha} on {role}")
+            }
+            Self::Bottleneck { role, size, .. } => write!(f, "a bottleneck of width {size} after {role}"),
+            Self::BiasOnly => f.write_str("the biases"),
+            Self::SoftPrompt { length } => write!(f, "a soft prompt of length {length}"),
         }
     }
 }

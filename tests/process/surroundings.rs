@@ -23,11 +23,17 @@ const TEXTS: [&str; 6] = [
     "--help",
 ];
 
+/// What `scaleot LINE` says with all its streams open: `doctor` of a checkout without the demo's model is not well.
+fn verdict(line: &str) -> Option<i32> {
+    let without_model = line == "doctor" && !repository().join(".assets/models/smollm2-135m-instruct").is_dir();
+    Some(if without_model { 5 } else { 0 })
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_hears_no_complaint() {
     for line in TEXTS {
         let (code, stdout, stderr) = shell(&format!("scaleot {line} | head -1"));
-        assert_eq!((code, stdout.lines().count(), stderr.as_str()), (Some(0), 1, ""), "{line}");
+        assert_eq!((code, stdout.lines().count(), stderr.as_str()), (verdict(line), 1, ""), "{line}");
     }
 }
 
@@ -35,7 +41,7 @@ fn a_reader_that_has_seen_enough_hears_no_complaint() {
 fn streams_may_be_closed() {
     for line in TEXTS {
         for closed in [">&-", "2>&-", ">&- 2>&- <&-"] {
-            assert_eq!(shell(&format!("scaleot {line} {closed} >/dev/null")).0, Some(0), "{line} {closed}");
+            assert_eq!(shell(&format!("scaleot {line} {closed} >/dev/null")).0, verdict(line), "{line} {closed}");
         }
     }
     assert_eq!(shell("scaleot frobnicate >&- 2>&-").0, Some(2));

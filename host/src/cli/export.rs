@@ -84,7 +84,7 @@ fn one_kind_for_peft(returned: &Path, verified: &VerifiedReturn) -> Result<(), S
         Some((slot, part)) => Err(StageError::Artefact {
             path: returned.display().to_string(),
             what: format!("adapter of slot {slot}"),
-            found: format!("{part:?}"),
+            found: part.to_string(),
             expected: "low-rank deltas alone, such as peft/lora trains, or soft prompts alone; \
                        export --what plug-in writes whole layers and biases"
                 .into(),

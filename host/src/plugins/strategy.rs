@@ -317,7 +317,7 @@ impl AdapterHandle {
                 layer.index,
                 AdapterPart::LARGEST_SIZE
             );
-            return Err(self.0.wrong("attach", format!("{part:?}"), expected));
+            return Err(self.0.wrong("attach", part.to_string(), expected));
         }
         Ok(module)
     }

@@ -255,7 +255,7 @@ fn tune_inputs<'a>(
 
 /// The parts of an adapter in words: the first, and how many more.
 fn described(module: &AdapterModule) -> String {
-    let first = module.parts.first().map(|part| format!("{part:?}")).unwrap_or_default();
+    let first = module.parts.first().map(ToString::to_string).unwrap_or_default();
     match module.parts.len() {
         0 => "nothing".to_owned(),
         1 => first,
