@@ -34,7 +34,7 @@ TCH_TIER = --manifest-path plugins/adaround/Cargo.toml --target-dir target/tch-t
 
 test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace
-	$(CARGO) test --workspace --lib --bins --tests
+	$(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 	$(CARGO) test --workspace --doc
 	$(CARGO) test -p plugin-api --features tch,conformance --lib torch
 	$(CARGO) test $(TCH_TIER)
