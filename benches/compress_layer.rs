@@ -1,10 +1,10 @@
 //! Selective rank compression of one layer's attention at SmolLM2's widths (576 hidden, 192 key-value), one thread.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use host::plugins::{CompressorHandle, NoQuestions, Registry, SearchPath};
-use host::tensor::{NormalStream, Tensor, set_threads};
-use plugin_api::{LayerOutline, StrategyKind, WeightOutline, WeightRole};
 use plugin_scaleot as _;
+use scaleot_plugin_api::{LayerOutline, StrategyKind, WeightOutline, WeightRole};
+use scaleot_plugins::{CompressorHandle, NoQuestions, Registry, SearchPath};
+use scaleot_tensor::{NormalStream, Tensor, set_threads};
 
 fn random(rows: i64, cols: i64, seed: u64) -> Tensor {
     NormalStream::new(seed, 0).tensor(&[rows, cols], 0.05).expect("tensor")

@@ -3,12 +3,12 @@
 //! The strategy below goes through the same root module, table and fence as a dynamic library's.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use host::plugins::{CompressorHandle, NoQuestions, Registry, ReplacerHandle, SearchPath};
-use host::tensor::Tensor;
-use plugin_api::{
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Host, LayerOutline, LayerReplacer, LayerWeights, ModelOutline, Module, PluginError,
     Strategy, StrategyKind, Substitute, WeightRole,
 };
+use scaleot_plugins::{CompressorHandle, NoQuestions, Registry, ReplacerHandle, SearchPath};
+use scaleot_tensor::Tensor;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl LayerReplacer for Nothing {
     }
 }
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "bench",
     about: "Strategies that do nothing, to time the boundary.",
     built_in,

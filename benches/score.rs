@@ -1,10 +1,10 @@
 //! Scoring: log-probabilities of the choices of packed questions on the 8-layer test model.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use host::data::{Split, Subset, TaskSet, Tokenizer};
-use host::model::Model;
-use host::pipeline::evaluate::{ChoiceSet, Limits, Source};
-use host::tensor::{Device, Dtype, set_threads};
+use scaleot_data::{Split, Subset, TaskSet, Tokenizer};
+use scaleot_model::Model;
+use scaleot_pipeline::evaluate::{ChoiceSet, Limits, Source};
+use scaleot_tensor::{Device, Dtype, set_threads};
 use std::path::Path;
 
 fn score(c: &mut Criterion) {

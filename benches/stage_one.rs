@@ -5,11 +5,11 @@
 //! interleaved rounds: the cost of a round in full-depth forward passes, judged on as many windows as it trains on, and on half.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use host::data::{TextOptions, TextWindows};
-use host::model::Model;
-use host::pipeline::importance::Mixture;
-use host::tensor::{Device, Dtype, NormalStream, Tensor, set_threads};
-use plugin_api::{LayerMask, Module, Substitute, TrainStep};
+use scaleot_data::{TextOptions, TextWindows};
+use scaleot_model::Model;
+use scaleot_pipeline::importance::Mixture;
+use scaleot_plugin_api::{LayerMask, Module, Substitute, TrainStep};
+use scaleot_tensor::{Device, Dtype, NormalStream, Tensor, set_threads};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

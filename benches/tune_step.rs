@@ -1,11 +1,11 @@
 //! One tuning step of the outer layers of the 8-layer test model: forward, backward, clipping, AdamW.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use host::data::{Batches as _, PairOptions, PairSet, Split, TaskSet, Tokenizer};
-use host::model::Model;
-use host::pipeline::tune::{AdamWOptions, Schedule, StepBatches, TrainSettings, Trainer, attach};
-use host::tensor::{Device, Dtype, set_threads};
-use plugin_api::{AdapterModule, AdapterPart};
+use scaleot_data::{Batches as _, PairOptions, PairSet, Split, TaskSet, Tokenizer};
+use scaleot_model::Model;
+use scaleot_pipeline::tune::{AdamWOptions, Schedule, StepBatches, TrainSettings, Trainer, attach};
+use scaleot_plugin_api::{AdapterModule, AdapterPart};
+use scaleot_tensor::{Device, Dtype, set_threads};
 use std::path::Path;
 
 fn tune_step(c: &mut Criterion) {

@@ -74,11 +74,11 @@ fn another_libtorch_and_an_unknown_one_are_refused_before_loading() {
     for (mark, says) in [
         (
             "scaleot-plugin-libtorch=2.10\0",
-            "it was built for libtorch 2.10, this host runs libtorch 2.11; rebuild it with this host's plugin-api",
+            "it was built for libtorch 2.10, this host runs libtorch 2.11; rebuild it with this host's scaleot-plugin-api",
         ),
         (
             "scaleot-plugin-nothing==",
-            "it links libtorch, but does not say which; build it with the feature `tch` of this host's plugin-api \
+            "it links libtorch, but does not say which; build it with the feature `tch` of this host's scaleot-plugin-api \
              (libtorch 2.11)",
         ),
     ] {

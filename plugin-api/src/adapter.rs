@@ -49,7 +49,7 @@ impl AdapterPart {
     /// Whether a layer can have this part: its projections are there, its size is in `1..=LARGEST_SIZE`, its scale is finite.
     ///
     /// ```
-    /// use plugin_api::{AdapterPart, ModelOutline};
+    /// use scaleot_plugin_api::{AdapterPart, ModelOutline};
     ///
     /// let layer = &ModelOutline::toy(4, 8).layers[0];
     /// assert!(AdapterPart::SoftPrompt { length: 10 }.fits(layer));
@@ -74,7 +74,7 @@ impl AdapterPart {
 /// The part in the words of a message.
 ///
 /// ```
-/// use plugin_api::{AdapterPart, WeightRole};
+/// use scaleot_plugin_api::{AdapterPart, WeightRole};
 ///
 /// let part = AdapterPart::LowRankDelta { role: WeightRole::AttentionQ, rank: 4, alpha: 32.0 };
 /// assert_eq!(part.to_string(), "a low-rank delta of rank 4 and alpha 32 on attention.q");
@@ -130,7 +130,7 @@ impl<'h, 's> Tuner<'h, 's> {
 /// Decides what trains in an adapter layer, and may take the steps itself.
 ///
 /// ```
-/// use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, ModelOutline, PluginError};
+/// use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, ModelOutline, PluginError};
 ///
 /// struct WholeLayers;
 /// impl Adapter for WholeLayers {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 /// Sums so far; as JSON it is an estimator's whole state.
 ///
 /// ```
-/// use plugin_api::{BatchMean, LayerStatistic, PluginError, conformance::FakeHost};
+/// use scaleot_plugin_api::{BatchMean, LayerStatistic, PluginError, conformance::FakeHost};
 /// let mut fake = FakeHost::toy(2, 8).with_layer_costs(&[1.0, 3.0]);
 /// let mut mean = BatchMean::default();
-/// let changes = |host: &mut plugin_api::Host| host.layer_statistics(LayerStatistic::RelativeChange);
+/// let changes = |host: &mut scaleot_plugin_api::Host| host.layer_statistics(LayerStatistic::RelativeChange);
 /// assert_eq!(mean.over(4, &mut fake.host(), changes)?, [1.0, 3.0]);
 /// assert_eq!(fake.checkpoints().len(), 4);
 /// # Ok::<(), PluginError>(())

@@ -4,7 +4,7 @@
 ///
 /// ```
 /// let mut values = [0.5, -0.1, 0.3, -0.2, 0.1];
-/// plugin_api::prune_smallest(&mut values, 0.6);
+/// scaleot_plugin_api::prune_smallest(&mut values, 0.6);
 /// assert_eq!(values, [0.5, 0.0, 0.3, 0.0, 0.0]);
 /// ```
 pub fn prune_smallest(values: &mut [f32], share: f64) {
@@ -27,7 +27,7 @@ pub fn prune_smallest(values: &mut [f32], share: f64) {
 ///
 /// ```
 /// let mut rows = [3.0, -1.0, 0.4, 7.0, 0.0, 0.0];
-/// plugin_api::round_to_bits(&mut rows, 3, 3); // steps of 1 in the first row, of 7/3 in the second
+/// scaleot_plugin_api::round_to_bits(&mut rows, 3, 3); // steps of 1 in the first row, of 7/3 in the second
 /// assert_eq!(rows, [3.0, -1.0, 0.0, 7.0, 0.0, 0.0]);
 /// ```
 pub fn round_to_bits(values: &mut [f32], group: usize, bits: u32) {

@@ -135,7 +135,7 @@ pub struct CompressionReport {
 /// Compresses the weights of one kept layer.
 ///
 /// ```
-/// use plugin_api::{
+/// use scaleot_plugin_api::{
 ///     conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
 /// };
 ///

@@ -56,7 +56,7 @@ impl From<Trait> for String {
 /// A trait, always or where an option has a certain value.
 ///
 /// ```
-/// use plugin_api::{Declaration, Trait};
+/// use scaleot_plugin_api::{Declaration, Trait};
 /// let even = Declaration::if_option(Trait::IgnoresScores, "selection", "even");
 /// let options = |selection: &str| serde_json::json!({ "selection": selection });
 /// assert!(even.applies(|option| options("even").get(option).cloned()));

@@ -27,7 +27,7 @@ pub enum ErrorCode {
 /// An error of a plugin, or of the host towards a plugin. Plain data.
 ///
 /// ```
-/// use plugin_api::{ErrorCode, PluginError};
+/// use scaleot_plugin_api::{ErrorCode, PluginError};
 /// let error = PluginError::new(ErrorCode::Options, "rank_ratio is 1.5, expected a share in (0, 1]")
 ///     .with_help("set rank_ratio = 0.8");
 /// assert_eq!(error.to_string(), "rank_ratio is 1.5, expected a share in (0, 1]; set rank_ratio = 0.8");

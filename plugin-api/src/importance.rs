@@ -34,7 +34,7 @@ impl ImportanceScores {
 /// ([`Host::losses`], [`Host::train_step`]) and works with any replacer.
 ///
 /// ```
-/// use plugin_api::{conformance::FakeHost, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+/// use scaleot_plugin_api::{conformance::FakeHost, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
 ///
 /// /// Loss increase when one layer alone is replaced.
 /// struct LeaveOneOut;

@@ -102,7 +102,7 @@ impl LayerWeights {
     /// `r = max(1, floor(min(rows, cols) * share))`.
     ///
     /// ```
-    /// use plugin_api::{PluginError, Storage, WeightRole, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, Storage, WeightRole, conformance::FakeHost};
     /// let mut fake = FakeHost::toy(1, 8);
     /// let mut layer = fake.layer_weights(0);
     /// let report = layer.cut_rank_share(&[WeightRole::AttentionO], 0.7, Storage::Dense, &mut fake.host())?;
@@ -141,7 +141,7 @@ impl Host<'_> {
     /// The nearest matrix of each rank, in the order of the question.
     ///
     /// ```
-    /// use plugin_api::{PluginError, RankCut, WeightForm, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, RankCut, WeightForm, conformance::FakeHost};
     /// let mut fake = FakeHost::toy(2, 4);
     /// let mut host = fake.host();
     /// let weight = host.from_f32(&[3.0, 0.0, 0.0, 2.0], &[2, 2])?;

@@ -46,7 +46,7 @@ pub enum Trains {
 /// A weighted sum of terms.
 ///
 /// ```
-/// use plugin_api::{Objective, ObjectiveTerm};
+/// use scaleot_plugin_api::{Objective, ObjectiveTerm};
 /// let distillation = Objective::new(1.0, ObjectiveTerm::NextToken)
 ///     .plus(30.0, ObjectiveTerm::HiddenMatch { layer: 21, normalised: true });
 /// assert_eq!(distillation.terms.len(), 2);

@@ -137,13 +137,13 @@ impl LayerOutline {
 /// The whole model as a plugin may know it.
 ///
 /// ```
-/// let outline = plugin_api::ModelOutline::toy(4, 8);
+/// let outline = scaleot_plugin_api::ModelOutline::toy(4, 8);
 /// assert_eq!(outline.n_layers(), 4);
 /// assert_eq!(outline.layers[3].parameters(), 4 * 8 * 8 + 3 * 8 * 16 + 2 * 8);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelOutline {
-    /// Model family, as in `host/src/model/families`.
+    /// Model family, as in `host/model/src/families`.
     pub family: String,
     /// Width of the residual stream.
     pub hidden_size: usize,

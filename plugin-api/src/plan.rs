@@ -19,7 +19,7 @@ pub enum LayerRole {
 /// One entry per layer of the full model, in order of depth. Stays with the model owner.
 ///
 /// ```
-/// use plugin_api::{LayerPlan, LayerRole::*};
+/// use scaleot_plugin_api::{LayerPlan, LayerRole::*};
 /// let plan = LayerPlan::new(vec![Adapter, Keep, Replace, Adapter]);
 /// assert_eq!(plan.layers_with(Replace), [2]);
 /// ```
@@ -103,7 +103,7 @@ impl LayerPlan {
     /// every layer is replaced. What [`Module::SharedWith`](crate::Module::SharedWith) runs under this plan.
     ///
     /// ```
-    /// use plugin_api::{LayerPlan, LayerRole::*};
+    /// use scaleot_plugin_api::{LayerPlan, LayerRole::*};
     /// let plan = LayerPlan::new(vec![Adapter, Replace, Keep, Replace, Replace]);
     /// assert_eq!([1, 2, 4].map(|layer| plan.nearest_staying(layer)), [Some(2), Some(2), Some(2)]);
     /// ```
@@ -123,7 +123,7 @@ impl LayerPlan {
 /// rounds (Offsite-Tuning's code, `uniform_choose_layers`). One position is the first; none is none.
 ///
 /// ```
-/// assert_eq!(plugin_api::evenly_spaced(20, 8), [0, 3, 5, 8, 11, 14, 16, 19]); // OPT-1.3B without its four outer layers
+/// assert_eq!(scaleot_plugin_api::evenly_spaced(20, 8), [0, 3, 5, 8, 11, 14, 16, 19]); // OPT-1.3B without its four outer layers
 /// ```
 #[must_use]
 pub fn evenly_spaced(available: usize, keep: usize) -> Vec<usize> {
@@ -163,7 +163,7 @@ impl ReplaceRequest {
 /// A layer mixture: per layer, whether the original runs (`true`) or its substitute (`false`).
 ///
 /// ```
-/// let mask = plugin_api::LayerMask::all_original(4).with_replaced(&[1, 2]);
+/// let mask = scaleot_plugin_api::LayerMask::all_original(4).with_replaced(&[1, 2]);
 /// assert_eq!(mask.original, [true, false, false, true]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

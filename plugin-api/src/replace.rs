@@ -11,7 +11,7 @@ use crate::plan::{LayerPlan, ReplaceRequest};
 /// Offers a substitute for every layer and chooses which layers give way to theirs.
 ///
 /// ```
-/// use plugin_api::{conformance::FakeHost, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+/// use scaleot_plugin_api::{conformance::FakeHost, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
 ///
 /// /// LayerDrop: nothing stands in.
 /// struct Drop;

@@ -46,7 +46,7 @@ impl From<Need> for String {
 /// A need, always or unless an option has a certain value.
 ///
 /// ```
-/// use plugin_api::{Need, Requirement};
+/// use scaleot_plugin_api::{Need, Requirement};
 /// let fit = Requirement::unless(Need::PublicText, "fit_passes", 0);
 /// let options = |passes| serde_json::json!({ "fit_passes": passes });
 /// assert!(fit.applies(|option| options(3).get(option).cloned()));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The fall of the learning rate after the warm-up.
 ///
 /// ```
-/// use plugin_api::Schedule;
+/// use scaleot_plugin_api::Schedule;
 /// assert_eq!([0.0, 0.5, 1.0].map(|along| Schedule::Linear.factor(along)), [1.0, 0.5, 0.0]);
 /// assert_eq!([0.0, 0.5, 1.0].map(|along| Schedule::Constant.factor(along)), [1.0, 1.0, 1.0]);
 /// let quarter = Schedule::Cosine.factor(0.25); // (1 + sqrt(1/2)) / 2

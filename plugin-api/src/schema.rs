@@ -10,7 +10,7 @@ use serde_json::Value;
 ///
 /// ```
 /// let schema = serde_json::json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 });
-/// let share = plugin_api::schema::NumberBounds::of(&schema);
+/// let share = scaleot_plugin_api::schema::NumberBounds::of(&schema);
 /// assert!(share.hold(1.0) && !share.hold(0.0));
 /// assert_eq!(share.to_string(), "a number above 0 and at most 1");
 /// ```

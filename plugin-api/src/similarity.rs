@@ -31,7 +31,7 @@ impl Host<'_> {
     /// `[n, n]`, row by row: entry `(i, j)` is the linear CKA of the outputs of layers `i` and `j` of the full model.
     ///
     /// ```
-    /// use plugin_api::{PluginError, SimilarityRequest, TokenPooling, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, SimilarityRequest, TokenPooling, conformance::FakeHost};
     /// let mut fake = FakeHost::toy(3, 8).with_layer_costs(&[1.0, 0.01, 5.0]);
     /// let similar = fake.host().output_similarity(&SimilarityRequest { samples: 64, pooling: TokenPooling::Mean })?;
     /// assert!(similar[0][1] > 0.99, "the second layer changes little");

@@ -3,8 +3,8 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use plugin_api::conformance::FakeHost;
-use plugin_api::{
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{
     ErrorCode, Host, LayerMask, LayerStatistic, Notice, PluginError, RankCut, TRUNCATED_SVDS, Tensor, TensorOp,
     TrainStep, TruncatedSvd, WeightForm, WeightRole, unknown_service,
 };
@@ -237,7 +237,7 @@ fn what_does_not_fit_is_refused_with_both_shapes() {
 
 #[test]
 fn handles_of_the_past_and_of_others_are_refused() {
-    use plugin_api::{HostServices, MAX_OUTPUTS, OpArguments};
+    use scaleot_plugin_api::{HostServices, MAX_OUTPUTS, OpArguments};
     let mut fake = FakeHost::toy(2, 4);
     let stale = fake.host().zeros(&[1]).unwrap().handle();
     let mut outputs = [0; MAX_OUTPUTS];

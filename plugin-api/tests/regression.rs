@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use nalgebra::{DMatrix, SymmetricEigen};
-use plugin_api::conformance::FakeHost;
-use plugin_api::{Host, LayerMoments, Tensor, TwoLayers};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{Host, LayerMoments, Tensor, TwoLayers};
 
 /// Width, tokens.
 const D: usize = 4;

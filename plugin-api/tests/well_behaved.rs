@@ -3,8 +3,8 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use plugin_api::conformance::{Conformance, FakeHost};
-use plugin_api::{
+use scaleot_plugin_api::conformance::{Conformance, FakeHost};
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, Host, ImportanceEstimator, ImportanceScores, LayerMask, LayerOutline,
     LayerReplacer, Module, Objective, ObjectiveTerm, PluginError, StepReport, Strategy, Substitute, Tensor, TrainStep,
     Tuner, WeightRole, export_plugin,
@@ -177,10 +177,10 @@ fn an_estimator_finds_the_costly_layers() {
 #[test]
 fn the_least_important_layers_are_replaced_by_default() {
     let mut replacer = Harmonizer::new(NoOptions {}).unwrap();
-    let ask = plugin_api::ReplaceRequest { n_layers: 5, adapter_layers: vec![0, 4], replace_count: 2 };
+    let ask = scaleot_plugin_api::ReplaceRequest { n_layers: 5, adapter_layers: vec![0, 4], replace_count: 2 };
     let scores = |scores: &[f32]| ImportanceScores { scores: scores.to_vec() };
     let plan = replacer.select(&scores(&[0.0, 0.5, 0.1, 0.5, 0.0]), &ask).unwrap();
-    assert_eq!(plan.layers_with(plugin_api::LayerRole::Replace), [1, 2], "ties go to the shallower layer");
+    assert_eq!(plan.layers_with(scaleot_plugin_api::LayerRole::Replace), [1, 2], "ties go to the shallower layer");
     let error = replacer.select(&scores(&[0.0, 0.5]), &ask).unwrap_err();
     assert_eq!(error.message, "2 importance scores were given for 5 layers");
 }

@@ -98,6 +98,6 @@ fn the_contract_comes_from_where_it_was_said() {
     assert!(api("of-a-checkout", repository().to_str().unwrap()).contains(&own));
     assert!(api("of-the-crate", repository().join("plugin-api").to_str().unwrap()).contains(&own));
     let git = api("of-git", "https://example.org/scaleot.git#abc123");
-    let expected = "plugin-api = { git = \"https://example.org/scaleot.git\", rev = \"abc123\" }";
+    let expected = "scaleot-plugin-api = { git = \"https://example.org/scaleot.git\", rev = \"abc123\" }";
     assert!(git.contains(expected), "{git}");
 }

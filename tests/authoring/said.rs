@@ -32,7 +32,7 @@ impl Said {
     /// Compares with the snapshot of this name.
     #[track_caller]
     pub fn assert(&self, name: &str) {
-        let api = plugin_api::export::API_VERSION.replace('.', r"\.");
+        let api = scaleot_plugin_api::export::API_VERSION.replace('.', r"\.");
         let filters = [(r"[0-9a-f]{64}", "[sha256]"), (&api, "[this API]")];
         insta::with_settings!({ filters => filters, prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(name, self.text);

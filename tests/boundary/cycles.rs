@@ -3,10 +3,10 @@
 //! Arguments: how many cycles, then the libraries of `tests/plugin`. Each cycle loads every library, reads its record, makes
 //! strategies of all kinds, calls them, lets them fail and panic, and drops them. No tensor of a cycle may be left at the host.
 
-use plugin_api::conformance::FakeHost;
-use plugin_api::export::abi_stable::library::lib_header_from_path;
-use plugin_api::export::{PluginModule_Ref, RawStrategy};
-use plugin_api::{
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::export::abi_stable::library::lib_header_from_path;
+use scaleot_plugin_api::export::{PluginModule_Ref, RawStrategy};
+use scaleot_plugin_api::{
     CompressRequest, HostServices as _, Method, PluginRecord, ReplaceRequest, SelectRequest, StrategyKind,
 };
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn cycle(library: &Path) -> usize {
 fn call_all(strategy: &mut RawStrategy, kind: StrategyKind, host: &mut FakeHost) -> usize {
     let layer = host.outline().layers[1].clone();
     let ask = ReplaceRequest { n_layers: LAYERS, adapter_layers: vec![0], replace_count: 1 };
-    let scores = plugin_api::ImportanceScores { scores: vec![1.0; LAYERS] };
+    let scores = scaleot_plugin_api::ImportanceScores { scores: vec![1.0; LAYERS] };
     let null = json!(null);
     let questions = match kind {
         StrategyKind::Importance => vec![(Method::Estimate, null)],

@@ -2,7 +2,7 @@
 
 use super::cases::{Case, told};
 use behaviour::{misbehaving_plugin, scaleot, scratch};
-use plugin_api::export::API_VERSION;
+use scaleot_plugin_api::export::API_VERSION;
 use std::path::{Path, PathBuf};
 
 const ESTIMATOR: &str = "importance.use=test-misbehaving/estimator";

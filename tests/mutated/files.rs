@@ -67,7 +67,7 @@ fn line_of_json(bytes: &mut Vec<u8>, random: &mut Random) -> String {
     format!("line {}: {what}", at + 1)
 }
 
-const TASK: &str = include_str!("../../host/src/data/tasks/arc_easy.toml");
+const TASK: &str = include_str!("../../host/data/src/tasks/arc_easy.toml");
 
 pub fn task(_: &Base, folder: &Path, random: &mut Random) -> Case {
     let tasks = folder.join("tests/fixtures/tasks");

@@ -2,7 +2,7 @@
 //!
 //! So a test can tell whether any of its code ran.
 
-use plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
+use scaleot_plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
 
 /// Where the mark is to be made.
 const VARIABLE: &str = "SCALEOT_TEST_MARK";
@@ -45,7 +45,7 @@ impl ImportanceEstimator for Even {
     }
 }
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "test-constructor",
     about: "For the tests of ScaleOT: leaves a mark when it is loaded.",
     strategies: {

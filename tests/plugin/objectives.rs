@@ -2,7 +2,7 @@
 //!
 //! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; the shallowest layers give way.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective, ObjectiveTerm,
     PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
 };
@@ -75,7 +75,7 @@ impl LayerReplacer for Harmonizers {
     }
 }
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "test-objectives",
     about: "For the tests of ScaleOT: harmonizers and every objective.",
     strategies: {

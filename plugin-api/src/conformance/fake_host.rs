@@ -38,7 +38,7 @@ impl ReleaseTensor for Released {
 /// A host for tests: no libtorch, no files, every value from a seed.
 ///
 /// ```
-/// use plugin_api::{conformance::FakeHost, LayerMask, PluginError};
+/// use scaleot_plugin_api::{conformance::FakeHost, LayerMask, PluginError};
 ///
 /// let mut fake = FakeHost::toy(4, 8).with_layer_costs(&[0.1, 0.4, 0.2, 0.3]);
 /// let full = LayerMask::all_original(4);

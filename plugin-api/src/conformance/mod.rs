@@ -3,9 +3,9 @@
 //! A plugin's whole conformance test is one line:
 //!
 //! ```no_run
-//! # mod my_plugin { pub fn scaleot_root_module() -> plugin_api::export::PluginModule_Ref { unimplemented!() } }
+//! # mod my_plugin { pub fn scaleot_root_module() -> scaleot_plugin_api::export::PluginModule_Ref { unimplemented!() } }
 //! # use my_plugin::scaleot_root_module;
-//! plugin_api::conformance::check_plugin(scaleot_root_module());
+//! scaleot_plugin_api::conformance::check_plugin(scaleot_root_module());
 //! ```
 //!
 //! Every check goes through the real boundary, as the host does: create by name, options as JSON, calls by number.

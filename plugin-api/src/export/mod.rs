@@ -302,7 +302,7 @@ inventory::collect!(BuiltIn);
 /// Exports a plugin: root module, handshake and panic fence. `built_in` after the name links it into the program instead.
 ///
 /// ```rust,standalone_crate
-/// use plugin_api::*;
+/// use scaleot_plugin_api::*;
 ///
 /// #[derive(serde::Deserialize, schemars::JsonSchema, Default)]
 /// #[serde(deny_unknown_fields, default)]

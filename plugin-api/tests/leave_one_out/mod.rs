@@ -1,6 +1,8 @@
 //! Leave-one-out importance: a layer's score is the loss increase when it alone is replaced, mean over held-out batches.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy, export_plugin};
+use scaleot_plugin_api::{
+    Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy, export_plugin,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,7 +62,7 @@ export_plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::{FakeHost, check_plugin};
+    use scaleot_plugin_api::conformance::{FakeHost, check_plugin};
 
     #[test]
     fn conforms() {

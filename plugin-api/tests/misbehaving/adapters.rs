@@ -1,6 +1,6 @@
 //! Adapters that break a promise each.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Activation, Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, StepReport, Tuner, WeightRole,
     export_plugin,
 };

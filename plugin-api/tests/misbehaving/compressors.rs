@@ -1,6 +1,6 @@
 //! Compressors that break a promise each.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole, export_plugin,
 };
 

@@ -1,7 +1,7 @@
 //! Strategies that declare what is not so of them.
 
 use crate::NoOptions;
-use plugin_api::{
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerOutline,
     LayerReplacer, Module, PluginError, Strategy, Substitute, Trait, export_plugin,
 };

@@ -1,6 +1,6 @@
 //! Importance estimators that break a promise each.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, export_plugin};
+use scaleot_plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, export_plugin};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 crate::faults! { Estimator:

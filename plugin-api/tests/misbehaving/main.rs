@@ -9,8 +9,8 @@ mod records;
 mod replacers;
 mod resuming;
 
-use plugin_api::conformance::Conformance;
-use plugin_api::export::PluginModule_Ref;
+use scaleot_plugin_api::conformance::Conformance;
+use scaleot_plugin_api::export::PluginModule_Ref;
 
 /// Options with nothing to set.
 #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
@@ -22,9 +22,9 @@ macro_rules! faults {
     ($type:ident: $($name:ident = $number:literal),* $(,)?) => {
         $(const $name: usize = $number;)*
         struct $type<const FAULT: usize> {}
-        impl<const FAULT: usize> plugin_api::Strategy for $type<FAULT> {
+        impl<const FAULT: usize> scaleot_plugin_api::Strategy for $type<FAULT> {
             type Options = crate::NoOptions;
-            fn new(_: crate::NoOptions) -> Result<Self, plugin_api::PluginError> {
+            fn new(_: crate::NoOptions) -> Result<Self, scaleot_plugin_api::PluginError> {
                 Ok(Self {})
             }
         }

@@ -1,9 +1,9 @@
 //! Options that break a promise each.
 
-use plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
-use plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
-use plugin_api::export::{PluginModule, RawStrategy, create_strategy, describe_plugin};
-use plugin_api::{
+use scaleot_plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
+use scaleot_plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
+use scaleot_plugin_api::export::{PluginModule, RawStrategy, create_strategy, describe_plugin};
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, AnyStrategy, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
     export_plugin,
 };

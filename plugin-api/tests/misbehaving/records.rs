@@ -1,10 +1,10 @@
 //! Plugins that say something wrong of themselves.
 
 use crate::NoOptions;
-use plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
-use plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
-use plugin_api::export::{PluginModule, PluginModule_Ref, RawStrategy, create_strategy, describe_plugin};
-use plugin_api::{
+use scaleot_plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
+use scaleot_plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
+use scaleot_plugin_api::export::{PluginModule, PluginModule_Ref, RawStrategy, create_strategy, describe_plugin};
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
     export_plugin,
 };

@@ -1,6 +1,6 @@
 //! Layer replacers that break a promise each.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Activation, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, Module, NormKind, Objective,
     ObjectiveTerm, PluginError, ReplaceRequest, Substitute, export_plugin,
 };
@@ -60,7 +60,7 @@ impl<const FAULT: usize> LayerReplacer for Replacer<FAULT> {
 
     fn objective(&self) -> Option<Objective> {
         match FAULT {
-            NO_TERM => Some(Objective { terms: Vec::new(), trains: plugin_api::Trains::default() }),
+            NO_TERM => Some(Objective { terms: Vec::new(), trains: scaleot_plugin_api::Trains::default() }),
             COLD => Some(Objective::new(1.0, ObjectiveTerm::LogitKl { temperature: 0.0 })),
             _ => None,
         }

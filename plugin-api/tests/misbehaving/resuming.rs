@@ -1,10 +1,10 @@
 //! Strategies that come to another end when they are stopped in between: the fake host's batches all differ, so this shows.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, Host, ImportanceEstimator, ImportanceScores, LayerMask, LayerOutline,
     LayerReplacer, Module, PluginError, StepReport, Strategy, Substitute, Tuner, export_plugin,
 };
-use plugin_api::{FitStep, TokenWeight};
+use scaleot_plugin_api::{FitStep, TokenWeight};
 
 const BATCHES: u32 = 6;
 

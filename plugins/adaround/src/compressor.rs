@@ -1,8 +1,8 @@
 //! `adaround/learned-rounding`: the matrices of a layer, each with the second moments of its own inputs on public text.
 
 use crate::rounding::{Descent, learned};
-use plugin_api::tch::Kind;
-use plugin_api::{
+use scaleot_plugin_api::tch::Kind;
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Curvature, CurvatureRequest, Host, LayerWeights, MatrixReport, Need, PluginError,
     Requirement, Strategy, WeightForm, WeightRole,
 };
@@ -68,7 +68,7 @@ impl AdaRound {
         let plain = weight.to_kind(Kind::Float);
         let rounded = learned(&plain, &moments, bits, descent)
             .map_err(|error| PluginError::failed(format!("{role} of layer {}: {error}", layer.outline().index)))?;
-        let squares = |tensor: &plugin_api::tch::Tensor| tensor.square().sum(Kind::Double).double_value(&[]);
+        let squares = |tensor: &scaleot_plugin_api::tch::Tensor| tensor.square().sum(Kind::Double).double_value(&[]);
         let (gone, all) = (squares(&(&rounded - &plain)), squares(&plain));
         let rank = usize::try_from(weight.size().into_iter().min().unwrap_or(0)).unwrap_or(0);
         let report =

@@ -9,7 +9,7 @@ pub mod rounding;
 
 pub use compressor::{AdaRound, AdaRoundOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "adaround",
     about: "AdaRound (arXiv 2004.10568): rounding to few bits, learned so that a layer's outputs change least.",
     strategies: {

@@ -9,7 +9,7 @@
 //! where `tr(D A D^T) = E |D x|^2` is equation 21's error of the outputs, `D_0` that of rounding to nearest, and `beta` falls from 20
 //! to 2 (equation 24). The paper has the sums themselves; dividing them makes one `lambda` fit matrices of any size.
 
-use plugin_api::tch::{self, Kind, Tensor, nn, nn::OptimizerConfig};
+use scaleot_plugin_api::tch::{self, Kind, Tensor, nn, nn::OptimizerConfig};
 
 /// The stretched sigmoid's limits, `zeta` and `gamma`.
 const STRETCH: (f64, f64) = (1.1, -0.1);

@@ -1,7 +1,7 @@
 //! Learned rounding on small matrices: against every possible rounding of a row, and what holds for any matrix.
 
 use adaround::rounding::{Descent, Grid, learned, output_error};
-use plugin_api::tch::{Kind, Tensor, no_grad};
+use scaleot_plugin_api::tch::{Kind, Tensor, no_grad};
 
 const DESCENT: Descent = Descent { steps: 400, learning_rate: 0.03, regularisation: 10.0 };
 
@@ -38,10 +38,10 @@ fn it_finds_one_of_the_best_of_all_roundings() {
 
 #[test]
 fn every_weight_goes_to_a_neighbouring_step_and_never_worse_than_nearest() {
-    plugin_api::tch::manual_seed(7);
+    scaleot_plugin_api::tch::manual_seed(7);
     for bits in [2_u32, 3, 4, 8] {
-        let weight = Tensor::randn([6, 10], (Kind::Float, plugin_api::tch::Device::Cpu));
-        let inputs = Tensor::randn([40, 10], (Kind::Float, plugin_api::tch::Device::Cpu));
+        let weight = Tensor::randn([6, 10], (Kind::Float, scaleot_plugin_api::tch::Device::Cpu));
+        let inputs = Tensor::randn([40, 10], (Kind::Float, scaleot_plugin_api::tch::Device::Cpu));
         let moments = inputs.tr().matmul(&inputs) / 40.0;
         let rounded = learned(&weight, &moments, bits, DESCENT).unwrap();
         let limit = f64::from((1_u32 << (bits - 1)) - 1);
@@ -72,6 +72,6 @@ fn it_learns_though_the_caller_records_nothing_and_leaves_that_so() {
 #[test]
 fn zeros_stay_zeros() {
     let (_, moments) = example();
-    let zeros = Tensor::zeros([3, 10], (Kind::Float, plugin_api::tch::Device::Cpu));
+    let zeros = Tensor::zeros([3, 10], (Kind::Float, scaleot_plugin_api::tch::Device::Cpu));
     assert_eq!(learned(&zeros, &moments, 4, DESCENT).unwrap().abs().max().double_value(&[]), 0.0);
 }

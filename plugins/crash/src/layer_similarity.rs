@@ -4,7 +4,7 @@
 //! the right one. That is always a pair of neighbouring layers, so these `n` numbers decide every clustering. The first layer has
 //! nothing before it to be like: `s_0 = 1`.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest, Strategy,
     TokenPooling,
 };
@@ -57,7 +57,7 @@ impl ImportanceEstimator for LayerSimilarity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::conformance::FakeHost;
 
     #[test]
     fn a_layer_scores_what_sets_it_apart_from_the_one_before() {

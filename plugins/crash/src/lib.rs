@@ -12,7 +12,7 @@ pub use clusters::centres;
 pub use layer_similarity::{LayerSimilarity, LayerSimilarityOptions};
 pub use share::{Share, ShareOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "crash",
     about: "CRaSh, arXiv 2310.15477: layers clustered by similarity, one of each cluster kept and shared.",
     strategies: {
@@ -25,6 +25,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

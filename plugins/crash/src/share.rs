@@ -4,7 +4,7 @@
 //! A substitute shares its own layer; the host runs the nearest one that stays. A share of an adapter layer is frozen as shipped.
 
 use crate::clusters::centres;
-use plugin_api::{
+use scaleot_plugin_api::{
     Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
     Strategy, Substitute, Trait,
 };

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crash::{Share, ShareOptions, centres};
-use plugin_api::conformance::FakeHost;
-use plugin_api::{ImportanceScores, LayerReplacer, LayerRole, Module, ReplaceRequest, Strategy};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{ImportanceScores, LayerReplacer, LayerRole, Module, ReplaceRequest, Strategy};
 
 /// Layers of the model, trainable layers, frozen layers.
 type Published = (usize, [usize; 4], &'static [usize]);
@@ -42,7 +42,7 @@ fn scores(starts: &[usize], n_layers: usize) -> ImportanceScores {
     ImportanceScores { scores: (0..n_layers).map(score).collect() }
 }
 
-fn select(scores: &ImportanceScores, adapter_layers: &[usize], replace_count: usize) -> plugin_api::LayerPlan {
+fn select(scores: &ImportanceScores, adapter_layers: &[usize], replace_count: usize) -> scaleot_plugin_api::LayerPlan {
     let n_layers = scores.scores.len();
     let ask = ReplaceRequest { n_layers, adapter_layers: adapter_layers.to_vec(), replace_count };
     Share::new(ShareOptions::default()).unwrap().select(scores, &ask).unwrap()

@@ -7,7 +7,7 @@
 //! Pruning comes first, and what is 0 stays 0 when rows are rounded. Needs public text.
 
 use crate::sensitivity::{to_pruning, to_rounding};
-use plugin_api::{
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Host, LayerWeights, Need, PluginError, Requirement, Strategy, prune_smallest,
     round_to_bits,
 };

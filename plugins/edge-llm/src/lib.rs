@@ -9,7 +9,7 @@ mod sensitivity;
 pub use layer_wise::{LayerWise, LayerWiseOptions, bits_per_layer, shares_per_layer};
 pub use sensitivity::{Sensitivity, SensitivityOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "edge-llm",
     about: "After Edge-LLM, arXiv 2406.15758: sensitivity of layers to pruning, and layer-wise pruning and bits.",
     strategies: {
@@ -22,6 +22,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

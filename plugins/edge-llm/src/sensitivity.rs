@@ -2,7 +2,7 @@
 //! of the layer with the `p` smallest weights of every matrix at 0; `p` in {0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9} (the published
 //! code). Each batch costs seven forward passes and as many prunings.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
 };
 use schemars::JsonSchema;
@@ -84,7 +84,7 @@ fn mean_over<const N: usize>(trials: [LayerStatistic; N], host: &mut Host) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::conformance::FakeHost;
 
     /// The fake host's error is `(cost p)^2`: the mean of `p^2` over the seven ratios is 1.6925 / 7.
     #[test]

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use edge_llm::{LayerWise, LayerWiseOptions, bits_per_layer, shares_per_layer};
-use plugin_api::conformance::FakeHost;
-use plugin_api::{Compressor, Strategy, WeightForm};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{Compressor, Strategy, WeightForm};
 
 #[test]
 fn shares_are_those_of_the_published_rule() {

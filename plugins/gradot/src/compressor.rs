@@ -6,7 +6,7 @@
 //! the model's own width, so channels shrink in value, not in bytes.
 
 use crate::score::{channel_scores, component_scores};
-use plugin_api::{
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Curvature, CurvatureRequest, Host, LayerWeights, MatrixReport, Need, PluginError,
     Requirement, Strategy, Tensor, WeightForm, WeightRole,
 };

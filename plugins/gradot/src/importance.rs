@@ -3,7 +3,7 @@
 //! A first-order reading of the paper's score for whole layers; components are taken to be independent, as there.
 
 use crate::score::matrix_score;
-use plugin_api::{
+use scaleot_plugin_api::{
     CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, Strategy, WeightRole,
 };
 use schemars::JsonSchema;

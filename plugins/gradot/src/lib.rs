@@ -12,7 +12,7 @@ pub use compressor::{GradientPreserving, GradientPreservingOptions};
 pub use importance::{LayerScore, LayerScoreOptions};
 pub use score::{channel_scores, component_scores, matrix_score};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "gradot",
     about: "GradOT, arXiv 2507.04455: what is compressed is what the adapter's gradients do not need.",
     strategies: {
@@ -25,6 +25,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -4,7 +4,7 @@
 //! a dropped component `Delta = -s u v^T` gives `s ||G u||_1 ||A v||_1 + lambda s u^T D v`; a zeroed row `c` gives
 //! `||G[:,c]||_1 ||A W[c,:]^T||_1 + lambda <D[c,:], W[c,:]>`, a zeroed column the same with the roles turned. A low score may go.
 
-use plugin_api::{Curvature, Host, PluginError, Tensor};
+use scaleot_plugin_api::{Curvature, Host, PluginError, Tensor};
 
 fn values(tensor: &Tensor, host: &mut Host) -> Result<Vec<f64>, PluginError> {
     host.view_f32(tensor, |values| values.iter().map(|&value| f64::from(value)).collect())

@@ -6,7 +6,7 @@ mod taylor;
 
 pub use taylor::{Taylor, TaylorOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "llm-pruner",
     about: "After LLM-Pruner, arXiv 2305.11627: importance by the loss's first-order term in a whole layer's weights.",
     strategies: {
@@ -18,6 +18,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -2,7 +2,7 @@
 //! (LLM-Pruner, equation 4 without the term of second order, for whole layers as Shortened LLaMA's Taylor criterion; both take
 //! the gradient summed over all samples before the absolute value). One backward pass a batch.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
 };
 use schemars::JsonSchema;
@@ -60,7 +60,7 @@ impl ImportanceEstimator for Taylor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::conformance::FakeHost;
 
     /// The fake host's first-order term is the layer's cost.
     #[test]

@@ -6,7 +6,7 @@ mod progressive_rank;
 
 pub use progressive_rank::{Modules, ProgressiveRank, ProgressiveRankOptions, ratios};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "lorc",
     about: "LoRC, arXiv 2410.03111: ranks of key and value projections from cumulative condition numbers.",
     strategies: {
@@ -18,6 +18,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -5,7 +5,7 @@
 //! Logarithms are summed, so the product cannot overflow; `S_R` below `1e-6 S_1` counts as that, because rounding ends there.
 //! Cost: one singular value decomposition of every layer's matrices at the first layer, then one of each kept layer's.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     CompressionReport, Compressor, Host, LayerWeights, PluginError, RankCut, Storage, Strategy, Tensor, WeightRole,
 };
 use schemars::JsonSchema;

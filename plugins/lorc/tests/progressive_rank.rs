@@ -5,8 +5,8 @@
 
 use lorc::{Modules, ProgressiveRank, ProgressiveRankOptions, ratios};
 use nalgebra::DMatrix;
-use plugin_api::conformance::FakeHost;
-use plugin_api::{Compressor, Strategy, WeightRole};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{Compressor, Strategy, WeightRole};
 
 #[test]
 fn shares_fall_with_the_cumulative_condition_number() {

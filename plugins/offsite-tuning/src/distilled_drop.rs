@@ -4,7 +4,7 @@
 //! output of the last emulator layer, `h_T` that of the full middle stack, which is the state after the last layer that is no
 //! adapter; with adapters at the ends both stacks get the same input. Only kept layers train, and only in the emulator.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Need, Objective,
     ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute, Trains, Trait,
 };

@@ -2,7 +2,7 @@
 //! emulator). A step is `max |w| / (2^(bits-1) - 1)` over a row or the tensor; the paper's code is affine, with `2^bits - 1` steps
 //! from the least to the largest weight of the tensor.
 
-use plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, round_to_bits};
+use scaleot_plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, round_to_bits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -4,7 +4,7 @@
 //! Importance scores are ignored: the rule is the method.
 
 use crate::NoOptions;
-use plugin_api::{
+use scaleot_plugin_api::{
     Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
     Strategy, Substitute, Trait,
 };
@@ -35,7 +35,7 @@ impl LayerReplacer for LayerDrop {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::evenly_spaced;
+    use scaleot_plugin_api::evenly_spaced;
 
     /// The four published index lists (offsite-tuning scripts; pads 2 and 2), original indices of the middle.
     #[test]

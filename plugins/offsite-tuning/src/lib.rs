@@ -25,7 +25,7 @@ pub use uniform::Uniform;
 #[serde(deny_unknown_fields, default)]
 pub struct NoOptions {}
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "offsite-tuning",
     about: "Offsite-Tuning, arXiv 2302.04870: uniform layer drop, distilled or not, pruning, quantisation, outer-layer adapters.",
     strategies: {
@@ -43,6 +43,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -1,7 +1,7 @@
 //! Magnitude pruning: per matrix, the `share` of the weights that are smallest in magnitude becomes 0 (Offsite-Tuning's alternative
 //! emulator; its code takes one threshold a tensor and skips vectors, as here). The bundle does not get smaller: zeros are stored.
 
-use plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, prune_smallest};
+use scaleot_plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Strategy, prune_smallest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
 //! Random importance: `s_i ~ U(0, 1)` from a seed. The control that says what an order is worth.
 
-use plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+use scaleot_plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! Uniform importance: every layer alike, `s_i = 0`. The control that any estimator must beat.
 
 use crate::NoOptions;
-use plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
+use scaleot_plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
 
 /// Every layer is as important as any other.
 pub struct Uniform;

@@ -7,9 +7,9 @@ use offsite_tuning::{
     DistilledDrop, DistilledDropOptions, FakeQuantise, FakeQuantiseOptions, LayerDrop, MagnitudePrune,
     MagnitudePruneOptions, NoOptions, OuterLayers, Scale, Uniform,
 };
-use plugin_api::conformance::FakeHost;
-use plugin_api::evenly_spaced;
-use plugin_api::{
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::evenly_spaced;
+use scaleot_plugin_api::{
     Adapter, AdapterPart, Compressor, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, LayerRole,
     LayerWeights, Module, ObjectiveTerm, ReplaceRequest, Strategy, Trains, WeightForm, WeightOutline, WeightRole,
 };

@@ -1,7 +1,7 @@
 //! BitFit: the layer's biases train, nothing else. Families without biases (llama) cannot have it.
 
 use crate::NoOptions;
-use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
+use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
 
 /// Biases train.
 pub struct BitFit;

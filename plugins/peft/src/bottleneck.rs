@@ -1,7 +1,9 @@
 //! Bottleneck adapters: `y + up act(down y)` on the output of the attention and of the feed-forward part, `down: [size, hidden]`
 //! random, `up: [hidden, size]` zero at the start. Parameters: `4 size hidden` a layer.
 
-use plugin_api::{Activation, Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole};
+use scaleot_plugin_api::{
+    Activation, Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -18,7 +18,7 @@ pub use soft_prompt::{SoftPrompt, SoftPromptOptions};
 #[serde(deny_unknown_fields, default)]
 pub struct NoOptions {}
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "peft",
     about: "Parameter-efficient adapters: LoRA, arXiv 2106.09685; bottlenecks, arXiv 1902.00751; BitFit, arXiv 2106.10199; soft prompts, arXiv 2303.16199.",
     strategies: {
@@ -33,6 +33,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -1,7 +1,7 @@
 //! LoRA: `W + (alpha / rank) B A` on projections, `A: [rank, cols]` random, `B: [rows, rank]` zero at the start. Dropout on the
 //! delta's input (0.1 in Offsite-Tuning's runs) is not offered. Parameters: `rank (rows + cols)` a projection.
 
-use plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole};
+use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ impl Adapter for Lora {
     fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginError> {
         let LoraOptions { rank, alpha, modules } = self.options;
         let projections = layer.weights.iter().filter(|weight| weight.role.is_matrix() && modules.include(weight.role));
-        let part = |weight: &plugin_api::WeightOutline| {
+        let part = |weight: &scaleot_plugin_api::WeightOutline| {
             let rank = rank.min(weight.shape.iter().min().copied().unwrap_or(rank));
             AdapterPart::LowRankDelta { role: weight.role, rank, alpha: alpha * rank as f64 / self.options.rank as f64 }
         };

@@ -6,7 +6,7 @@
 use peft::{
     BitFit, Bottleneck, BottleneckOptions, Lora, LoraOptions, Modules, NoOptions, SoftPrompt, SoftPromptOptions,
 };
-use plugin_api::{Adapter, AdapterPart, ErrorCode, LayerOutline, ModelOutline, Strategy, WeightRole};
+use scaleot_plugin_api::{Adapter, AdapterPart, ErrorCode, LayerOutline, ModelOutline, Strategy, WeightRole};
 
 fn layer() -> LayerOutline {
     ModelOutline::toy(1, 8).layers.remove(0)

@@ -9,10 +9,10 @@ mod selective_rank;
 
 pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward};
 pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, Selection, WarmStart};
-pub use plugin_api::{Schedule, Storage};
+pub use scaleot_plugin_api::{Schedule, Storage};
 pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "scaleot",
     about: "ScaleOT, arXiv 2412.09812: dynamic layer replace, harmonizers, selective rank compression.",
     built_in,
@@ -27,6 +27,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

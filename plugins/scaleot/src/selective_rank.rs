@@ -3,7 +3,9 @@
 //! `r = max(1, floor(min(rows, cols) * rank_ratio))`; q, k, v and o each on their own, so a fused projection does not share its
 //! rank. Biases and norms are untouched.
 
-use plugin_api::{CompressionReport, Compressor, Host, LayerWeights, PluginError, Storage, Strategy, WeightRole};
+use scaleot_plugin_api::{
+    CompressionReport, Compressor, Host, LayerWeights, PluginError, Storage, Strategy, WeightRole,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

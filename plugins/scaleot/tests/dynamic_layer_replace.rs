@@ -3,11 +3,11 @@
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]
 
-use plugin_api::conformance::FakeHost;
-use plugin_api::{
+use plugin_scaleot::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{
     ErrorCode, ImportanceEstimator, ImportanceScores, ModelOutline, PluginError, Strategy, strategy_from_json,
 };
-use plugin_scaleot::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
 
 /// Eight important layers side by side: all of group 8..12, halves of 4..8 and 12..16.
 const IMPORTANT: std::ops::Range<usize> = 6..14;

@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use nalgebra::DMatrix;
-use plugin_api::conformance::FakeHost;
-use plugin_api::{
+use plugin_scaleot::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
+use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::{
     CompressionReport, Compressor, ErrorCode, LayerOutline, LayerWeights, ModelOutline, Strategy, Tensor, WeightForm,
     WeightOutline, WeightRole, strategy_from_json,
 };
-use plugin_scaleot::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
 
 const HIDDEN: usize = 12;
 /// One key-value head of width 4: k and v are `[4, 12]`.

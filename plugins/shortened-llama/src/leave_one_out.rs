@@ -3,7 +3,7 @@
 //! The paper drops the layer; here its substitute runs, whatever the replacer installed, so the score is the cost of the
 //! replacement itself. Layers share their common prefix, so `n` masks cost about `n / 2` forward passes a batch.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
 };
 use schemars::JsonSchema;
@@ -69,7 +69,7 @@ impl ImportanceEstimator for LeaveOneOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::conformance::FakeHost;
 
     #[test]
     fn scores_are_the_costs_of_the_layers() {

@@ -6,7 +6,7 @@ mod leave_one_out;
 
 pub use leave_one_out::{LeaveOneOut, LeaveOneOutOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "shortened-llama",
     about: "Shortened LLaMA, arXiv 2402.02834: importance by the loss that a layer costs.",
     strategies: {
@@ -18,6 +18,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

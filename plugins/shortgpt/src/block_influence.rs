@@ -2,7 +2,7 @@
 //! (ShortGPT, equation 1). A layer that hardly turns the stream can be spared. One forward pass a batch; `E_t` is the mean over
 //! tokens of held-out batches.
 
-use plugin_api::{
+use scaleot_plugin_api::{
     BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
 };
 use schemars::JsonSchema;
@@ -63,7 +63,7 @@ impl ImportanceEstimator for BlockInfluence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::conformance::FakeHost;
 
     /// The fake host's cosine is `1 / (1 + cost)`: costs 0, 1/3, 1 and 3 give cosines 1, 3/4, 1/2 and 1/4.
     #[test]

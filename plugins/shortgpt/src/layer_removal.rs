@@ -1,6 +1,8 @@
 //! Layer removal: the least important layers that are no adapters are dropped, whatever estimator ranks them (ShortGPT, section 3.3).
 
-use plugin_api::{Declaration, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait};
+use scaleot_plugin_api::{
+    Declaration, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,7 +35,7 @@ impl LayerReplacer for LayerRemoval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::{ImportanceScores, LayerRole, ReplaceRequest};
+    use scaleot_plugin_api::{ImportanceScores, LayerRole, ReplaceRequest};
 
     #[test]
     fn the_least_important_go() {

@@ -9,7 +9,7 @@ mod layer_removal;
 pub use block_influence::{BlockInfluence, BlockInfluenceOptions};
 pub use layer_removal::{LayerRemoval, LayerRemovalOptions};
 
-plugin_api::export_plugin! {
+scaleot_plugin_api::export_plugin! {
     name: "shortgpt",
     about: "ShortGPT, arXiv 2403.03853: importance by how far a layer turns its input, and removal by importance.",
     strategies: {
@@ -22,6 +22,6 @@ plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -1,6 +1,6 @@
 //! Faults that any call can have, whatever its kind.
 
-use plugin_api::PluginError;
+use scaleot_plugin_api::PluginError;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::Duration;

@@ -8,13 +8,15 @@ mod faults;
 mod raw;
 mod strategies;
 
-use plugin_api::export::abi_stable::library::{
+use scaleot_plugin_api::export::abi_stable::library::{
     __call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult,
 };
-use plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait as _;
-use plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
-use plugin_api::export::{PluginModule, PluginModule_Ref, RawStrategy, api_version, create_strategy, describe_plugin};
-use plugin_api::{PluginRecord, StrategyEntry};
+use scaleot_plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait as _;
+use scaleot_plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
+use scaleot_plugin_api::export::{
+    PluginModule, PluginModule_Ref, RawStrategy, api_version, create_strategy, describe_plugin,
+};
+use scaleot_plugin_api::{PluginRecord, StrategyEntry};
 use std::sync::OnceLock;
 use strategies::Misbehaving;
 

@@ -1,8 +1,8 @@
 //! Answers that the contract's types cannot say: a strategy made by hand, whose answers are the bytes of its options.
 
-use plugin_api::export::abi_stable::std_types::{RErr, ROk, RResult, RSlice, RVec};
-use plugin_api::export::{HostContext, RawStrategy, Reply};
-use plugin_api::{Method, StrategyEntry};
+use scaleot_plugin_api::export::abi_stable::std_types::{RErr, ROk, RResult, RSlice, RVec};
+use scaleot_plugin_api::export::{HostContext, RawStrategy, Reply};
+use scaleot_plugin_api::{Method, StrategyEntry};
 use std::ffi::c_void;
 
 /// The same layout as [`RawStrategy`], whose fields only the contract may name.
@@ -29,26 +29,29 @@ pub struct Answers {
 
 /// Only said of them: `create` below makes them.
 struct Said;
-impl plugin_api::Strategy for Said {
+impl scaleot_plugin_api::Strategy for Said {
     type Options = Answers;
-    fn new(_: Answers) -> Result<Self, plugin_api::PluginError> {
-        Err(plugin_api::PluginError::unsupported("made by hand"))
+    fn new(_: Answers) -> Result<Self, scaleot_plugin_api::PluginError> {
+        Err(scaleot_plugin_api::PluginError::unsupported("made by hand"))
     }
     /// The one is so of the estimator, the other of the replacer.
-    fn declares() -> Vec<plugin_api::Declaration> {
-        use plugin_api::Trait::{EqualScores, IgnoresScores};
-        [EqualScores, IgnoresScores].map(plugin_api::Declaration::always).to_vec()
+    fn declares() -> Vec<scaleot_plugin_api::Declaration> {
+        use scaleot_plugin_api::Trait::{EqualScores, IgnoresScores};
+        [EqualScores, IgnoresScores].map(scaleot_plugin_api::Declaration::always).to_vec()
     }
 }
-impl plugin_api::ImportanceEstimator for Said {
-    fn estimate(&mut self, _: &mut plugin_api::Host) -> Result<plugin_api::ImportanceScores, plugin_api::PluginError> {
-        Err(plugin_api::PluginError::unsupported("made by hand"))
+impl scaleot_plugin_api::ImportanceEstimator for Said {
+    fn estimate(
+        &mut self,
+        _: &mut scaleot_plugin_api::Host,
+    ) -> Result<scaleot_plugin_api::ImportanceScores, scaleot_plugin_api::PluginError> {
+        Err(scaleot_plugin_api::PluginError::unsupported("made by hand"))
     }
 }
 
 /// The raw strategy of each kind.
 pub fn entries() -> Vec<StrategyEntry> {
-    use plugin_api::StrategyKind::{Adapter, Compress, Importance, Replace};
+    use scaleot_plugin_api::StrategyKind::{Adapter, Compress, Importance, Replace};
     let kinds = [("estimator", Importance), ("replacer", Replace), ("compressor", Compress), ("adapter", Adapter)];
     let entry = |(name, kind): (&str, _)| {
         let mut entry = StrategyEntry::importance::<Said>(&format!("raw-{name}"), "Answers the bytes of its options.");

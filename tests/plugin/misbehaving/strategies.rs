@@ -1,7 +1,7 @@
 //! All four kinds in one type; the option `fault` says what is wrong, `at` in which call.
 
 use crate::faults::commit;
-use plugin_api::{
+use scaleot_plugin_api::{
     Adapter, AdapterModule, AdapterPart, CompressionReport, Compressor, Declaration, Host, ImportanceEstimator,
     ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, LayerWeights, MatrixReport, Module, Objective,
     ObjectiveTerm, PluginError, ReplaceRequest, StepReport, Strategy, Substitute, Tensor, Trait, Tuner, WeightForm,
@@ -109,8 +109,8 @@ impl LayerReplacer for Misbehaving {
 
 /// Owns nothing.
 struct Nobody;
-impl plugin_api::ReleaseTensor for Nobody {
-    fn release(&self, _: plugin_api::Handle) {}
+impl scaleot_plugin_api::ReleaseTensor for Nobody {
+    fn release(&self, _: scaleot_plugin_api::Handle) {}
 }
 
 impl Compressor for Misbehaving {

@@ -13,13 +13,13 @@ pub use options::DynamicLayerReplaceOptions;
 pub use policy::Grouping;
 pub use reward::Reward;
 
-use plugin_api::{
-    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
-    TrainStep, Trait,
-};
 use policy::{Policy, draws_of};
 use rand_chacha::rand_core::RngCore;
 use reward::ScoreUpdate;
+use scaleot_plugin_api::{
+    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
+    TrainStep, Trait,
+};
 use state::State;
 
 /// Importance by reinforcement in random layer mixtures.

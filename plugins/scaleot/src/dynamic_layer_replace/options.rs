@@ -6,7 +6,7 @@
 
 use super::policy::Grouping;
 use super::reward::Reward;
-use plugin_api::Schedule;
+use scaleot_plugin_api::Schedule;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

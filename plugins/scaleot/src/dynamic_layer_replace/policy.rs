@@ -4,9 +4,9 @@
 //! strictly above the lower median are kept: `floor(|G|/2)` of `|G|`, 2 of 4. For `sigmoid(s_1) >= sigmoid(s_2)`:
 //! `P(p_1 > p_2) = 1 - sigmoid(s_2) / (2 sigmoid(s_1))`. Draws of step `t` are a function of `(seed, t)`.
 
-use plugin_api::LayerMask;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use scaleot_plugin_api::LayerMask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

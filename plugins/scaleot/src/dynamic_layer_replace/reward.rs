@@ -5,7 +5,7 @@
 //! this is half of the form with `2m - 1`: it does not matter whether kept layers are paid or replaced ones fined.
 
 use super::policy::sigmoid;
-use plugin_api::LayerMask;
+use scaleot_plugin_api::LayerMask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

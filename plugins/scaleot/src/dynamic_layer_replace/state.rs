@@ -2,7 +2,7 @@
 //!
 //! Draws are a function of seed and step, so no generator's state is kept; substitutes and batches are the host's.
 
-use plugin_api::PluginError;
+use scaleot_plugin_api::PluginError;
 use serde::{Deserialize, Serialize};
 
 const FORMAT: &str = "scaleot/dynamic-layer-replace";

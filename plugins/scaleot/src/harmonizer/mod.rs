@@ -8,7 +8,7 @@ mod selection;
 
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
-use plugin_api::{
+use scaleot_plugin_api::{
     Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
     NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute,
     Trait, TwoLayers,

@@ -1,6 +1,6 @@
 //! Options of `scaleot/harmonizer`; each says what the sources know of it (grades as in the paper notes: found, inferred, unknown).
 
-use plugin_api::{Activation, PluginError, TokenWeight};
+use scaleot_plugin_api::{Activation, PluginError, TokenWeight};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,9 +4,9 @@
 //! round, which may be partial, the least important candidates of all groups go. With `K = round(N_g alpha)` per group this is
 //! the rule of the public copy, and no long run of layers vanishes.
 
-use plugin_api::{ImportanceScores, LayerPlan, PluginError, ReplaceRequest};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use scaleot_plugin_api::{ImportanceScores, LayerPlan, PluginError, ReplaceRequest};
 
 /// The plan that replaces group by group.
 ///
@@ -51,7 +51,7 @@ pub fn random(ask: &ReplaceRequest, choice: u64) -> Result<LayerPlan, PluginErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plugin_api::LayerRole;
+    use scaleot_plugin_api::LayerRole;
 
     #[test]
     fn every_group_gives_before_any_gives_twice() {

@@ -1,0 +1,157 @@
+//! Combinations of strategies that cannot mean what they look like, by what the strategies declare of themselves.
+//!
+//! Scores: an estimator either ranks layers or gives all the same score; a replacer sorts by scores or has a rule of its own;
+//! `adapter.placement = "top_score"` sorts as well. What sorts needs a ranking, and a ranking needs somebody who reads it,
+//! unless substitutes train while it is made. A training needs something that trains.
+//! A plugin that was built before declarations (API 1.3) cannot say what it is, and is not judged by silence.
+
+use scaleot_plugin_api::{Declaration, OptionValue, StrategyRecord, Trait};
+
+use super::choices::Placement;
+use super::error::ConfigError;
+use super::place::KeyPath;
+use super::sections::RunConfig;
+use super::strategy::option_value;
+
+/// A strategy of the config as its plugin describes it.
+#[derive(Debug, Clone)]
+pub struct Described {
+    pub record: StrategyRecord,
+    /// First two numbers of the plugin API that it was built with.
+    pub api: (u32, u32),
+}
+
+impl Described {
+    pub(super) fn could_declare(&self) -> bool {
+        self.api >= (1, 3)
+    }
+}
+
+impl RunConfig {
+    /// Refuses an estimator and a replacer that do not go together.
+    ///
+    /// # Errors
+    /// The key to change, and what goes with the rest.
+    pub fn check_combination(&self, estimator: &Described, replacer: &Described) -> Result<(), ConfigError> {
+        let equal = self.declares(&estimator.record, &Trait::EqualScores);
+        let own_rule = self.declares(&replacer.record, &Trait::IgnoresScores);
+        let placed_by_score = self.adapter.placement == Placement::TopScore;
+        if equal && placed_by_score {
+            return Err(self.nothing_to_place_by());
+        }
+        if !self.replaces_any() {
+            return Ok(());
+        }
+        if equal && !own_rule && replacer.could_declare() {
+            return Err(self.nothing_to_sort_by(&replacer.record));
+        }
+        let trains = self.declares(&estimator.record, &Trait::TrainsSubstitutes)
+            && !self.declares(&replacer.record, &Trait::TrainsNothing);
+        if own_rule && !equal && !placed_by_score && !trains && estimator.could_declare() {
+            return Err(self.nobody_reads(&replacer.record));
+        }
+        Ok(())
+    }
+
+    /// Refuses an owner's training of a replacer that leaves it nothing to do.
+    ///
+    /// # Errors
+    /// `train.steps`, and what to do.
+    pub fn check_trains(&self, replacer: &Described) -> Result<(), ConfigError> {
+        if self.train.steps == 0 || !self.declares(&replacer.record, &Trait::TrainsNothing) {
+            return Ok(());
+        }
+        Err(self.nothing_trains())
+    }
+
+    /// The refusal of an owner's training that would change nothing.
+    pub fn nothing_trains(&self) -> ConfigError {
+        let expected = format!(
+            "0, because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
+             or whose objective trains kept layers",
+            self.replace.strategy
+        );
+        self.wrong("train.steps", self.train.steps.to_string(), expected)
+    }
+
+    /// The refusal of scores that turned out to be all the same, where the replacer sorts by them.
+    pub fn scores_are_equal(&self, score: f32) -> ConfigError {
+        let found =
+            format!("\"{}\", which gave every layer between the adapters the score {score}", self.importance.strategy);
+        let expected = format!(
+            "scores that differ, because replace.use = \"{}\" chooses layers by them: another estimator, or more of its steps",
+            self.replace.strategy
+        );
+        self.wrong("importance.use", found, expected)
+    }
+
+    /// The refusal of scores that turned out to be all the same, where adapters go by them.
+    pub fn no_top_score(&self, score: f32) -> ConfigError {
+        let expected = format!(
+            "\"outer\", \"spread\" or \"spread_kept\", because importance.use = \"{}\" gave every layer the score {score}",
+            self.importance.strategy
+        );
+        self.wrong("adapter.placement", "\"top_score\"".to_owned(), expected)
+    }
+
+    fn replaces_any(&self) -> bool {
+        let none =
+            self.replace.replace_count == Some(0) || self.replace.replace_ratio.is_some_and(|ratio| ratio.get() == 0.0);
+        !none
+    }
+
+    fn declares(&self, record: &StrategyRecord, of: &Trait) -> bool {
+        let options = self.strategy(record.kind).map(|(_, options)| options);
+        let value_of = |option: &str| options.and_then(|options| option_value(options, record, option));
+        record.declares.iter().any(|one| one.of == *of && one.applies(value_of))
+    }
+
+    fn nothing_to_place_by(&self) -> ConfigError {
+        let expected = format!(
+            "\"outer\", \"spread\" or \"spread_kept\", because importance.use = \"{}\" gives every layer the same score; \
+             or an estimator that ranks layers",
+            self.importance.strategy
+        );
+        self.wrong("adapter.placement", "\"top_score\"".to_owned(), expected)
+    }
+
+    fn nothing_to_sort_by(&self, replacer: &StrategyRecord) -> ConfigError {
+        let found = format!("\"{}\", which gives every layer the same score", self.importance.strategy);
+        let mut expected = format!(
+            "an estimator that ranks layers, because replace.use = \"{}\" chooses them by score",
+            self.replace.strategy
+        );
+        let own_rules = replacer.declares.iter().filter(|one| one.of == Trait::IgnoresScores);
+        match own_rules.filter_map(|one| one.condition.as_ref()).next() {
+            Some(OptionValue { option, is }) => expected += &format!("; or replace.options.{option} = {is}"),
+            None => expected += "; or a replacer with a rule of its own, such as \"offsite-tuning/layer-drop\"",
+        }
+        self.wrong("importance.use", found, expected)
+    }
+
+    fn nobody_reads(&self, replacer: &StrategyRecord) -> ConfigError {
+        let found = format!("\"{}\", whose scores nothing reads", self.importance.strategy);
+        let condition = |one: &Declaration| match &one.condition {
+            Some(OptionValue { option, is }) => format!(" with replace.options.{option} = {is}"),
+            None => String::new(),
+        };
+        let rule = replacer.declares.iter().filter(|one| one.of == Trait::IgnoresScores);
+        let value_of = |option: &str| option_value(&self.replace.options, replacer, option);
+        let with = rule.filter(|one| one.applies(value_of)).map(condition).next().unwrap_or_default();
+        let expected = format!(
+            "\"offsite-tuning/uniform\", because replace.use = \"{}\"{with} chooses layers by a rule of its own; \
+             or a replacer that reads scores, such as \"shortgpt/layer-removal\"",
+            self.replace.strategy
+        );
+        self.wrong("importance.use", found, expected)
+    }
+
+    fn wrong(&self, key: &str, found: String, expected: String) -> ConfigError {
+        let key = KeyPath::of(key);
+        ConfigError::Value { place: self.places.of(&key), key, found, expected }
+    }
+}
+
+#[cfg(test)]
+#[path = "combination_tests.rs"]
+mod tests;

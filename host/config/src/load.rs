@@ -1,0 +1,120 @@
+//! From a path and the command line's overrides to a [`RunConfig`] that cannot be wrong.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+use toml::{Table, Value};
+
+use super::check::check_options;
+use super::choices::Isolation;
+use super::error::ConfigError;
+use super::overlay::{self, EXCLUSIVE};
+use super::place::{KeyPath, Places};
+use super::sections::RunConfig;
+use super::{paths, show, source};
+
+/// The newest version of the config's format that this program reads.
+pub const NEWEST_VERSION: i64 = 1;
+
+/// Every key with its default: the definition, not a copy of it.
+pub const REFERENCE: &str = include_str!("../../../configs/reference.toml");
+
+impl RunConfig {
+    /// Reads a config file and lays `key.path=value` overrides over it.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse(path, &source::read(path)?, overrides)
+    }
+
+    /// Like [`Self::load`] with the text at hand; `path` is for messages.
+    pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        let (mut written, mut places) = source::parse(path, text)?;
+        check_version(&written, &places)?;
+        for text in overrides {
+            overlay::apply(&mut written, text, &mut places)?;
+        }
+        check_exclusive(&written, &places)?;
+        let mut whole = defaults()?;
+        overlay::overlay(&mut whole, written);
+        check_options(&schema(), &whole, &KeyPath::default(), &places)?;
+        let types = |problem: toml::de::Error| ConfigError::Types {
+            path: path.to_path_buf(),
+            problem: problem.message().to_owned(),
+        };
+        let mut config: Self = Value::Table(whole).try_into().map_err(types)?;
+        config.places = places;
+        config.complete();
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Fills in what follows from other keys.
+    fn complete(&mut self) {
+        if self.evaluate.tasks.is_empty() {
+            self.evaluate.tasks.extend(self.data.task.clone());
+        }
+        paths::from_here(self);
+    }
+
+    /// What no single key shows.
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.check_isolation()?;
+        paths::check(self)
+    }
+
+    /// A limit needs somebody who keeps watch.
+    fn check_isolation(&self) -> Result<(), ConfigError> {
+        let seconds = self.plugins.call_timeout_s;
+        if self.plugins.isolation == Isolation::Process || seconds == 0 {
+            return Ok(());
+        }
+        let key = KeyPath::of("plugins").key("call_timeout_s");
+        let (place, expected) = (self.places.of(&key), "0, because plugins.isolation is \"none\"".to_owned());
+        Err(ConfigError::Value { place, key, found: seconds.to_string(), expected })
+    }
+}
+
+/// The version stands first: a newer format may differ in anything else.
+fn check_version(written: &Table, places: &Places) -> Result<(), ConfigError> {
+    match written.get("version") {
+        Some(&Value::Integer(found)) if found > NEWEST_VERSION => {
+            let place = places.of(&KeyPath::of("version"));
+            Err(ConfigError::NewerVersion { place, found, newest: NEWEST_VERSION })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two keys that exclude each other in one layer are a mistake; defaults never take part.
+fn check_exclusive(written: &Table, places: &Places) -> Result<(), ConfigError> {
+    for (section, first, second) in EXCLUSIVE {
+        let Some(Value::Table(table)) = written.get(section) else { continue };
+        if table.contains_key(first) && table.contains_key(second) {
+            let section = KeyPath::of(section);
+            let (first, second) = (section.key(first), section.key(second));
+            let place = places.later(&first, &second);
+            return Err(ConfigError::Both { place, first, second });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn defaults() -> Result<Table, ConfigError> {
+    source::parse(Path::new("configs/reference.toml (built in)"), REFERENCE).map(|(table, _)| table)
+}
+
+/// The schema that the config is checked against and that `config schema` prints.
+fn schema() -> Json {
+    show::schema()
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "effective_tests.rs"]
+mod effective_tests;
+
+#[cfg(test)]
+#[path = "advice_tests.rs"]
+mod advice_tests;

@@ -1,0 +1,114 @@
+//! Why a stage stopped. Every variant knows its exit code; the sentence comes from where the trouble arose.
+
+use crate::evaluate::EvaluateError;
+use scaleot_config::ConfigError;
+use scaleot_data::{DataError, TokenizerError};
+use scaleot_model::ModelError;
+use scaleot_plugin_api::{ErrorCode, PluginError};
+use scaleot_plugins::{PackFault, PluginFault};
+use scaleot_store::StoreError;
+use scaleot_store::exit_code::{ExitCode, HasExitCode};
+use scaleot_tensor::TensorError;
+
+/// A stage's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The config does not fit the model or the plugin.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A model folder was refused, or a model cannot run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A data set was refused.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A tokenizer was refused.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// An evaluation could not be finished.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A plugin was refused or failed.
+    #[error(transparent)]
+    Plugin(#[from] PluginFault),
+    /// An earlier stage has not run.
+    #[error("{run}: no {artefact} yet; run `scaleot {verb}` with this config first")]
+    Missing { run: String, artefact: &'static str, verb: &'static str },
+    /// An artefact that fits neither the model nor the other artefacts.
+    #[error("{path}: {what}: found {found}, expected {expected}")]
+    Artefact { path: String, what: String, found: String, expected: String },
+    /// A loss or gradient that is not finite.
+    #[error("step {step}: {what} is {found}, expected a finite number; nothing of this step was kept. {advice}")]
+    Numeric { step: u64, what: String, found: f64, advice: &'static str },
+    /// Asked to stop.
+    #[error("interrupted in {stage} at step {step}; the same command continues from there")]
+    Interrupted { stage: &'static str, step: u64 },
+    /// Asked to stop where nothing of the stage is kept yet.
+    #[error("interrupted in {stage}; the same command keeps the stages that are done and starts this one again")]
+    Stopped { stage: &'static str },
+}
+
+impl HasExitCode for StageError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(error) => error.exit_code(),
+            Self::Store(error) => error.exit_code(),
+            Self::Data(error) => error.exit_code(),
+            Self::Tokenizer(error) => error.exit_code(),
+            Self::Evaluate(error) => error.exit_code(),
+            Self::Numeric { .. } => ExitCode::Numeric,
+            Self::Model(ModelError::Store(error)) => error.exit_code(),
+            Self::Tensor(error) => tensor_exit_code(error),
+            Self::Model(ModelError::Tensor(error)) => tensor_exit_code(error),
+            Self::Model(_) | Self::Artefact { .. } => ExitCode::Refused,
+            Self::Plugin(fault) => plugin_exit_code(fault),
+            Self::Missing { .. } => ExitCode::Usage,
+            Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::Interrupted,
+        }
+    }
+}
+
+/// A device that is absent, and memory that cannot be had, are resources; the rest is a fault of ours.
+fn tensor_exit_code(error: &TensorError) -> ExitCode {
+    match error {
+        TensorError::DeviceName { .. } | TensorError::DtypeName { .. } => ExitCode::Usage,
+        TensorError::Torch { message, .. } if !message.contains("memory") => ExitCode::Bug,
+        _ => ExitCode::Resources,
+    }
+}
+
+fn plugin_exit_code(fault: &PluginFault) -> ExitCode {
+    match (fault, fault.code()) {
+        (PluginFault::Name { .. } | PluginFault::NotFound { .. } | PluginFault::NoStrategy { .. }, _)
+        | (PluginFault::WrongKind { .. } | PluginFault::Options { .. } | PluginFault::LockFile { .. }, _)
+        | (_, Some(ErrorCode::Options)) => ExitCode::Usage,
+        (_, Some(ErrorCode::Numeric)) => ExitCode::Numeric,
+        (_, Some(ErrorCode::Interrupted)) => ExitCode::Interrupted,
+        _ => ExitCode::Plugin,
+    }
+}
+
+impl From<PackFault> for StageError {
+    fn from(fault: PackFault) -> Self {
+        match fault {
+            PackFault::Plugin(fault) => Self::Plugin(fault),
+            PackFault::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// What a plugin is told when the host fails inside one of its calls.
+pub fn told_to_plugin(error: &StageError) -> PluginError {
+    let code = match error.exit_code() {
+        ExitCode::Numeric => ErrorCode::Numeric,
+        ExitCode::Interrupted => ErrorCode::Interrupted,
+        _ => ErrorCode::Host,
+    };
+    PluginError::new(code, error.to_string())
+}

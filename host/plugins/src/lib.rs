@@ -1,0 +1,41 @@
+//! Plugins at the host: discover, check, load, greet, and call; typed handles for the four kinds.
+//!
+//! A library's bytes are read once: hashed, checked as ELF, put into a sealed in-memory file, and that is what is loaded.
+//! So what was checked is what runs, and `trust` decides on its digest before that. Every value that comes back is checked like file input.
+//! This folder and `plugin-api/src/export.rs` are the only places that name `abi_stable` or `libloading`.
+
+mod arena;
+mod compatible;
+mod compressor;
+mod discover;
+mod elf;
+mod error;
+mod installed;
+pub mod isolation;
+mod library;
+mod libtorch_tier;
+mod lock;
+mod low_rank;
+mod manifest;
+mod option_rows;
+mod module_check;
+mod registry;
+mod services;
+mod strategy;
+mod survey;
+mod toml_text;
+mod trust;
+
+pub use arena::Arena;
+pub use compressor::{CompressedLayer, CompressorHandle};
+pub use discover::{Found, Origin, PROJECT_FOLDER, SearchPath, user_folder};
+pub use error::PluginFault;
+pub use installed::{PackFault, Words, add, pack, remove};
+pub use lock::{LOCK_FILE, LockedPlugin, PluginLock};
+pub use manifest::{MANIFEST_FILE, PLUGIN_NAME_RULE, PluginManifest, is_plugin_name};
+pub use option_rows::{OptionRow, option_rows};
+pub use registry::{PluginSource, RegisteredPlugin, Registry};
+pub use services::{Give, NoQuestions, Questions, Services};
+pub use strategy::{AdapterHandle, EstimatorHandle, ReplacerHandle, StrategyName, StrategyUse};
+pub use survey::{Standing, Surveyed};
+pub use trust::{Pinned, Trust};

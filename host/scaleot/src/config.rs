@@ -1,0 +1,80 @@
+//! `config validate|show|schema`.
+
+use super::args::{ConfigArgs, ConfigVerb, Global};
+use super::failure::stage;
+use super::needs::{ALL, Needs};
+use super::output::{Output, say, shown_path};
+use super::preflight::preflight;
+use super::{session, suite};
+use scaleot_config::{ConfigNeed, RunConfig, show};
+use scaleot_pipeline::run::{read_data, read_public_text, registry};
+use scaleot_suite::Suite;
+use serde_json::json;
+
+/// Runs a verb about configs.
+pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+    match verb {
+        ConfigVerb::Schema => output.text(&serde_json::to_string_pretty(&show::schema())?),
+        ConfigVerb::Show(args) => {
+            let config = session::load(args, global)?;
+            let text = config.to_toml()?;
+            output.result(&config, || text.trim_end().to_owned())
+        }
+        ConfigVerb::Validate(args) if Suite::is_one(&args.config) => validate_suite(args, global, output),
+        ConfigVerb::Validate(args) => validate(args, global, output),
+    }
+}
+
+/// Everything that can be said of a config without work: of each party's keys, as far as they are there.
+fn validate(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let config = session::load(args, global)?;
+    let (needs, unchecked) = what_is_there(&config);
+    for need in &needs {
+        config.require(*need, "config validate")?;
+    }
+    let mut registry = registry(&config, &global.plugin_path)?;
+    let has_model = needs.contains(&ConfigNeed::Model);
+    let of_model: &[ConfigNeed] = if has_model { &[ConfigNeed::Model] } else { &[] };
+    let needs = Needs { verb: "config validate", config: of_model, strategies: ALL };
+    let checked = preflight(&config, &mut registry, needs)?;
+    if let Some(model) = &checked.model {
+        stage(read_data(&config, model))?;
+        stage(read_public_text(&config, model))?;
+    }
+    let notices = checked.notices(&config);
+    notices.iter().for_each(|notice| say(&format!("notice: {notice}")));
+    let digest = config.digest()?;
+    let value = json!({
+        "valid": true, "config": shown_path(&args.config), "sha256": digest, "notices": notices, "unchecked": unchecked,
+    });
+    output.result(&value, || {
+        let unchecked: String = unchecked.iter().map(|line| format!("\nnot checked: {line}")).collect();
+        format!("{}: valid, sha256 {digest}{unchecked}", args.config.display())
+    })
+}
+
+/// The needs that a config's keys meet, and the checks that the missing ones made impossible.
+fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
+    let mut needs = vec![ConfigNeed::PublicText, ConfigNeed::Evaluate];
+    let mut unchecked = Vec::new();
+    let mut part = |is_there: bool, need, otherwise| {
+        if is_there { needs.push(need) } else { unchecked.push(otherwise) }
+    };
+    let model = "model.path is left out: whether layers, adapter, texts and questions fit the model";
+    part(config.model.folder().is_some(), ConfigNeed::Model, model);
+    let data = "data.task and data.text are left out: what is tuned on";
+    part(config.data.task.is_some() || !config.data.text.is_empty(), ConfigNeed::Data, data);
+    let replaced = "replace.replace_ratio and replace.replace_count are left out: how many layers give way";
+    part(
+        config.replace.replace_ratio.is_some() || config.replace.replace_count.is_some(),
+        ConfigNeed::Replaced,
+        replaced,
+    );
+    (needs, unchecked)
+}
+
+fn validate_suite(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+    let cells = suite::validate(args, global)?;
+    let value = json!({ "valid": true, "suite": shown_path(&args.config), "cells": cells.len() });
+    output.result(&value, || format!("{}: a valid suite of {} cells", args.config.display(), cells.len()))
+}

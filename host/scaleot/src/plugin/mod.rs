@@ -1,0 +1,82 @@
+//! `plugin list|info|check|new|pack|add|remove|lock`: a plugin's way from an idea to somebody else's runs.
+
+mod hand_over;
+mod lock;
+mod new;
+mod show;
+
+use super::args::{Global, PluginVerb};
+use super::failure::{ProgramError, stage};
+use super::output::{Output, say, shown_path, table};
+use scaleot_config::Unpinned;
+use scaleot_pipeline::report::fitted;
+use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
+use scaleot_store::escape::{escape, escape_to};
+use scaleot_store::exit_code::ExitCode;
+use serde_json::{Value, json};
+
+/// Runs a verb about plugins.
+pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+    match verb {
+        PluginVerb::List => show::list(&mut registry(global, Unpinned::Refuse)?, output),
+        PluginVerb::Info { name } => show::info(&mut registry(global, Unpinned::Refuse)?, name, output),
+        // Who asks for a check of a plugin asks for its code to be run.
+        PluginVerb::Check { name } => {
+            let mut registry = registry(global, Unpinned::Allow)?;
+            let checked = stage(registry.plugin(name)).map(|plugin| check(plugin, output));
+            tell(&mut registry);
+            checked?
+        }
+        PluginVerb::New(args) => new::new(args, output),
+        PluginVerb::Pack(args) => hand_over::pack(args, output),
+        PluginVerb::Add(args) => hand_over::add(args, output),
+        PluginVerb::Remove(args) => hand_over::remove(args, output),
+        PluginVerb::Lock(args) => lock::lock(args, global, output),
+    }
+}
+
+/// The plugins in reach of the command line, without a config.
+fn registry(global: &Global, unpinned: Unpinned) -> anyhow::Result<Registry> {
+    let search = SearchPath::new(global.plugin_path.iter().cloned());
+    let unpinned = global.unpinned.map_or(unpinned, Unpinned::from);
+    Ok(stage(Registry::new(search))?.trusting(Trust::unpinned(unpinned)))
+}
+
+/// Says what a person should know of the search path.
+fn tell(registry: &mut Registry) {
+    for notice in registry.take_notices() {
+        say(&format!("notice: {}", escape_to(&notice, 1000)));
+    }
+}
+
+fn source(plugin: &RegisteredPlugin) -> Value {
+    match &plugin.source {
+        PluginSource::BuiltIn => json!({ "built_in": true }),
+        PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
+    }
+}
+
+/// The conformance checks of the contract, against a fake host.
+fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
+    let verdicts = plugin.conformance();
+    let broken = verdicts.iter().filter(|verdict| verdict.broken.is_some()).count();
+    let value: Vec<Value> = verdicts
+        .iter()
+        .map(|verdict| json!({ "of": verdict.of, "check": verdict.check, "broken": verdict.broken }))
+        .collect();
+    output.result(&json!({ "plugin": plugin.record.name, "source": source(plugin), "checks": value }), || {
+        let mut table = table(&["strategy", "promise", "verdict"]);
+        for verdict in &verdicts {
+            let found = verdict.broken.as_deref().map_or_else(|| "kept".to_owned(), |broken| escape_to(broken, 400));
+            table.add_row([escape(&verdict.of), verdict.check.to_owned(), found]);
+        }
+        format!("{}\n{} of {} promises kept", fitted(&mut table), verdicts.len() - broken, verdicts.len())
+    })?;
+    if broken == 0 {
+        return Ok(());
+    }
+    let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
+    // The result on stdout says it already; a second document there would be one too many.
+    say(&format!("error: {what}"));
+    Err(ProgramError::Said(ExitCode::Plugin).into())
+}

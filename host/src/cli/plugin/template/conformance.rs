@@ -1,6 +1,0 @@
-//! Every promise of ScaleOT's plugin contract, tried on a host made of plain Rust: no model, no libtorch.
-
-#[test]
-fn conforms() {
-    plugin_api::conformance::check_plugin(my_plugin::scaleot_root_module());
-}

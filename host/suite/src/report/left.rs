@@ -1,0 +1,209 @@
+//! What the cells of a suite left beside their figures: importance scores and the losses of everything that trained.
+//!
+//! What cannot be read has no picture: the figures were checked when the cells were read, and these decide nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::result::{CellRecord, SuiteResult};
+use scaleot_pipeline::importance::{self, Curves};
+use scaleot_pipeline::run::stage_of;
+use scaleot_pipeline::train;
+use scaleot_pipeline::tune::{RETURN, TrainingLog};
+use scaleot_store::{Manifest, ManifestHead};
+
+/// Losses of mixtures are shown as means over this many parts of the steps: one batch says little.
+const PARTS: usize = 25;
+
+/// Everything that there is to draw.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) scores: Vec<Scores>,
+    pub(super) panels: Vec<Panel>,
+}
+
+/// Scores that some points share.
+#[derive(Debug)]
+pub(super) struct Scores {
+    /// Whose they are.
+    pub(super) title: String,
+    pub(super) scores: Vec<f64>,
+}
+
+/// Lines under one title.
+#[derive(Debug)]
+pub(super) struct Panel {
+    pub(super) title: String,
+    pub(super) series: Vec<Series>,
+}
+
+/// A line of a point.
+#[derive(Debug)]
+pub(super) struct Series {
+    /// Its place in the suite.
+    pub(super) point: usize,
+    /// Step and loss.
+    pub(super) points: Vec<(f64, f64)>,
+    /// On held-out data.
+    pub(super) judged: bool,
+}
+
+impl Left {
+    /// Reads what the cells of a record left.
+    pub(super) fn of(result: &SuiteResult) -> Self {
+        let mut left = Self::default();
+        let mut curves = Vec::new();
+        for (inputs, points) in sharing(result, "importance") {
+            let cell = result.cells.iter().find(|cell| stage(cell, "importance") == Some(inputs));
+            let Some((scores, own)) = cell.and_then(|cell| read_importance(Path::new(&cell.folder))) else { continue };
+            // A method that asks for none leaves them all equal.
+            if scores.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
+                continue;
+            }
+            let title = whose(result, &points);
+            curves.extend(mixture_panel(&title, points.first().copied().unwrap_or_default(), &own));
+            left.scores.push(Scores { title, scores });
+        }
+        left.panels = curves;
+        left.panels.extend(panel(result, "training by the owner", ("train", train::HEAD), None));
+        for task in &result.tasks {
+            left.panels.extend(panel(result, &format!("tuning on {task}"), ("return", RETURN), Some(task)));
+        }
+        left
+    }
+}
+
+/// The digest of what a stage of a cell was made from.
+fn stage<'r>(cell: &'r CellRecord, name: &str) -> Option<&'r str> {
+    cell.stages.iter().find(|stage| stage.stage == name).map(|stage| stage.inputs.as_str())
+}
+
+/// The points that rest on each different stage of this name, in the order of the suite.
+fn sharing<'r>(result: &'r SuiteResult, name: &str) -> Vec<(&'r str, Vec<usize>)> {
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (index, point) in result.points.iter().enumerate() {
+        let own = result.cells.iter().filter(|cell| cell.point == point.label);
+        let inputs: BTreeSet<&str> = own.filter_map(|cell| stage(cell, name)).collect();
+        for inputs in inputs {
+            match groups.iter_mut().find(|(known, _)| *known == inputs) {
+                Some((_, points)) => points.push(index),
+                None => groups.push((inputs, vec![index])),
+            }
+        }
+    }
+    groups
+}
+
+/// The methods of these points where no other point has the method, otherwise their labels.
+fn whose(result: &SuiteResult, points: &[usize]) -> String {
+    let own = || points.iter().filter_map(|index| result.points.get(*index));
+    let methods: BTreeSet<&str> = own().map(|point| point.key.method.as_str()).collect();
+    let all = result.points.iter().filter(|point| methods.contains(point.key.method.as_str())).count();
+    let names: Vec<&str> =
+        if all == points.len() { methods.into_iter().collect() } else { own().map(|point| &*point.label).collect() };
+    match names.split_first() {
+        Some((first, others)) if others.len() > 2 => format!("{first} and {} more", others.len()),
+        _ => names.join(", "),
+    }
+}
+
+fn read_importance(run: &Path) -> Option<(Vec<f64>, Curves)> {
+    /// The file for people, beside the artefact.
+    #[derive(Deserialize)]
+    struct Record {
+        scores: Vec<f64>,
+        curves: Curves,
+    }
+    let folder = Manifest::verify(&run.join("importance"), importance::HEAD).ok()?;
+    let text = std::fs::read(folder.file("importance.json").ok()?).ok()?;
+    let Record { scores, curves } = serde_json::from_slice(&text).ok()?;
+    Some((scores, curves))
+}
+
+/// The losses of the mixtures from which importance was learnt.
+fn mixture_panel(title: &str, point: usize, curves: &Curves) -> Option<Panel> {
+    let line = |name: &str, judged: bool| {
+        let curve = curves.get(name).filter(|curve| curve.steps.len() > 1)?;
+        let rows = curve.steps.iter().zip(&curve.values);
+        let points = rows.filter_map(|(step, row)| Some((*step as f64, *row.first()?))).collect::<Vec<_>>();
+        Some(Series { point, points: smoothed(&points), judged })
+    };
+    let series: Vec<Series> = [line("train_loss", false), line("held_out_loss", true)].into_iter().flatten().collect();
+    (!series.is_empty()).then(|| Panel { title: format!("mixtures for importance: {title}"), series })
+}
+
+/// The validations of one kind of training, of each point the mean over its cells.
+fn panel(result: &SuiteResult, title: &str, (name, head): (&str, ManifestHead), task: Option<&str>) -> Option<Panel> {
+    let mut series = Vec::new();
+    for (index, point) in result.points.iter().enumerate() {
+        let own = result.cells.iter().filter(|cell| cell.point == point.label);
+        let own = own.filter(|cell| task.is_none_or(|task| cell.task == task) && stage(cell, stage_of(name)).is_some());
+        let read: Vec<Losses> = own.filter_map(|cell| losses(&Path::new(&cell.folder).join(name), head)).collect();
+        let of = |judged: bool| {
+            let runs: Vec<&[(u64, f64)]> =
+                read.iter().map(|losses| if judged { &*losses.validation } else { &*losses.train }).collect();
+            Series { point: index, points: means(&runs), judged }
+        };
+        series.extend([of(false), of(true)].into_iter().filter(|series| !series.points.is_empty()));
+    }
+    (!series.is_empty()).then(|| Panel { title: title.to_owned(), series })
+}
+
+/// Step and loss of every validation.
+struct Losses {
+    train: Vec<(u64, f64)>,
+    validation: Vec<(u64, f64)>,
+}
+
+/// What a training put into its manifest.
+fn losses(folder: &Path, head: ManifestHead) -> Option<Losses> {
+    #[derive(Deserialize)]
+    struct Trained {
+        log: TrainingLog,
+        validation_loss_before: Option<f64>,
+    }
+    let manifest = Manifest::read(folder, head).ok()?;
+    let Trained { log, validation_loss_before } = Trained::deserialize(&manifest.body).ok()?;
+    let before = validation_loss_before.map(|loss| (0, loss));
+    Some(Losses {
+        train: log.validations.iter().map(|one| (one.step, one.train_loss)).collect(),
+        validation: before.into_iter().chain(log.validations.iter().map(|v| (v.step, v.validation_loss))).collect(),
+    })
+}
+
+/// By step the mean of those that have it.
+fn means(runs: &[&[(u64, f64)]]) -> Vec<(f64, f64)> {
+    let mut by_step: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (step, loss) in runs.iter().copied().flatten() {
+        by_step.entry(*step).or_default().push(*loss);
+    }
+    by_step.into_iter().map(|(step, all)| (step as f64, all.iter().sum::<f64>() / all.len() as f64)).collect()
+}
+
+fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let part = |part: &[(f64, f64)]| {
+        let sums = part.iter().fold((0.0, 0.0), |sums, point| (sums.0 + point.0, sums.1 + point.1));
+        (sums.0 / part.len() as f64, sums.1 / part.len() as f64)
+    };
+    points.chunks((points.len() / PARTS).max(1)).map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_the_mean_of_the_seeds_that_took_it() {
+        let runs: [&[(u64, f64)]; 2] = [&[(10, 4.0), (20, 3.0)], &[(10, 2.0)]];
+        assert_eq!(means(&runs), [(10.0, 3.0), (20.0, 3.0)]);
+    }
+
+    #[test]
+    fn few_points_stay_and_many_become_means() {
+        assert_eq!(smoothed(&[(1.0, 5.0), (2.0, 4.0)]), [(1.0, 5.0), (2.0, 4.0)]);
+        let many: Vec<(f64, f64)> = (0..50).map(|step| (f64::from(step), f64::from(step % 2))).collect();
+        assert_eq!((smoothed(&many).len(), smoothed(&many).first()), (25, Some(&(0.5, 0.5))));
+    }
+}
