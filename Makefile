@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs reference test test-real mutations valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs reference guide test test-real mutations valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -104,6 +104,10 @@ docs: ## the reference of the plugin API, from its doc comments
 reference: setup ## docs/reference, from the program's own words
 	$(CARGO) build
 	$(PYTHON) scripts/make-reference.py --program target/debug/scaleot
+
+guide: setup setup-model ## the commands of docs/guide, as they stand there (a few minutes)
+	$(CARGO) build --release --workspace
+	$(PYTHON) scripts/try-guide.py
 
 lint: setup ## format, lints, forbidden dependencies
 	$(CARGO) fmt --all --check
