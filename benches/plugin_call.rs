@@ -4,8 +4,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use scaleot_plugin_api::{
-    CompressionReport, Compressor, Host, LayerOutline, LayerReplacer, LayerWeights, ModelOutline, Module, PluginError,
-    Strategy, StrategyKind, Substitute, WeightRole,
+    Checkpoint, CompressionReport, Compressor, Host, LayerOutline, LayerReplacer, LayerWeights, ModelOutline, Module,
+    PluginError, Strategy, StrategyKind, Substitute, WeightRole,
 };
 use scaleot_plugins::{CompressorHandle, NoQuestions, Registry, ReplacerHandle, SearchPath};
 use scaleot_tensor::Tensor;
@@ -54,6 +54,8 @@ impl LayerReplacer for Nothing {
         Ok(Substitute::frozen(Module::Identity))
     }
 }
+
+impl Checkpoint for Nothing {}
 
 scaleot_plugin_api::export_plugin! {
     name: "bench",

@@ -2,7 +2,6 @@
 
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::importance::no_state;
 use crate::outline::{LayerOutline, WeightRole};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -164,20 +163,4 @@ pub trait Compressor {
     /// # Errors
     /// Any [`PluginError`]; those of the host pass through with `?`.
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError>;
-
-    /// See [`crate::ImportanceEstimator::save`].
-    ///
-    /// # Errors
-    /// Any [`PluginError`].
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    /// See [`crate::ImportanceEstimator::restore`].
-    ///
-    /// # Errors
-    /// `Failed` when the bytes are not this strategy's.
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        no_state(state)
-    }
 }

@@ -3,6 +3,7 @@
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{ErrorCode, PluginError};
 use crate::objective::Objective;
 use crate::outline::ModelOutline;
@@ -79,12 +80,14 @@ pub struct CurvePoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Notice {
-    /// So far, of how much.
+    /// The end of a step.
     Progress {
         /// Units done.
         done: u64,
         /// Units in all.
         total: u64,
+        /// The bytes from which the strategy continues.
+        state: Vec<u8>,
     },
     /// A sentence for the log.
     Log {
@@ -176,12 +179,14 @@ impl<'s> Host<'s> {
         self.ask("seed", purpose)
     }
 
-    /// Tells how far the work is.
+    /// Reports that a step is over, `done` of `total`: a point from which the work can continue. `strategy` is the caller itself;
+    /// its state is kept with everything of the host's own that has changed, as often as the run's settings say.
     ///
     /// # Errors
-    /// `Interrupted` when the person asked to stop: return it.
-    pub fn progress(&mut self, done: u64, total: u64) -> Result<(), PluginError> {
-        self.ask("notice", &Notice::Progress { done, total })
+    /// `Interrupted` when the person asked to stop (the state is safe: return it); what [`Checkpoint::save`] returned.
+    pub fn progress(&mut self, done: u64, total: u64, strategy: &dyn Checkpoint) -> Result<(), PluginError> {
+        let state = strategy.save()?;
+        self.ask("notice", &Notice::Progress { done, total, state })
     }
 
     /// A sentence for the run's log.
@@ -190,15 +195,6 @@ impl<'s> Host<'s> {
     /// `Host` when the host cannot answer.
     pub fn log(&mut self, message: &str) -> Result<(), PluginError> {
         self.ask("notice", &Notice::Log { message: message.into() })
-    }
-
-    /// Marks a point that the work can continue from: `state` is what [`restore`](crate::ImportanceEstimator::restore) gets.
-    /// The host keeps it with everything of its own that has changed, as often as the run's settings say.
-    ///
-    /// # Errors
-    /// `Interrupted` when the person asked to stop (the state is safe: return it), `Unsupported` from a host of API 1.0.
-    pub fn checkpoint(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        self.ask("checkpoint", state)
     }
 
     /// Adds a point to a curve of the stage's record, such as `train_loss` (one value) or `scores` (one per layer).

@@ -17,6 +17,7 @@
 mod adapter;
 mod algebra;
 mod batch_mean;
+mod checkpoint;
 mod coarse;
 mod compress;
 #[cfg(feature = "conformance")]
@@ -45,7 +46,8 @@ mod tensor;
 mod torch;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
-pub use batch_mean::BatchMean;
+pub use batch_mean::{BatchMean, BatchMeanEstimator, Measure};
+pub use checkpoint::Checkpoint;
 pub use coarse::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use curvature::{Curvature, CurvatureRequest};

@@ -132,7 +132,7 @@ const ALWAYS: [&str; 6] = ["outline", "seed", "notice", TRUNCATED_SVDS, LEND_TEN
 /// The further services of a call. Hosts answer these and no other.
 const fn offered(method: Method) -> &'static [&'static str] {
     match method {
-        Method::Substitute => &["layer_moments", "layer_weights", "checkpoint", "record"],
+        Method::Substitute => &["layer_moments", "layer_weights", "record"],
         Method::Prepare | Method::Estimate => &[
             "losses",
             "train_step",
@@ -143,7 +143,6 @@ const fn offered(method: Method) -> &'static [&'static str] {
             "output_similarity",
             "layer_curvature",
             "layer_weights",
-            "checkpoint",
             "record",
         ],
         Method::Compress => &[
@@ -153,7 +152,6 @@ const fn offered(method: Method) -> &'static [&'static str] {
             "output_similarity",
             "layer_curvature",
             "layer_weights",
-            "checkpoint",
             "record",
         ],
         Method::Step => &["gradient_step", "record"],

@@ -1,6 +1,7 @@
 //! Strategies by name: what a plugin says of each, how one is made from its options, and how a call reaches its trait.
 
 use crate::adapter::{Adapter, AdapterModule, Tuner};
+use crate::checkpoint::Checkpoint;
 use crate::compress::{CompressionReport, Compressor, LayerWeights, WeightForm};
 use crate::declaration::Declaration;
 use crate::error::{ErrorCode, PluginError};
@@ -255,11 +256,11 @@ methods! {
     Attach = 5,
     /// [`Adapter::step`].
     Step = 6,
-    /// `save` of any kind.
+    /// [`Checkpoint::save`].
     Save = 7,
-    /// `restore` of any kind.
+    /// [`Checkpoint::restore`].
     Restore = 8,
-    /// [`LayerReplacer::prepare`]; since API 1.1.
+    /// [`LayerReplacer::prepare`].
     Prepare = 9,
 }
 
@@ -330,28 +331,25 @@ pub fn reply(
             finite(report.loss, || "the loss of a tuning step".into())?;
             json(&report)
         }
-        (strategy, Method::Save) => strategy.save(),
-        (strategy, Method::Restore) => strategy.restore(request).map(|()| Vec::new()),
+        (strategy, method @ (Method::Save | Method::Restore)) => match (strategy.state(), method) {
+            (Some(state), Method::Save) => state.save(),
+            (Some(state), _) => state.restore(request).map(|()| Vec::new()),
+            (None, method) => {
+                Err(PluginError::unsupported(format!("{method:?} was asked of a strategy that keeps nothing")))
+            }
+        },
         (_, method) => Err(PluginError::unsupported(format!("{method:?} was asked of a strategy of another kind"))),
     }
 }
 
 impl AnyStrategy {
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
+    /// The state of the kinds that a run can be stopped in.
+    fn state(&mut self) -> Option<&mut dyn Checkpoint> {
         match self {
-            Self::Importance(s) => s.save(),
-            Self::Replace(s) => s.save(),
-            Self::Compress(s) => s.save(),
-            Self::Adapter(s) => s.save(),
-        }
-    }
-
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        match self {
-            Self::Importance(s) => s.restore(state),
-            Self::Replace(s) => s.restore(state),
-            Self::Compress(s) => s.restore(state),
-            Self::Adapter(s) => s.restore(state),
+            Self::Importance(s) => Some(s.as_mut()),
+            Self::Replace(s) => Some(s.as_mut()),
+            Self::Adapter(s) => Some(s.as_mut()),
+            Self::Compress(_) => None,
         }
     }
 }

@@ -294,9 +294,9 @@ fn a_person_can_ask_to_stop() {
     fake.stop_after(2);
     let mut host = fake.host();
     host.log("a sentence").unwrap();
-    host.progress(1, 9).unwrap();
-    host.progress(2, 9).unwrap();
-    assert_eq!(host.progress(3, 9).unwrap_err().code, ErrorCode::Interrupted);
+    host.progress(1, 9, &()).unwrap();
+    host.progress(2, 9, &()).unwrap();
+    assert_eq!(host.progress(3, 9, &()).unwrap_err().code, ErrorCode::Interrupted);
     assert_eq!(fake.refusals(), 1);
     assert_eq!(fake.notices().first(), Some(&Notice::Log { message: "a sentence".into() }));
     assert_eq!(fake.requests("notice"), 4);

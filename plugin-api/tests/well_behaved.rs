@@ -5,9 +5,9 @@
 
 use scaleot_plugin_api::conformance::{Conformance, FakeHost};
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, Host, ImportanceEstimator, ImportanceScores, LayerMask, LayerOutline,
-    LayerReplacer, Module, Objective, ObjectiveTerm, PluginError, StepReport, Strategy, Substitute, Tensor, TrainStep,
-    Tuner, WeightRole, export_plugin,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerMask,
+    LayerOutline, LayerReplacer, Module, Objective, ObjectiveTerm, PluginError, StepReport, Strategy, Substitute,
+    Tensor, TrainStep, Tuner, WeightRole, export_plugin,
 };
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -49,12 +49,13 @@ impl ImportanceEstimator for Patient {
             let losses = host.losses(&each)?;
             self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss as f32);
             self.done += 1;
-            host.checkpoint(&self.save()?)?;
-            host.progress(self.done as u64, self.rounds as u64)?;
+            host.progress(self.done as u64, self.rounds as u64, self)?;
         }
         Ok(ImportanceScores { scores: self.sums.iter().map(|sum| sum / self.done as f32).collect() })
     }
+}
 
+impl Checkpoint for Patient {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         Ok(serde_json::to_vec(&(self.done, &self.sums))?)
     }
@@ -97,6 +98,8 @@ impl LayerReplacer for Harmonizer {
     }
 }
 
+impl Checkpoint for Harmonizer {}
+
 /// LoRA on the gate where there is one.
 struct GateLora;
 
@@ -122,6 +125,8 @@ impl Adapter for GateLora {
         tuner.gradient_step()
     }
 }
+
+impl Checkpoint for GateLora {}
 
 export_plugin! {
     name: "well-behaved",

@@ -192,7 +192,7 @@ impl FakeHost {
         self.refusals
     }
 
-    /// The states of [`Host::checkpoint`], oldest first.
+    /// The states that came with [`Host::progress`], oldest first; a run keeps those of `prepare` and `estimate`.
     #[must_use]
     pub fn checkpoints(&self) -> &[Vec<u8>] {
         &self.checkpoints
@@ -366,6 +366,12 @@ impl FakeHost {
         // A tuning step is ended before the host stops.
         let stoppable = progress(&notice) && self.during != Some(Method::Step);
         let stop = stoppable && self.stop_after.is_some_and(|limit| seen >= limit);
+        if let Notice::Progress { state, .. } = &notice
+            && matches!(self.during, None | Some(Method::Prepare | Method::Estimate))
+        {
+            self.checkpoints.push(state.clone());
+            self.stood.push((self.model.clone(), self.curve.len()));
+        }
         self.notices.push(notice);
         if stop {
             self.refusals += 1;
@@ -412,11 +418,6 @@ impl HostServices for FakeHost {
         self.during.map_or(Ok(()), |method| check_offered(method, name))?;
         match name {
             "notice" => self.notice(serde_json::from_slice(question)?),
-            "checkpoint" => {
-                self.checkpoints.push(serde_json::from_slice(question)?);
-                self.stood.push((self.model.clone(), self.curve.len()));
-                Ok(b"null".to_vec())
-            }
             "record" => self.record(serde_json::from_slice(question)?),
             "layer_moments" => self.layer_moments(serde_json::from_slice(question)?),
             "layer_curvature" => self.layer_curvature(serde_json::from_slice(question)?),

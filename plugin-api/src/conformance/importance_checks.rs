@@ -61,8 +61,8 @@ fn trains_substitutes(subject: &Subject) -> Outcome {
     })
 }
 
-/// A strategy that marks points to continue from must come to the same from each of them as if it had never stopped, and from the
-/// last with less work than from the start.
+/// A strategy that reports progress must come to the same from each of these points as if it had never stopped, and from the last
+/// with less work than from the start.
 fn checkpoint(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         let whole = estimate(session, host)?;

@@ -318,6 +318,7 @@ inventory::collect!(BuiltIn);
 ///         Ok(Substitute::frozen(Module::Identity))
 ///     }
 /// }
+/// impl Checkpoint for Drop {}
 ///
 /// export_plugin! {
 ///     name: "example",

@@ -3,7 +3,8 @@
 use super::*;
 use crate::conformance::FakeHost;
 use crate::{
-    Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, Module, Strategy, Substitute, Tensor,
+    Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, Module, Strategy, Substitute,
+    Tensor,
 };
 
 /// What the test strategy does wrong; also the JSON of its options.
@@ -66,6 +67,8 @@ impl ImportanceEstimator for Faulty {
     }
 }
 
+impl Checkpoint for Faulty {}
+
 impl Drop for Faulty {
     fn drop(&mut self) {
         if matches!(self.fault, Fault::PanicInDrop) {
@@ -86,6 +89,8 @@ impl LayerReplacer for Dropped {
         Ok(Substitute::frozen(Module::Identity))
     }
 }
+
+impl Checkpoint for Dropped {}
 
 crate::export_plugin! {
     name: "faulty",

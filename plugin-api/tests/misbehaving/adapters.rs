@@ -1,8 +1,8 @@
 //! Adapters that break a promise each.
 
 use scaleot_plugin_api::{
-    Activation, Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, StepReport, Tuner, WeightRole,
-    export_plugin,
+    Activation, Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, StepReport, Tuner,
+    WeightRole, export_plugin,
 };
 
 crate::faults! { Faulty:
@@ -37,6 +37,8 @@ impl<const FAULT: usize> Adapter for Faulty<FAULT> {
         }
     }
 }
+
+impl<const FAULT: usize> Checkpoint for Faulty<FAULT> {}
 
 export_plugin! {
     name: "adapters",

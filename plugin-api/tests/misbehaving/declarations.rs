@@ -2,8 +2,8 @@
 
 use crate::NoOptions;
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerOutline,
-    LayerReplacer, Module, PluginError, Strategy, Substitute, Trait, export_plugin,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores,
+    LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait, export_plugin,
 };
 
 struct Ranks;
@@ -22,6 +22,8 @@ impl ImportanceEstimator for Ranks {
     }
 }
 
+impl Checkpoint for Ranks {}
+
 /// Sorts by scores, and its substitutes train.
 struct Sorts;
 impl Strategy for Sorts {
@@ -39,6 +41,8 @@ impl LayerReplacer for Sorts {
         Ok(Substitute::trainable(Module::Linear { weight, bias: None }))
     }
 }
+
+impl Checkpoint for Sorts {}
 
 struct Elsewhere;
 impl Strategy for Elsewhere {

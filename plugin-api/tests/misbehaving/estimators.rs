@@ -1,6 +1,8 @@
 //! Importance estimators that break a promise each.
 
-use scaleot_plugin_api::{Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, export_plugin};
+use scaleot_plugin_api::{
+    Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, export_plugin,
+};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 crate::faults! { Estimator:
@@ -21,27 +23,30 @@ impl<const FAULT: usize> ImportanceEstimator for Estimator<FAULT> {
             CHANGES => scores[0] = RUNS.fetch_add(1, Ordering::Relaxed) as f32,
             SWALLOWS => {
                 host.losses(&full).unwrap_or_default();
-                host.progress(1, 1).unwrap_or_default();
+                host.progress(1, 1, self).unwrap_or_default();
             }
             HIDES_CODE => drop(host.losses(&full).map_err(|error| PluginError::failed(error.to_string()))?),
             LEAKS => std::mem::forget(host.zeros(&[1])?),
             PANICS => drop(scores.remove(n)),
             STARTS_OVER => {
                 host.losses(&full)?;
-                host.checkpoint(&[])?;
+                host.progress(1, 1, self)?;
             }
             SPOILS => {
                 host.losses(&full)?;
-                host.checkpoint(b"a state that nobody takes back")?;
+                host.progress(1, 1, self)?;
             }
             _ => {}
         }
         Ok(ImportanceScores { scores })
     }
+}
 
+impl<const FAULT: usize> Checkpoint for Estimator<FAULT> {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         match FAULT {
             FORGETS => Ok(RUNS.fetch_add(1, Ordering::Relaxed).to_le_bytes().to_vec()),
+            SPOILS => Ok(b"a state that nobody takes back".to_vec()),
             _ => Ok(Vec::new()),
         }
     }

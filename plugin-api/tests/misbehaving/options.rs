@@ -4,8 +4,8 @@ use scaleot_plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
 use scaleot_plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
 use scaleot_plugin_api::export::{PluginModule, RawStrategy, create_strategy, describe_plugin};
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, AnyStrategy, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
-    export_plugin,
+    Adapter, AdapterModule, AdapterPart, AnyStrategy, Checkpoint, LayerOutline, PluginError, PluginRecord, Strategy,
+    StrategyEntry, export_plugin,
 };
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -25,6 +25,8 @@ impl<O> Adapter for With<O> {
         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
     }
 }
+
+impl<O> Checkpoint for With<O> {}
 
 trait Checked: serde::de::DeserializeOwned + schemars::JsonSchema {
     fn check(&self) -> Result<(), PluginError> {

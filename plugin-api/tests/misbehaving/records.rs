@@ -5,7 +5,7 @@ use scaleot_plugin_api::export::abi_stable::prefix_type::PrefixTypeTrait;
 use scaleot_plugin_api::export::abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
 use scaleot_plugin_api::export::{PluginModule, PluginModule_Ref, RawStrategy, create_strategy, describe_plugin};
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, PluginRecord, Strategy, StrategyEntry,
     export_plugin,
 };
 use std::sync::OnceLock;
@@ -22,6 +22,8 @@ impl Adapter for WholeLayers {
         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
     }
 }
+
+impl Checkpoint for WholeLayers {}
 
 export_plugin! {
     name: "Bad_Name",

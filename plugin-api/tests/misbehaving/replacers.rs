@@ -1,8 +1,8 @@
 //! Layer replacers that break a promise each.
 
 use scaleot_plugin_api::{
-    Activation, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, Module, NormKind, Objective,
-    ObjectiveTerm, PluginError, ReplaceRequest, Substitute, export_plugin,
+    Activation, Checkpoint, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, Module,
+    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Substitute, export_plugin,
 };
 
 crate::faults! { Replacer:
@@ -66,6 +66,8 @@ impl<const FAULT: usize> LayerReplacer for Replacer<FAULT> {
         }
     }
 }
+
+impl<const FAULT: usize> Checkpoint for Replacer<FAULT> {}
 
 export_plugin! {
     name: "replacers",

@@ -1,8 +1,8 @@
 //! Strategies that come to another end when they are stopped in between: the fake host's batches all differ, so this shows.
 
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, Host, ImportanceEstimator, ImportanceScores, LayerMask, LayerOutline,
-    LayerReplacer, Module, PluginError, StepReport, Strategy, Substitute, Tuner, export_plugin,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerMask,
+    LayerOutline, LayerReplacer, Module, PluginError, StepReport, Strategy, Substitute, Tuner, export_plugin,
 };
 use scaleot_plugin_api::{FitStep, TokenWeight};
 
@@ -39,14 +39,16 @@ impl<const FAULT: usize> ImportanceEstimator for Mean<FAULT> {
             if FAULT == WITHOUT_SUMS {
                 host.record("mean", self.done.into(), &self.sums)?;
             }
-            host.checkpoint(&self.save()?)?;
+            host.progress(self.done.into(), BATCHES.into(), self)?;
             if FAULT == RECORDS_LATE {
                 host.record("mean", self.done.into(), &self.sums)?;
             }
         }
         Ok(ImportanceScores { scores: self.sums.iter().map(|sum| (sum / f64::from(self.done)) as f32).collect() })
     }
+}
 
+impl<const FAULT: usize> Checkpoint for Mean<FAULT> {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         let done = if FAULT == BEHIND { self.done.saturating_sub(1) } else { self.done };
         Ok(serde_json::to_vec(&(done, if FAULT == WITHOUT_SUMS { Vec::new() } else { self.sums.clone() }))?)
@@ -57,6 +59,36 @@ impl<const FAULT: usize> ImportanceEstimator for Mean<FAULT> {
         Ok(())
     }
 }
+
+/// A mean over batches that reports its progress, and keeps the default of a strategy without state.
+#[derive(Default)]
+struct KeepsNothing {
+    sums: Vec<f64>,
+}
+
+impl Strategy for KeepsNothing {
+    type Options = crate::NoOptions;
+    fn new(_: crate::NoOptions) -> Result<Self, PluginError> {
+        Ok(Self::default())
+    }
+}
+
+impl ImportanceEstimator for KeepsNothing {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        let n = host.outline()?.n_layers();
+        let full = LayerMask::all_original(n);
+        let each: Vec<_> = (0..n).map(|layer| full.clone().with_replaced(&[layer])).collect();
+        self.sums = vec![0.0; n];
+        for done in 1..=BATCHES {
+            let losses = host.losses(&each)?;
+            self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
+            host.progress(done.into(), BATCHES.into(), self)?;
+        }
+        Ok(ImportanceScores { scores: self.sums.iter().map(|sum| (sum / f64::from(BATCHES)) as f32).collect() })
+    }
+}
+
+impl Checkpoint for KeepsNothing {}
 
 /// A replacer that marks points while it prepares, and forgets how far it was.
 struct PreparesAgain;
@@ -75,13 +107,15 @@ impl LayerReplacer for PreparesAgain {
     }
 
     fn prepare(&mut self, host: &mut Host) -> Result<(), PluginError> {
-        for _ in 0..3 {
+        for pass in 1..=3 {
             host.fit_step(&FitStep { learning_rate: 1e-3, steps: 1, windows: 1, weight: TokenWeight::Uniform })?;
-            host.checkpoint(&[])?;
+            host.progress(pass, 3, self)?;
         }
         Ok(())
     }
 }
+
+impl Checkpoint for PreparesAgain {}
 
 /// An adapter that takes one and two gradient steps in turn, and forgets whose turn it is.
 #[derive(Default)]
@@ -110,6 +144,8 @@ impl Adapter for Alternates {
     }
 }
 
+impl Checkpoint for Alternates {}
+
 /// An adapter that asks for what no host has during a step.
 struct Curious;
 
@@ -131,6 +167,8 @@ impl Adapter for Curious {
     }
 }
 
+impl Checkpoint for Curious {}
+
 export_plugin! {
     name: "resuming",
     about: "Strategies that do not go on where they were.",
@@ -139,6 +177,7 @@ export_plugin! {
         "behind": importance Mean<BEHIND>, "Takes its last batch twice.";
         "without-sums": importance Mean<WITHOUT_SUMS>, "Keeps the count and not the sums.";
         "records-late": importance Mean<RECORDS_LATE>, "Marks a point before the curve has it.";
+        "keeps-nothing": importance KeepsNothing, "Reports progress and cannot go on.";
         "prepares-again": replace PreparesAgain, "Prepares from the start.";
         "alternates": adapter Alternates, "Forgets whose turn it is.";
         "curious": adapter Curious, "Asks for what is not offered.";
@@ -154,6 +193,7 @@ fn are_found() {
             ("behind", importance, "from checkpoint 1 of 6 it scores"),
             ("without-sums", importance, "from checkpoint 1 of 6 it scores"),
             ("records-late", importance, "its curves are others than without a stop"),
+            ("keeps-nothing", importance, "from checkpoint 1 of 6 it scores"),
             ("prepares-again", "goes on preparing from its last checkpoint", "it comes to another end"),
             ("alternates", "goes on tuning from what it saved", "after step 1 it went on with"),
             ("curious", "tunes by gradient steps with a finite loss", "is not offered during `step`"),

@@ -5,8 +5,8 @@
 //! nothing before it to be like: `s_0 = 1`.
 
 use scaleot_plugin_api::{
-    Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest, Strategy,
-    TokenPooling,
+    Checkpoint, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest,
+    Strategy, TokenPooling,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -53,6 +53,8 @@ impl ImportanceEstimator for LayerSimilarity {
         Ok(ImportanceScores { scores: (0..similarity.len()).map(score).collect() })
     }
 }
+
+impl Checkpoint for LayerSimilarity {}
 
 #[cfg(test)]
 mod tests {

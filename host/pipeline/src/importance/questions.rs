@@ -105,7 +105,8 @@ impl<'a> OwnerQuestions<'a, '_> {
 
     fn notice(&mut self, notice: Notice) -> Result<(), PluginError> {
         match notice {
-            Notice::Progress { done, total } => {
+            Notice::Progress { done, total, state } => {
+                self.mark(state)?;
                 if self.total != Some(total) {
                     self.total = Some(total);
                     self.progress.begin("importance", total);
@@ -140,10 +141,9 @@ impl<'a> OwnerQuestions<'a, '_> {
         }))
     }
 
-    fn checkpoint(&mut self, state: Vec<u8>) -> Result<(), PluginError> {
+    fn mark(&mut self, state: Vec<u8>) -> Result<(), PluginError> {
         let keeper = self.keeper.as_deref_mut();
-        keeper.map_or(Ok(()), |keeper| keeper.mark(state, self.mixture.as_deref()).map_err(told))?;
-        self.stop_if_asked()
+        keeper.map_or(Ok(()), |keeper| keeper.mark(state, self.mixture.as_deref()).map_err(told))
     }
 
     fn record(&mut self, question: &[u8]) -> Result<(), PluginError> {
@@ -174,7 +174,6 @@ impl Questions for OwnerQuestions<'_, '_> {
                 json(&self.mixture()?.layer_statistics(statistic).map_err(told)?)
             }
             "output_similarity" => json(&self.mixture()?.output_similarity(read(question)?).map_err(told)?),
-            "checkpoint" => json(&self.checkpoint(read(question)?)?),
             "record" => json(&self.record(question)?),
             "notice" => json(&self.notice(read(question)?)?),
             _ => Err(unknown_service(name)),

@@ -144,7 +144,7 @@ mod tests {
         assert_ne!(ask("seed", "\"order\"").unwrap(), ask("seed", "\"noise\"").unwrap());
         assert_eq!(ask("outline", "null").unwrap(), serde_json::to_vec(&outline).unwrap());
         ask("notice", r#"{"kind":"log","message":"here"}"#).unwrap();
-        ask("notice", r#"{"kind":"progress","done":1,"total":2}"#).unwrap();
+        ask("notice", r#"{"kind":"progress","done":1,"total":2,"state":[]}"#).unwrap();
         ask("record", r#"{"curve":"mine","step":1,"values":[0.5]}"#).unwrap();
         let report: StepReport = serde_json::from_slice(&ask("gradient_step", "null").unwrap()).unwrap();
         assert!(report.loss > 0.0);

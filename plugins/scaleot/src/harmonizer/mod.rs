@@ -9,9 +9,9 @@ mod selection;
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
 
 use scaleot_plugin_api::{
-    Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
-    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute,
-    Trait, TwoLayers,
+    Checkpoint, Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module,
+    MomentsRequest, Need, NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule,
+    Strategy, Substitute, Trait, TwoLayers,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +72,7 @@ impl LayerReplacer for Harmonizer {
             let report = host.fit_step(&step)?;
             self.fitted.passes += 1;
             host.record("residuals", u64::from(self.fitted.passes), &report.residuals)?;
-            host.checkpoint(&self.save()?)?;
-            host.progress(self.fitted.passes.into(), passes.into())?;
+            host.progress(self.fitted.passes.into(), passes.into(), self)?;
         }
         Ok(())
     }
@@ -92,7 +91,9 @@ impl LayerReplacer for Harmonizer {
         let distilled = ObjectiveTerm::LogitKl { temperature: 1.0 };
         (weight > 0.0).then(|| Objective::new(1.0, ObjectiveTerm::NextToken).plus(weight, distilled))
     }
+}
 
+impl Checkpoint for Harmonizer {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         Ok(serde_json::to_vec(&self.fitted)?)
     }

@@ -3,7 +3,8 @@
 //! `up` is zero at the start, so that the substitute begins as the identity; the owner's training does the rest.
 
 use scaleot_plugin_api::{
-    Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, export_plugin,
+    Checkpoint, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute,
+    export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,6 +59,8 @@ impl LayerReplacer for Bottleneck {
         )))
     }
 }
+
+impl Checkpoint for Bottleneck {}
 
 export_plugin! {
     name: "my-plugin",
