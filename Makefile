@@ -36,7 +36,7 @@ test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 	$(CARGO) test --workspace --doc
-	$(CARGO) test -p scaleot-plugin-api --features tch,conformance --lib torch
+	$(CARGO) test -p scaleot-plugin-api --features tch --lib torch
 	$(CARGO) test $(TCH_TIER)
 
 test-real: setup setup-model ## golden checks on the real model
@@ -97,8 +97,8 @@ goldens: setup-peer ## make tests/golden again from Transformers
 	.peer/venv/bin/python tests/golden/make_soft_prompt.py
 
 docs: ## the reference of the plugin API, from its doc comments
-	$(CARGO) doc -p scaleot-plugin-api --no-deps --features conformance
-	@echo target/doc/plugin_api/index.html
+	$(CARGO) doc -p scaleot-plugin-api -p scaleot-plugin-conformance --no-deps
+	@echo target/doc/scaleot_plugin_api/index.html
 
 lint: setup ## format, lints, forbidden dependencies
 	$(CARGO) fmt --all --check

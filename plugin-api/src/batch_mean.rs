@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// The sums so far, which are all that such a mean keeps of itself.
 ///
 /// ```
-/// use scaleot_plugin_api::{BatchMean, LayerStatistic, PluginError, conformance::FakeHost};
+/// use scaleot_plugin_api::{BatchMean, LayerStatistic, PluginError};
+/// use scaleot_plugin_conformance::FakeHost;
 /// let mut fake = FakeHost::toy(2, 8).with_layer_costs(&[1.0, 3.0]);
 /// let mut mean = BatchMean::default();
 /// let first_order = |host: &mut scaleot_plugin_api::Host| host.layer_statistics(LayerStatistic::TaylorImportance);
@@ -100,7 +101,8 @@ impl Checkpoint for BatchMean {
 ///     strategies: { "block-influence": importance BatchMeanEstimator<BlockInfluence>, "One minus the cosine." }
 /// }
 ///
-/// use scaleot_plugin_api::{ImportanceEstimator, conformance::FakeHost};
+/// use scaleot_plugin_api::{ImportanceEstimator};
+/// use scaleot_plugin_conformance::FakeHost;
 /// // The fake host's cosine is `1 / (1 + cost)`.
 /// let mut fake = FakeHost::toy(2, 8).with_layer_costs(&[0.0, 1.0]);
 /// let mut estimator: BatchMeanEstimator<BlockInfluence> = strategy_from_json(b"{}")?;

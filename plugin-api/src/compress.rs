@@ -135,8 +135,9 @@ pub struct CompressionReport {
 ///
 /// ```
 /// use scaleot_plugin_api::{
-///     conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
+///     CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
 /// };
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// Halves every query projection: the rank stays, a quarter of the energy is gone.
 /// struct Halve;

@@ -35,7 +35,8 @@ impl ImportanceScores {
 /// ([`Host::losses`], [`Host::train_step`]) and works with any replacer.
 ///
 /// ```
-/// use scaleot_plugin_api::{Checkpoint, conformance::FakeHost, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+/// use scaleot_plugin_api::{Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// Loss increase when one layer alone is replaced.
 /// struct LeaveOneOut;

@@ -12,7 +12,8 @@ use crate::plan::{LayerPlan, ReplaceRequest};
 /// Offers a substitute for every layer and chooses which layers give way to theirs.
 ///
 /// ```
-/// use scaleot_plugin_api::{Checkpoint, conformance::FakeHost, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+/// use scaleot_plugin_api::{Checkpoint, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// LayerDrop: nothing stands in.
 /// struct Drop;

@@ -87,7 +87,7 @@ impl Column {
     }
 }
 
-pub use scaleot_plugin_api::StrategyKind;
+pub use scaleot_plugin_api::{StrategyKind, StrategyName};
 
 /// A word that is none of those that a key takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,74 +158,5 @@ impl JsonSchema for Device {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "scaleot-device", "pattern": "^(cpu|cuda(:[0-9]{1,3})?)$" })
-    }
-}
-
-/// The name of a strategy, `<plugin>/<strategy>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StrategyName {
-    plugin: String,
-    strategy: String,
-}
-
-impl StrategyName {
-    /// What a config may say.
-    pub const EXPECTED: &'static str =
-        "\"<plugin>/<strategy>\" in small letters, digits and `-`, such as \"offsite-tuning/layer-drop\"";
-
-    /// The plugin's name.
-    pub fn plugin(&self) -> &str {
-        &self.plugin
-    }
-
-    /// The strategy's name within the plugin.
-    pub fn strategy(&self) -> &str {
-        &self.strategy
-    }
-}
-
-impl std::str::FromStr for StrategyName {
-    type Err = NotAChoice;
-
-    fn from_str(text: &str) -> Result<Self, NotAChoice> {
-        let plain = |part: &str| {
-            (1..=60).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        };
-        match text.split_once('/') {
-            Some((plugin, strategy)) if plain(plugin) && plain(strategy) => {
-                Ok(Self { plugin: plugin.to_owned(), strategy: strategy.to_owned() })
-            }
-            _ => Err(NotAChoice { expected: Self::EXPECTED }),
-        }
-    }
-}
-
-impl fmt::Display for StrategyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.plugin, self.strategy)
-    }
-}
-
-impl TryFrom<String> for StrategyName {
-    type Error = NotAChoice;
-    fn try_from(text: String) -> Result<Self, NotAChoice> {
-        text.parse()
-    }
-}
-
-impl From<StrategyName> for String {
-    fn from(name: StrategyName) -> Self {
-        name.to_string()
-    }
-}
-
-impl JsonSchema for StrategyName {
-    fn schema_name() -> Cow<'static, str> {
-        "StrategyName".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "scaleot-strategy", "pattern": "^[a-z0-9-]{1,60}/[a-z0-9-]{1,60}$" })
     }
 }

@@ -297,7 +297,7 @@ pub struct NewArgs {
     /// The folder to write, by default ./NAME; it may not exist yet
     #[arg(long, value_name = "FOLDER")]
     pub path: Option<PathBuf>,
-    /// Source of plugin-api: a checkout of ScaleOT, or a git URL with an optional #REVISION
+    /// Source of the plugin API: a checkout of ScaleOT, a git URL with an optional #REVISION, or a published version
     #[arg(long, value_name = "PATH|URL")]
     pub api: Option<String>,
 }

@@ -13,8 +13,7 @@ pub struct Needs {
 }
 
 /// Every kind, for verbs that need them all.
-pub const ALL: &[StrategyKind] =
-    &[StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
+pub const ALL: &[StrategyKind] = &StrategyKind::ALL;
 
 use ConfigNeed::{Data, Evaluate, Model, PublicText, Replaced};
 use StrategyKind::{Adapter, Compress, Importance, Replace};

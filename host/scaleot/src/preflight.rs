@@ -63,7 +63,8 @@ fn check_fit(config: &RunConfig, registry: &mut Registry, needs: Needs, model: &
     }
     if uses(StrategyKind::Adapter) {
         let (name, options) = (config.adapter.strategy.to_string(), config.options_json(StrategyKind::Adapter));
-        let mut adapter = AdapterHandle(stage(registry.create(&name, StrategyKind::Adapter, &options))?);
+        let mut adapter =
+            stage(registry.create(&name, StrategyKind::Adapter, &options).and_then(AdapterHandle::try_from))?;
         // A model with more layers is refused when its weights are looked for.
         for layer in layers_of_config(model).take(MOST_LAYERS) {
             let key = KeyPath::of("adapter").key("use");

@@ -59,7 +59,7 @@ impl Checkpoint for LayerSimilarity {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn a_layer_scores_what_sets_it_apart_from_the_one_before() {

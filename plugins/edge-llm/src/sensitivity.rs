@@ -59,8 +59,9 @@ fn mean_over<const N: usize>(trials: [LayerStatistic; N], host: &mut Host) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::services;
     use scaleot_plugin_api::{BatchMeanEstimator, ImportanceEstimator, Strategy};
+    use scaleot_plugin_conformance::FakeHost;
 
     /// The fake host's error is `(cost p)^2`: the mean of `p^2` over the seven ratios is 1.6925 / 7.
     #[test]
@@ -70,6 +71,6 @@ mod tests {
         let found = estimator.estimate(&mut fake.host()).unwrap().scores;
         let mean = 1.6925 / 7.0;
         assert!(found.iter().zip([mean, 0.0, 4.0 * mean]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
-        assert_eq!(fake.requests("layer_statistics"), 14);
+        assert_eq!(fake.requests::<services::LayerStatistics>(), 14);
     }
 }

@@ -34,8 +34,8 @@ impl Measure for Taylor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
     use scaleot_plugin_api::{BatchMeanEstimator, Checkpoint, ImportanceEstimator, Strategy};
+    use scaleot_plugin_conformance::FakeHost;
 
     /// The fake host's first-order term is the layer's cost.
     #[test]

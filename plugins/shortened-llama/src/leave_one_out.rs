@@ -41,8 +41,8 @@ impl Measure for LeaveOneOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
     use scaleot_plugin_api::{BatchMeanEstimator, ImportanceEstimator, Strategy};
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn scores_are_the_costs_of_the_layers() {

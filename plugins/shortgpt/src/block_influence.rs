@@ -35,8 +35,9 @@ impl Measure for BlockInfluence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::services;
     use scaleot_plugin_api::{BatchMeanEstimator, ImportanceEstimator, Strategy};
+    use scaleot_plugin_conformance::FakeHost;
 
     /// The fake host's cosine is `1 / (1 + cost)`: costs 0, 1/3, 1 and 3 give cosines 1, 3/4, 1/2 and 1/4.
     #[test]
@@ -44,6 +45,6 @@ mod tests {
         let mut fake = FakeHost::toy(4, 8).with_layer_costs(&[0.0, 1.0 / 3.0, 1.0, 3.0]);
         let mut estimator = BatchMeanEstimator::new(BlockInfluence { batches: 3 }).unwrap();
         assert_eq!(estimator.estimate(&mut fake.host()).unwrap().scores, [0.0, 0.25, 0.5, 0.75]);
-        assert_eq!(fake.requests("layer_statistics"), 3);
+        assert_eq!(fake.requests::<services::LayerStatistics>(), 3);
     }
 }

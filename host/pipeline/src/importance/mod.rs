@@ -132,7 +132,7 @@ fn substitutes(
     for layer in &outline.layers {
         let mut questions = OwnerQuestions::new(outline, seed, &mut *progress);
         (questions.moments, questions.decoder) = (moments.as_mut(), Some(decoder));
-        let substitute = replacer.substitute((layer, outline.n_layers()), &mut questions);
+        let substitute = replacer.substitute(layer, outline.n_layers(), &mut questions);
         substitutes.push(questions.told(substitute)?);
     }
     Ok(substitutes)

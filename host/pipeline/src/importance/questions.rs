@@ -8,10 +8,11 @@ use super::moments::MomentSource;
 use crate::error::{StageError, told_to_plugin};
 use crate::progress::{Progress, stop_requested};
 use scaleot_model::Decoder;
-use scaleot_plugin_api::{
-    ErrorCode, LayerMask, LayerStatistic, ModelOutline, Notice, Objective, PluginError, TrainStep, WeightRole,
-    unknown_service,
+use scaleot_plugin_api::services::{
+    Curvatures, CurvePoints, LayerStatistics, LocalFit, Losses, Moments, Notices, Outline, OutputSimilarity, Seed,
+    Service as _, TrainableLayers, TrainingStep, Weights,
 };
+use scaleot_plugin_api::{ErrorCode, ModelOutline, Notice, PluginError, WeightRole, unknown_service};
 use scaleot_plugins::{Give, PluginFault, Questions};
 use scaleot_store::Digest;
 use scaleot_store::escape::escape;
@@ -156,34 +157,30 @@ impl<'a> OwnerQuestions<'a, '_> {
 impl Questions for OwnerQuestions<'_, '_> {
     fn answer(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
         match name {
-            "outline" => json(self.outline),
-            "seed" => json(&seed_for(self.seed, &read::<String>(question)?)),
-            "losses" => {
-                let masks: Vec<LayerMask> = read(question)?;
-                json(&self.mixture()?.losses(&masks).map_err(told)?)
+            Outline::NAME => json(self.outline),
+            Seed::NAME => Seed::answer(question, |purpose| Ok(seed_for(self.seed, &purpose))),
+            Losses::NAME => Losses::answer(question, |masks| self.mixture()?.losses(&masks).map_err(told)),
+            TrainingStep::NAME => {
+                TrainingStep::answer(question, |step| self.mixture()?.train_step(&step, None).map_err(told))
             }
-            "train_step" => json(&self.mixture()?.train_step(&read(question)?, None).map_err(told)?),
-            "train_step_towards" => {
-                let (step, objective): (TrainStep, Objective) = read(question)?;
-                json(&self.mixture()?.train_step(&step, Some(&objective)).map_err(told)?)
+            TrainableLayers::NAME => TrainableLayers::answer(question, |()| Ok(self.mixture()?.trainable_layers())),
+            LocalFit::NAME => LocalFit::answer(question, |step| self.mixture()?.fit_step(&step).map_err(told)),
+            LayerStatistics::NAME => {
+                LayerStatistics::answer(question, |statistic| self.mixture()?.layer_statistics(statistic).map_err(told))
             }
-            "trainable_layers" => json(&self.mixture()?.trainable_layers()),
-            "fit_step" => json(&self.mixture()?.fit_step(&read(question)?).map_err(told)?),
-            "layer_statistics" => {
-                let statistic = LayerStatistic::of_question(question)?;
-                json(&self.mixture()?.layer_statistics(statistic).map_err(told)?)
+            OutputSimilarity::NAME => {
+                OutputSimilarity::answer(question, |request| self.mixture()?.output_similarity(request).map_err(told))
             }
-            "output_similarity" => json(&self.mixture()?.output_similarity(read(question)?).map_err(told)?),
-            "record" => json(&self.record(question)?),
-            "notice" => json(&self.notice(read(question)?)?),
+            CurvePoints::NAME => json(&self.record(question)?),
+            Notices::NAME => Notices::answer(question, |notice| self.notice(notice)),
             _ => Err(unknown_service(name)),
         }
     }
 
     fn answer_with(&mut self, name: &str, question: &[u8], give: Give<'_>) -> Result<Vec<u8>, PluginError> {
         match name {
-            "layer_moments" => {}
-            "layer_curvature" => {
+            Moments::NAME => {}
+            Curvatures::NAME => {
                 let found = self.mixture()?.layer_curvature(read(question)?).map_err(told)?.into_iter();
                 let handles = found.map(|(role, curvature)| {
                     let given = curvature.try_map::<_, PluginError>(&mut |tensor| Ok(give(tensor)));
@@ -191,7 +188,7 @@ impl Questions for OwnerQuestions<'_, '_> {
                 });
                 return json(&handles.collect::<Result<Vec<_>, _>>()?);
             }
-            "layer_weights" => return self.layer_weights(question, give),
+            Weights::NAME => return self.layer_weights(question, give),
             _ => return self.answer(name, question),
         }
         let source = self.moments.as_deref_mut().ok_or_else(|| no_text("moments of layers"))?;

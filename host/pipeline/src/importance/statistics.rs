@@ -23,10 +23,10 @@ pub fn layer_statistics(
         LayerStatistic::TaylorImportance => return taylor(decoder, batch),
         LayerStatistic::PrunedOutputError { percent } => (f64::from(percent.min(100)) / 100.0, 0),
         LayerStatistic::RoundedOutputError { bits } => (0.0, u32::from(bits)),
-        LayerStatistic::InputOutputCosine | LayerStatistic::RelativeChange => {
+        LayerStatistic::InputOutputCosine => {
             let states = decoder.layer_states(&batch.batch)?;
             let pairs = states.iter().zip(states.iter().skip(1));
-            return pairs.map(|(input, output)| change(statistic, input, output)).collect();
+            return pairs.map(|(input, output)| cosine(input, output)).collect();
         }
     };
     coarse_output_errors(decoder, batch, &|values, row| {
@@ -35,16 +35,10 @@ pub fn layer_statistics(
 }
 
 /// `input` and `output` are `[tokens, hidden]`.
-fn change(statistic: LayerStatistic, input: &Tensor, output: &Tensor) -> Result<f64, StageError> {
+fn cosine(input: &Tensor, output: &Tensor) -> Result<f64, StageError> {
     let dot = |a: &Tensor, b: &Tensor| a.mul(b).and_then(|product| product.sum(1, false));
-    let per_token = if statistic == LayerStatistic::InputOutputCosine {
-        let norms = dot(input, input)?.mul(&dot(output, output)?)?.sqrt()?;
-        dot(input, output)?.div(&norms)?
-    } else {
-        let change = output.sub(input)?;
-        dot(&change, &change)?.div(&dot(output, output)?)?
-    };
-    Ok(per_token.mean_all()?.to_f64()?)
+    let norms = dot(input, input)?.mul(&dot(output, output)?)?.sqrt()?;
+    Ok(dot(input, output)?.div(&norms)?.mean_all()?.to_f64()?)
 }
 
 /// Every layer on its own input, with coarser matrices; one layer's copy at a time.

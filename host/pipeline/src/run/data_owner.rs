@@ -90,7 +90,7 @@ impl Run {
         // Nobody's plugin is needed where only the bundle says what trains: its parts take plain steps.
         let mut adapter = match alone {
             true => None,
-            false => Some(AdapterHandle(self.required_strategy(StrategyKind::Adapter)?)),
+            false => Some(AdapterHandle::try_from(self.required_strategy(StrategyKind::Adapter)?)?),
         };
         if let Some(adapter) = &mut adapter {
             self.refuse_another_adapter(adapter, &outline(&decoder), &adapters)?;

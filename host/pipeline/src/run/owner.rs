@@ -47,8 +47,8 @@ impl Run {
             return Ok(done);
         }
         self.measured("importance", |run| {
-            let mut estimator = EstimatorHandle(run.required_strategy(StrategyKind::Importance)?);
-            let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
+            let mut estimator = EstimatorHandle::try_from(run.required_strategy(StrategyKind::Importance)?)?;
+            let mut replacer = ReplacerHandle::try_from(run.required_strategy(StrategyKind::Replace)?)?;
             progress.begin("importance", owner.outline.n_layers() as u64);
             let text = run.text_to_judge_on(&owner)?;
             let work = ImportanceInputs {
@@ -60,7 +60,7 @@ impl Run {
             let store = Checkpoints::new(&run.dir, "importance", importance::CHECKPOINT, &inputs);
             let mut keeper = Keeper::new(store, run.config.importance.checkpoint_every.get().into());
             let estimated = importance::estimate((&mut estimator, &mut replacer), work, &mut keeper, progress)?;
-            progress.end(&format!("{} layers scored by {}", estimated.scores.scores.len(), estimator.0.name()));
+            progress.end(&format!("{} layers scored by {}", estimated.scores.scores.len(), estimator.name()));
             let done = importance::write(run.dir.stage("importance")?, &inputs, &estimated, &keeper.curves)?;
             keeper.clear()?;
             Ok(done)
@@ -98,7 +98,7 @@ impl Run {
             return Ok(done);
         }
         self.measured("replace", |run| {
-            let mut replacer = ReplacerHandle(run.required_strategy(StrategyKind::Replace)?);
+            let mut replacer = ReplacerHandle::try_from(run.required_strategy(StrategyKind::Replace)?)?;
             run.refuse_equal_scores(&mut replacer, &artefact.scores, &ask)?;
             let plan = replace::choose(&mut replacer, &artefact.scores, &ask)?;
             progress.log(&format!("replace: layers {:?} give way", plan.layers_with(LayerRole::Replace)));
@@ -143,7 +143,7 @@ impl Run {
             return Err(self.config.no_top_score(score).into());
         }
         let among: Vec<usize> = if placement == Placement::SpreadKept {
-            let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
+            let mut replacer = ReplacerHandle::try_from(self.required_strategy(StrategyKind::Replace)?)?;
             let ask = ReplaceRequest { n_layers, adapter_layers: Vec::new(), replace_count };
             replacer.select(scores, &ask)?.layers_with(LayerRole::Keep)
         } else {
@@ -179,7 +179,7 @@ impl Run {
             return Ok(Some(done));
         }
         let done = self.measured("compress", |run| {
-            let mut compressor = CompressorHandle(run.required_strategy(StrategyKind::Compress)?);
+            let mut compressor = CompressorHandle::try_from(run.required_strategy(StrategyKind::Compress)?)?;
             let decoder = run.emulator_source(&owner, trained.as_ref())?;
             let text = || run.text_to_measure_on(&owner);
             let work = run.compress_inputs((&decoder, &owner), &plan, &text);
@@ -200,7 +200,7 @@ impl Run {
         let owner = self.model()?;
         let planned = self.require("replace", replace::HEAD, ("layer plan", "replace"))?;
         let plan = replace::read(&planned)?.plan;
-        let mut compressor = CompressorHandle(self.required_strategy(StrategyKind::Compress)?);
+        let mut compressor = CompressorHandle::try_from(self.required_strategy(StrategyKind::Compress)?)?;
         let text = || self.text_to_measure_on(&owner);
         let work = self.compress_inputs((&owner.model.decoder, &owner), &plan, &text);
         compress::each_layer(&mut compressor, &work, progress, keep)
@@ -323,7 +323,7 @@ impl Run {
     }
 
     fn adapter_modules(&mut self, owner: &OwnerModel, plan: &LayerPlan) -> Result<Vec<AdapterModule>, StageError> {
-        let mut adapter = AdapterHandle(self.required_strategy(StrategyKind::Adapter)?);
+        let mut adapter = AdapterHandle::try_from(self.required_strategy(StrategyKind::Adapter)?)?;
         let layers = plan.layers_with(LayerRole::Adapter).into_iter();
         let outlines = layers.filter_map(|layer| owner.outline.layers.get(layer));
         outlines.map(|outline| Ok(adapter.attach(outline)?)).collect()

@@ -53,7 +53,7 @@ impl Run {
         inputs: &str,
         progress: &mut dyn Progress,
     ) -> Result<VerifiedFolder, StageError> {
-        let mut replacer = ReplacerHandle(self.required_strategy(StrategyKind::Replace)?);
+        let mut replacer = ReplacerHandle::try_from(self.required_strategy(StrategyKind::Replace)?)?;
         let plan = replace::read(&upstream.planned)?.plan;
         let (scored, substitutes) = importance::read(&upstream.scored)?;
         // An objective may name layers of the plan, so the replacer is asked for it again first.

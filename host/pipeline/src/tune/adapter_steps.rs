@@ -7,6 +7,7 @@ use crate::error::{StageError, told_to_plugin};
 use crate::importance::{Curves, seed_for};
 use crate::progress::Progress;
 use scaleot_data::Batches;
+use scaleot_plugin_api::services::{CurvePoints, GradientStep, Notices, Outline, Seed, Service as _};
 use scaleot_plugin_api::{ErrorCode, ModelOutline, Notice, PluginError, StepReport, unknown_service};
 use scaleot_plugins::{AdapterHandle, Questions};
 use scaleot_store::escape::escape;
@@ -82,11 +83,14 @@ impl TunerQuestions<'_, '_> {
 impl Questions for TunerQuestions<'_, '_> {
     fn answer(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
         match name {
-            "gradient_step" => json(&self.gradient_step()?),
-            "outline" => json(self.outline),
-            "seed" => json(&seed_for(self.seed, &serde_json::from_slice::<String>(question)?)),
-            "notice" => json(&self.notice(&serde_json::from_slice(question)?)),
-            "record" => json(&self.record(question)?),
+            GradientStep::NAME => json(&self.gradient_step()?),
+            Outline::NAME => json(self.outline),
+            Seed::NAME => Seed::answer(question, |purpose| Ok(seed_for(self.seed, &purpose))),
+            Notices::NAME => Notices::answer(question, |notice| {
+                self.notice(&notice);
+                Ok(())
+            }),
+            CurvePoints::NAME => json(&self.record(question)?),
             _ => Err(unknown_service(name)),
         }
     }
@@ -140,13 +144,13 @@ mod tests {
             failed: None,
         };
         let mut ask = |name: &str, question: &str| questions.answer(name, question.as_bytes());
-        assert_eq!(ask("seed", "\"order\"").unwrap(), ask("seed", "\"order\"").unwrap());
-        assert_ne!(ask("seed", "\"order\"").unwrap(), ask("seed", "\"noise\"").unwrap());
-        assert_eq!(ask("outline", "null").unwrap(), serde_json::to_vec(&outline).unwrap());
-        ask("notice", r#"{"kind":"log","message":"here"}"#).unwrap();
-        ask("notice", r#"{"kind":"progress","done":1,"total":2,"state":[]}"#).unwrap();
-        ask("record", r#"{"curve":"mine","step":1,"values":[0.5]}"#).unwrap();
-        let report: StepReport = serde_json::from_slice(&ask("gradient_step", "null").unwrap()).unwrap();
+        assert_eq!(ask(Seed::NAME, "\"order\"").unwrap(), ask(Seed::NAME, "\"order\"").unwrap());
+        assert_ne!(ask(Seed::NAME, "\"order\"").unwrap(), ask(Seed::NAME, "\"noise\"").unwrap());
+        assert_eq!(ask(Outline::NAME, "null").unwrap(), serde_json::to_vec(&outline).unwrap());
+        ask(Notices::NAME, r#"{"kind":"log","message":"here"}"#).unwrap();
+        ask(Notices::NAME, r#"{"kind":"progress","done":1,"total":2,"state":[]}"#).unwrap();
+        ask(CurvePoints::NAME, r#"{"curve":"mine","step":1,"values":[0.5]}"#).unwrap();
+        let report: StepReport = serde_json::from_slice(&ask(GradientStep::NAME, "null").unwrap()).unwrap();
         assert!(report.loss > 0.0);
         assert!(ask("losses", "[]").is_err());
         assert_eq!(curves.points(), 1);

@@ -1,18 +1,17 @@
 //! `plugin list|info|check|new|pack|add|remove|lock`: a plugin's way from an idea to somebody else's runs.
 
+mod check;
 mod hand_over;
 mod lock;
 mod new;
 mod show;
 
 use super::args::{Global, PluginVerb};
-use super::failure::{ProgramError, stage};
-use super::output::{Output, say, shown_path, table};
+use super::failure::stage;
+use super::output::{Output, say, shown_path};
 use scaleot_config::Unpinned;
-use scaleot_pipeline::report::fitted;
 use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
-use scaleot_store::escape::{escape, escape_to};
-use scaleot_store::exit_code::ExitCode;
+use scaleot_store::escape::escape_to;
 use serde_json::{Value, json};
 
 /// Runs a verb about plugins.
@@ -23,7 +22,7 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Res
         // Who asks for a check of a plugin asks for its code to be run.
         PluginVerb::Check { name } => {
             let mut registry = registry(global, Unpinned::Allow)?;
-            let checked = stage(registry.plugin(name)).map(|plugin| check(plugin, output));
+            let checked = stage(registry.plugin(name)).map(|plugin| check::check(plugin, output));
             tell(&mut registry);
             checked?
         }
@@ -54,29 +53,4 @@ fn source(plugin: &RegisteredPlugin) -> Value {
         PluginSource::BuiltIn => json!({ "built_in": true }),
         PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
     }
-}
-
-/// The conformance checks of the contract, against a fake host.
-fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
-    let verdicts = plugin.conformance();
-    let broken = verdicts.iter().filter(|verdict| verdict.broken.is_some()).count();
-    let value: Vec<Value> = verdicts
-        .iter()
-        .map(|verdict| json!({ "of": verdict.of, "check": verdict.check, "broken": verdict.broken }))
-        .collect();
-    output.result(&json!({ "plugin": plugin.record.name, "source": source(plugin), "checks": value }), || {
-        let mut table = table(&["strategy", "promise", "verdict"]);
-        for verdict in &verdicts {
-            let found = verdict.broken.as_deref().map_or_else(|| "kept".to_owned(), |broken| escape_to(broken, 400));
-            table.add_row([escape(&verdict.of), verdict.check.to_owned(), found]);
-        }
-        format!("{}\n{} of {} promises kept", fitted(&mut table), verdicts.len() - broken, verdicts.len())
-    })?;
-    if broken == 0 {
-        return Ok(());
-    }
-    let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
-    // The result on stdout says it already; a second document there would be one too many.
-    say(&format!("error: {what}"));
-    Err(ProgramError::Said(ExitCode::Plugin).into())
 }

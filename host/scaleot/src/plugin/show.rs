@@ -1,7 +1,8 @@
 //! `plugin list` and `info`: from manifests where there are some, so that looking at a plugin does not run it.
 
-use super::{Output, source, table, tell};
+use super::{Output, source, tell};
 use crate::failure::stage;
+use crate::output::table;
 use scaleot_pipeline::report::fitted;
 use scaleot_plugins::{OptionRow, PluginManifest, RegisteredPlugin, Registry, Standing, Surveyed, option_rows};
 use scaleot_store::escape::{escape, escape_to};

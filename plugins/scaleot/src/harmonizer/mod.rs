@@ -4,14 +4,16 @@
 //! (the paper's description) or, as a warm start of this project's, from the reduced-rank regression of its own layer.
 
 mod options;
+mod regression;
 mod selection;
 
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
+pub use regression::{ReducedRank, TwoLayers};
 
 use scaleot_plugin_api::{
     Checkpoint, Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module,
     MomentsRequest, Need, NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule,
-    Strategy, Substitute, Trait, TwoLayers,
+    Strategy, Substitute, Trait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +54,7 @@ impl LayerReplacer for Harmonizer {
             WarmStart::Regression => {
                 let (windows, weight) = (self.options.regression_windows, self.options.token_weight);
                 let moments = host.layer_moments(&MomentsRequest { layer: layer.index, windows, weight })?;
-                let map = moments.reduced_rank(self.options.rank, self.options.ridge, host)?;
+                let map = ReducedRank::of(&moments, self.options.rank, self.options.ridge, host)?;
                 map.through_relu(&moments, self.options.opening, host)?.widened(self.options.rank, host)?
             }
         };

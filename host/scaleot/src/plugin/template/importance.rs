@@ -50,7 +50,7 @@ export_plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
     use scaleot_plugin_api::{ImportanceEstimator, Strategy};
 
     #[test]

@@ -73,7 +73,7 @@ export_plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn a_substitute_has_four_tensors_of_the_layer_s_width() {
