@@ -5,6 +5,7 @@
 
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
+use super::failure::VerbResult;
 use super::needs;
 use super::output::Output;
 use super::session::{self, Session};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 /// Runs a benchmark.
-pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> VerbResult<()> {
     let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
     let mut session = Session::open(session::load(run, global)?, global, needs::of_bench(verb))?;
     let record = session.work(|session| match verb {

@@ -1,14 +1,15 @@
 //! Each verb handed to the file that does it.
 
 use crate::args::{Args, EvaluateArgs, Verb};
+use crate::failure::{VerbResult, stage};
 use crate::output::Output;
-use crate::{bench, config, doctor, evaluate, export, failure, plan, plugin, stages, suite, verify};
+use crate::{bench, config, doctor, evaluate, export, plan, plugin, stages, suite, verify};
 use clap::CommandFactory as _;
 use scaleot_suite::table::View;
 use scaleot_tensor::{TensorError, check_libtorch_version};
 
 /// Runs the verb that was asked for. `backend` says whether the CUDA half of libtorch was there and could be loaded.
-pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Result<()> {
+pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> VerbResult<()> {
     let Args { global, verb } = args;
     let output = Output { json: global.json };
     match verb {
@@ -17,8 +18,8 @@ pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Resul
         Verb::Config(verb) => return config::config(&verb, &global, output),
         _ => {}
     }
-    failure::stage(check_libtorch_version())?;
-    failure::stage(backend)?;
+    stage(check_libtorch_version())?;
+    stage(backend)?;
     match verb {
         Verb::Plan(args) => plan::plan(&args, &global, output),
         Verb::Export(args) => export::export(&args, &global, output),
@@ -33,7 +34,7 @@ pub fn dispatch(args: Args, backend: Result<bool, TensorError>) -> anyhow::Resul
     }
 }
 
-fn completions(shell: clap_complete::Shell, output: Output) -> anyhow::Result<()> {
+fn completions(shell: clap_complete::Shell, output: Output) -> VerbResult<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "scaleot", &mut script);
     let script = String::from_utf8_lossy(&script);

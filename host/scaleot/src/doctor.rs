@@ -1,7 +1,7 @@
 //! `doctor`: whether this machine has what is needed, one line a matter, each failure with its remedy.
 
 use super::args::Global;
-use super::failure::{ProgramError, stage};
+use super::failure::{VerbError, VerbResult, stage};
 use super::machine;
 use super::output::Output;
 use super::spin::{Wait, wait};
@@ -54,7 +54,7 @@ impl Line {
 }
 
 /// Looks at everything, then says it.
-pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Output) -> VerbResult<()> {
     let mut lines = vec![libtorch(), cuda(backend), device(global)];
     let threads = threads(global);
     lines.push(Line::ok("threads", threads.to_string()));
@@ -65,7 +65,7 @@ pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Outp
     lines.push(folder("tasks", ".assets/tasks", "make setup-model, or name your own in data.folder"));
     let findings = Findings { ok: lines.iter().all(|line| line.ok), threads, checks: lines };
     output.result(&findings, || findings.checks.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
-    if findings.ok { Ok(()) } else { Err(ProgramError::Said(ExitCode::Resources).into()) }
+    if findings.ok { Ok(()) } else { Err(VerbError::AlreadyReported(ExitCode::Resources)) }
 }
 
 fn threads(global: &Global) -> Threads {

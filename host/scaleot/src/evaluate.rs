@@ -3,7 +3,7 @@
 //! It starts fast: weights stay mapped, nothing is hashed but a bundle. The JSON has the keys of `benches/peer/score.py`.
 
 use super::args::{BareArgs, DtypeArg, Global, SplitArg};
-use super::failure::{ProgramError, stage};
+use super::failure::{ProgramError, VerbResult, stage};
 use super::output::{Output, shown_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Scores a folder on a task, on text, or on both.
-pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> VerbResult<()> {
     let Some(folder) = &args.model else { return Err(ProgramError::Usage("no config and no --model".into()).into()) };
     if args.task.is_none() && args.text.is_empty() {
         return Err(ProgramError::Usage("nothing to score: give --task, --text or both".into()).into());
@@ -49,7 +49,7 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// A built-in task, or one of the user's own from the folder with the questions.
-fn find_task(name: &str, folder: &Path) -> anyhow::Result<Task> {
+fn find_task(name: &str, folder: &Path) -> VerbResult<Task> {
     let tasks = stage(TaskSet::with_folder(folder))?;
     let task = tasks.get(name).map_err(|error| ProgramError::Usage(format!("--task: {error}")))?;
     Ok(task.clone())

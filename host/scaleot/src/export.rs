@@ -2,7 +2,7 @@
 //! prompts alone as a folder that `peft` opens.
 
 use super::args::{ExportArgs, ExportWhat, Global};
-use super::failure::{ProgramError, stage};
+use super::failure::{ProgramError, VerbResult, stage};
 use super::needs;
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
@@ -18,7 +18,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Writes the folder: whole, or not at all.
-pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn export(args: &ExportArgs, global: &Global, output: Output) -> VerbResult<()> {
     let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs::EXPORT)?;
     check_target(&args.to, &session.run.config.model.path)?;
     let Subject { decoder, folder, companions } = subject(&mut session, args.what)?;
@@ -109,13 +109,7 @@ fn unfinished(to: &Path) -> PathBuf {
     to.with_file_name(format!(".tmp-{name}-{}", std::process::id()))
 }
 
-fn write(
-    decoder: &Decoder,
-    keys: ConfigKeys,
-    folder: &Path,
-    from: &Path,
-    companions: &[String],
-) -> anyhow::Result<u64> {
+fn write(decoder: &Decoder, keys: ConfigKeys, folder: &Path, from: &Path, companions: &[String]) -> VerbResult<u64> {
     std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
     let written = stage(write_hf_folder(decoder, folder, keys, None))?;
     for name in companions {
@@ -124,7 +118,7 @@ fn write(
     Ok(written.iter().map(|file| file.size).sum())
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+fn copy(from: &Path, to: &Path) -> VerbResult<()> {
     let parent = to.parent().unwrap_or(to);
     std::fs::create_dir_all(parent).map_err(|error| resources(parent, &error))?;
     let mut source = std::fs::File::open(from).map_err(|source| StoreError::read(from, source))?;
@@ -135,7 +129,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 /// The adapter alone; the model that it belongs to stays where it is.
-fn write_peft(decoder: &Decoder, model: &Path, folder: &Path) -> anyhow::Result<u64> {
+fn write_peft(decoder: &Decoder, model: &Path, folder: &Path) -> VerbResult<u64> {
     std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
     let written = stage(write_peft_folder(decoder, folder, &model.display().to_string()))?;
     Ok(written.iter().map(|file| file.size).sum())

@@ -4,7 +4,7 @@
 use super::args::{ConfigArgs, Global};
 use super::data::split;
 use super::estimate::{self, Parameters, StageMemory};
-use super::failure::stage;
+use super::failure::{VerbResult, stage};
 use super::output::{Output, say, table};
 use super::preflight::preflight;
 use super::{machine, needs, session};
@@ -45,7 +45,7 @@ struct Plan {
 }
 
 /// Prints the plan of a run.
-pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let config = session::load(args, global)?;
     let has_data = config.data.task.is_some() || !config.data.text.is_empty();
     if has_data {

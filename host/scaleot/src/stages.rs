@@ -3,7 +3,7 @@
 use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
 use super::compression::by_role;
 use super::data::check_evaluated;
-use super::failure::ProgramError;
+use super::failure::{ProgramError, VerbResult};
 use super::needs::{self, Needs};
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Runs a stage, or all of them.
-pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn stage(verb: Verb, global: &Global, output: Output) -> VerbResult<()> {
     let open = |args: &ConfigArgs, needs: Needs| Session::open(session::load(args, global)?, global, needs);
     match verb {
         Verb::Run(args) => {
@@ -69,7 +69,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
 }
 
 /// The page of a run; kept beside what it tells where the folder can be written.
-fn report(mut session: Session, output: Output) -> anyhow::Result<()> {
+fn report(mut session: Session, output: Output) -> VerbResult<()> {
     let report = report::gather(&session.run)?;
     match report::keep(&session.run, &report) {
         Err(StageError::Store(error)) if error.is_closed_place() => {
@@ -85,12 +85,12 @@ fn one(
     mut session: Session,
     output: Output,
     work: impl FnOnce(&mut Session) -> Result<VerifiedFolder, StageError>,
-) -> anyhow::Result<()> {
+) -> VerbResult<()> {
     let done = session.work(work)?;
     artefact(&done, output)
 }
 
-fn artefact(done: &VerifiedFolder, output: Output) -> anyhow::Result<()> {
+fn artefact(done: &VerifiedFolder, output: Output) -> VerbResult<()> {
     output.result(&described(done), || headline(done))
 }
 
@@ -112,7 +112,7 @@ fn bytes(done: &VerifiedFolder) -> u64 {
     done.manifest().files.values().map(|file| file.size).sum()
 }
 
-fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
+fn compress(mut session: Session, output: Output) -> VerbResult<()> {
     match session.work(|session| session.run.compress(&mut session.bars))? {
         Some(done) => {
             let artefact: CompressionArtefact = done.body()?;
@@ -128,7 +128,7 @@ fn optional(
     output: Output,
     nothing: &str,
     work: impl FnOnce(&mut Session) -> Result<Option<VerifiedFolder>, StageError>,
-) -> anyhow::Result<()> {
+) -> VerbResult<()> {
     match session.work(work)? {
         Some(done) => artefact(&done, output),
         None => output.result(&json!({ "format": null }), || nothing.to_owned()),
@@ -136,7 +136,7 @@ fn optional(
 }
 
 /// A data owner has a bundle and no model.
-fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+fn tune(args: &TuneArgs, global: &Global, output: Output) -> VerbResult<()> {
     if let Some(bundle) = args.bundle.as_ref().filter(|bundle| bundle.to_str().is_none()) {
         let (bundle, record) = (bundle.display(), "the record of the run is a config, whose text is UTF-8");
         let what = format!("--bundle {bundle}: the path is not UTF-8, and {record}; name it by a link");
@@ -163,7 +163,7 @@ fn keep_apart(config: &RunConfig, bundle: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::Path { place: config.places().of(&key), key, path, problem })
 }
 
-fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
+fn plug_in(session: Session, args: PlugInArgs, output: Output) -> VerbResult<()> {
     let returned: PathBuf = match args.returned {
         Some(folder) => folder,
         None => own_return(&session.run)?,

@@ -6,7 +6,7 @@ mod new;
 mod show;
 
 use super::args::{Global, PluginVerb};
-use super::failure::{ProgramError, stage};
+use super::failure::{VerbError, VerbResult, stage};
 use super::output::{Output, say, shown_path, table};
 use scaleot_config::Unpinned;
 use scaleot_pipeline::report::fitted;
@@ -16,7 +16,7 @@ use scaleot_store::exit_code::ExitCode;
 use serde_json::{Value, json};
 
 /// Runs a verb about plugins.
-pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> VerbResult<()> {
     match verb {
         PluginVerb::List => show::list(&mut registry(global, Unpinned::Refuse)?, output),
         PluginVerb::Info { name } => show::info(&mut registry(global, Unpinned::Refuse)?, name, output),
@@ -36,7 +36,7 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// The plugins in reach of the command line, without a config.
-fn registry(global: &Global, unpinned: Unpinned) -> anyhow::Result<Registry> {
+fn registry(global: &Global, unpinned: Unpinned) -> VerbResult<Registry> {
     let search = SearchPath::new(global.plugin_path.iter().cloned());
     let unpinned = global.unpinned.map_or(unpinned, Unpinned::from);
     Ok(stage(Registry::new(search))?.trusting(Trust::unpinned(unpinned)))
@@ -57,7 +57,7 @@ fn source(plugin: &RegisteredPlugin) -> Value {
 }
 
 /// The conformance checks of the contract, against a fake host.
-fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
+fn check(plugin: &RegisteredPlugin, output: Output) -> VerbResult<()> {
     let verdicts = plugin.conformance();
     let broken = verdicts.iter().filter(|verdict| verdict.broken.is_some()).count();
     let value: Vec<Value> = verdicts
@@ -78,5 +78,5 @@ fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
     let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
     // The result on stdout says it already; a second document there would be one too many.
     say(&format!("error: {what}"));
-    Err(ProgramError::Said(ExitCode::Plugin).into())
+    Err(VerbError::AlreadyReported(ExitCode::Plugin))
 }
