@@ -17,6 +17,7 @@ pub mod numbers;
 pub mod overlay;
 pub mod paths;
 pub mod place;
+mod renamed;
 pub mod sections;
 pub mod show;
 pub mod source;
@@ -35,6 +36,7 @@ pub use place::{KeyPath, Place, Places};
 pub use scaleot_plugin_api::Schedule;
 pub use sections::{
     AdapterSection, BundleSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection,
-    PluginsSection, ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,
+    PlugInSection, PluginsSection, PublicDataSection, ReplaceSection, RunConfig, RuntimeSection, TrainingLength,
+    TrainingSection,
 };
 pub use strategy::KnownStrategy;

@@ -319,7 +319,7 @@ pub struct PackArgs {
     pub publisher: String,
     /// As in Cargo's license, such as Apache-2.0
     #[arg(long, value_name = "SPDX")]
-    pub licence: String,
+    pub license: String,
     /// Publication of the method
     #[arg(long, value_name = "REFERENCE")]
     pub paper: Option<String>,

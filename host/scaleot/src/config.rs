@@ -64,12 +64,8 @@ fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
     part(config.model.folder().is_some(), ConfigNeed::Model, model);
     let data = "data.task and data.text are left out: what is tuned on";
     part(config.data.task.is_some() || !config.data.text.is_empty(), ConfigNeed::Data, data);
-    let replaced = "replace.replace_ratio and replace.replace_count are left out: how many layers give way";
-    part(
-        config.replace.replace_ratio.is_some() || config.replace.replace_count.is_some(),
-        ConfigNeed::Replaced,
-        replaced,
-    );
+    let replaced = "replace.ratio and replace.count are left out: how many layers give way";
+    part(config.replace.ratio.is_some() || config.replace.count.is_some(), ConfigNeed::Replaced, replaced);
     (needs, unchecked)
 }
 

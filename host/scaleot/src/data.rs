@@ -76,7 +76,7 @@ fn check_texts(config: &RunConfig, needs: &[ConfigNeed]) -> VerbResult<()> {
     let tuned_on = if data.task.is_some() { [].as_slice() } else { data.text.as_slice() };
     let texts = [
         (ConfigNeed::Data, KeyPath::of("data").key("text"), tuned_on),
-        (ConfigNeed::PublicText, KeyPath::of("data").key("public_text"), data.public_text.as_slice()),
+        (ConfigNeed::PublicText, KeyPath::of("public_data").key("text"), config.public_data.text.as_slice()),
         (ConfigNeed::Evaluate, KeyPath::of("evaluate").key("text"), config.evaluate.text.as_slice()),
     ];
     for (_, key, files) in texts.into_iter().filter(|(need, ..)| needs.contains(need)) {

@@ -135,21 +135,20 @@ fn lines(path: &Path) -> Result<u64, DataError> {
 /// The cheapest ways to need less, for the stage that needs most.
 fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
-    let (tune, full, train) = (&config.tune, &config.full_tuning, &config.train);
-    let (section, batch_size, accumulation) = match worst.stage {
-        "full-tuning" => ("full_tuning", full.batch_size, full.accumulation),
-        "train" => ("train", train.batch_size, train.accumulation),
-        _ => ("tune", tune.batch_size, tune.accumulation),
+    let (section, training) = match (worst.stage, &config.train) {
+        ("full-tuning", _) => ("full_tuning", &config.full_tuning),
+        ("train", Some(train)) => ("train", train),
+        _ => ("tune", &config.tune),
     };
     let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
     let mut advice = Vec::new();
     match largest {
         "activations" | "logits" => {
-            advice.push(format!("{section}.batch_size={}", (batch_size.get() / 2).max(1)));
-            advice.push(format!("{section}.accumulation={}", accumulation.get().saturating_mul(2)));
+            advice.push(format!("{section}.batch_size={}", (training.batch_size.get() / 2).max(1)));
+            advice.push(format!("{section}.accumulation={}", training.accumulation.get().saturating_mul(2)));
         }
         "parameter, gradient, moments, best" => {
-            advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));
+            advice.push(format!("adapter.layers={}", (config.adapter.layers / 2).max(2)));
         }
         _ => advice.push("model.dtype=\"bf16\"".to_owned()),
     }

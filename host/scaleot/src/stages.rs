@@ -39,7 +39,7 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> VerbResult<()> {
             one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars))
         }
         Verb::Train(args) => {
-            let nothing = "train.steps is 0: nothing to do";
+            let nothing = "the config has no [train]: nothing to do";
             optional(open(&args, needs::TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
         }
         Verb::Compress(args) => compress(open(&args, needs::COMPRESS)?, output),

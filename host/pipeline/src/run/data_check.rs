@@ -36,12 +36,12 @@ pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageErr
 /// # Errors
 /// A file that cannot be read, or too little text.
 pub fn read_public_text(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
-    let files = &config.data.public_text;
+    let files = &config.public_data.text;
     if files.is_empty() {
         return Ok(());
     }
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
-    let sequence_length = (config.data.block_length as usize).min(model.context);
+    let sequence_length = (config.public_data.block_length as usize).min(model.context);
     let batch_size = config.importance.batch_size.get() as usize;
     TextWindows::read_split(files, &tokenizer, TextOptions { sequence_length, batch_size, seed: 0 }, 20)?;
     Ok(())

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 pub fn pack(args: &PackArgs, output: Output) -> VerbResult<()> {
-    let words = Words { publisher: args.publisher.clone(), licence: args.licence.clone(), paper: args.paper.clone() };
+    let words = Words { publisher: args.publisher.clone(), licence: args.license.clone(), paper: args.paper.clone() };
     let manifest = stage(describe(&args.library, words))?;
     let place = args.library.with_file_name(MANIFEST_FILE);
     output.result(&json!({ "manifest": manifest, "path": shown_path(&place) }), || {
