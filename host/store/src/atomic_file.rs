@@ -155,6 +155,16 @@ impl Write for AtomicFile {
     }
 }
 
+/// Writes a file that lies in memory, in place of an older one of its name.
+///
+/// # Errors
+/// A place that is closed, or a full disk.
+pub fn write_file(target: &Path, bytes: &[u8]) -> Result<FileRecord, StoreError> {
+    let mut file = AtomicFile::create(target)?;
+    file.put(bytes)?;
+    file.commit()
+}
+
 fn make_temp(target: &Path) -> io::Result<NamedTempFile> {
     Step::MakeTemp.pass()?;
     // What the umask leaves of this mode; the library's own default would hide the file from the group.

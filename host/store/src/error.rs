@@ -120,11 +120,6 @@ impl StoreError {
         Self::Read { path: path.to_path_buf(), source }
     }
 
-    /// A folder that could not be made.
-    pub fn make(path: &Path, source: io::Error) -> Self {
-        Self::commit(path, Step::MakeTemp, source, 0)
-    }
-
     /// A commit that stopped at `step`; a full disk gets its figures.
     pub(super) fn commit(path: &Path, step: Step, source: io::Error, needed: u64) -> Self {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);

@@ -28,13 +28,13 @@ pub mod step;
 pub mod strict_json;
 pub mod verified;
 
-pub use atomic_file::{AtomicFile, FileRecord};
+pub use atomic_file::{AtomicFile, FileRecord, write_file};
 pub use byte_order_mark::{ForeignEncoding, without_mark};
 pub use checkpoints::{Checkpoints, Latest};
 pub use digest::{Digest, digest_file};
 pub use error::StoreError;
 pub use finite::check_finite;
-pub use folder::{remove_folder, write_folder};
+pub use folder::{NewFolder, make_folder, remove_folder, write_folder};
 pub use manifest::{FileEntry, Manifest, ManifestHead};
 pub use names::{is_file_name, is_name_part};
 pub use run_dir::{RunDir, lies_inside};
