@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::digest::{Digest, digest_reader};
-use super::error::{StoreError, free_bytes};
+use super::disk::free_bytes;
+use super::error::StoreError;
 use super::step::Step;
 
 /// What the names of our unfinished files and folders begin with; start-up removes them from a run folder.
