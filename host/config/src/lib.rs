@@ -24,7 +24,7 @@ pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyKind, StrategyName, Unpinned};
+pub use choices::{Column, Device, Isolation, Placement, Precision, StrategyKind, StrategyName, Unpinned};
 pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;
@@ -33,6 +33,7 @@ pub use needs::ConfigNeed;
 pub use numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 pub use overlay::refuse_twice;
 pub use place::{KeyPath, Place, Places};
+pub use scaleot_data::Split;
 pub use scaleot_plugin_api::Schedule;
 pub use sections::{
     AdapterSection, BundleSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection,

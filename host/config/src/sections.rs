@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
+use scaleot_data::Split;
 use scaleot_plugin_api::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyName, Unpinned};
+use super::choices::{Column, Device, Isolation, Placement, Precision, StrategyName, Unpinned};
 use super::numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 use super::place::Places;
 

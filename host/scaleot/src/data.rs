@@ -22,7 +22,7 @@ pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> VerbResult<()> {
         let needed = needs.contains(&ConfigNeed::Evaluate);
         let task = find(config, &tasks, &key, name, needed)?;
         if let Some(task) = task.filter(|_| needed) {
-            readable(config, &key, task, split(config.evaluate.split))?;
+            readable(config, &key, task, config.evaluate.split)?;
         }
     }
     check_texts(config, needs)
@@ -36,15 +36,6 @@ pub fn check_evaluated(config: &RunConfig) -> VerbResult<()> {
     let what = "nothing to evaluate: `evaluate.tasks` and `evaluate.text` are empty and `data.task` names no task; \
                 name a task, or a text file that was not tuned on, such as evaluate.text=[\"held-out.txt\"]";
     Err(ProgramError::Usage(what.to_owned()).into())
-}
-
-/// The split of a config as the data reader knows it.
-pub fn split(split: scaleot_config::Split) -> Split {
-    match split {
-        scaleot_config::Split::Train => Split::Train,
-        scaleot_config::Split::Validation => Split::Validation,
-        scaleot_config::Split::Test => Split::Test,
-    }
 }
 
 /// None for the data owner's own task where a verb of the model owner needs no data and has no folder of it.

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::spin::{Wait, wait};
 use scaleot_pipeline::report::size;
 use scaleot_plugins::{PluginFault, Registry, SearchPath, Standing, Surveyed};
-use scaleot_store::error::free_bytes;
+use scaleot_store::free_bytes;
 use scaleot_store::exit_code::ExitCode;
 use scaleot_tensor::{Device, TensorError, check_libtorch_version, libtorch_version};
 use serde::Serialize;

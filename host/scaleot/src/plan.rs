@@ -2,7 +2,6 @@
 //! `config.json`, plugins and data, and no weights.
 
 use super::args::{ConfigArgs, Global};
-use super::data::split;
 use super::estimate::{self, Parameters, StageMemory};
 use super::failure::{VerbResult, stage};
 use super::output::{Output, say, table};
@@ -111,7 +110,7 @@ fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<Option<u6
 
 fn questions(config: &RunConfig) -> Result<Vec<(String, u64)>, DataError> {
     let tasks = TaskSet::with_folder(&config.data.folder)?;
-    let split = split(config.evaluate.split);
+    let split = config.evaluate.split;
     let limit = config.evaluate.limit.map_or(u64::MAX, |limit| limit.get().into());
     let count = |name: &String| {
         let file = tasks.get(name)?.file(&config.data.folder, split)?;

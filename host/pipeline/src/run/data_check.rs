@@ -4,7 +4,6 @@
 //! for those that ask without running.
 
 use super::Run;
-use super::columns::split;
 use crate::error::StageError;
 use crate::load::load_tokenizer;
 use scaleot_config::RunConfig;
@@ -22,7 +21,7 @@ pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageErr
     }
     let tasks = TaskSet::with_folder(&config.data.folder)?;
     for name in &config.evaluate.tasks {
-        tasks.get(name)?.questions(&config.data.folder, split(config.evaluate.split))?;
+        tasks.get(name)?.questions(&config.data.folder, config.evaluate.split)?;
     }
     if !config.evaluate.text.is_empty() {
         let sequence_length = (config.evaluate.block_length as usize).min(model.context);

@@ -106,7 +106,7 @@ impl Run {
     /// The questions and texts of the table, and how many of them in one pass.
     pub(super) fn evaluation_inputs(&self) -> Result<Value, StageError> {
         let config = &self.config.evaluate;
-        let split = super::columns::split(config.split);
+        let split = config.split;
         let tasks = self.evaluated_tasks().iter().map(|name| task_inputs(name, &self.config.data.folder, split));
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
         Ok(json!([tasks, digests(&config.text)?, config.block_length, config.limit, config.batch_tokens]))
