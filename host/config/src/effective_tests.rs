@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::choices::{Device, StrategyKind};
+use super::super::choices::StrategyKind;
 use super::super::sections::TrainingLength;
 use super::tests::{SMALL, check_override, parse, small};
 use super::*;

@@ -147,7 +147,11 @@ fn tune(args: &TuneArgs, global: &Global, output: Output) -> VerbResult<()> {
         keep_apart(&config, bundle)?;
     }
     let needs = needs::of_tune(&config, args.bundle.is_some());
-    let session = Session::open(config, global, needs)?;
+    let notice = args.bundle.as_ref().and_then(|_| config.notice_of_owners_keys());
+    let mut session = Session::open(config, global, needs)?;
+    if let Some(notice) = notice {
+        session.bars.log(&format!("notice: {notice}"));
+    }
     one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
 }
 
