@@ -106,7 +106,7 @@ pub struct ConfigArgs {
     pub overrides: Vec<String>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct SuiteArgs {
     /// The suite, TOML
     pub suite: PathBuf,
