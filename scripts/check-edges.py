@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # The host's crates from the ground up; each may depend on those before it.
-FLOORS = ("tensor", "store", "config", "data", "model", "plugins", "pipeline", "suite", "scaleot")
+FLOORS = ("store", "tensor", "data", "config", "model", "plugins", "pipeline", "suite", "scaleot")
 # What the contract and its plugins never reach.
 OUT_OF_REACH = ("tch", "torch-sys", *(f"scaleot-{floor}" for floor in FLOORS[:-1]), "scaleot")
 CONTRACT = ("scaleot-plugin-api", "scaleot-plugin-conformance")

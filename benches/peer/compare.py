@@ -52,7 +52,7 @@ def ours(kind, model, threads):
         shutil.rmtree(output, ignore_errors=True)
         command = ["bench", "compress", str(common.ROOT / "configs" / "bench-svd.toml"), f"model.path={model}"]
         command += [f"output={output}", f"compress.options.rank_ratio={work['rank-ratio']}"]
-        return [str(PROGRAM), *command, f"adapter.adapter_layers={2 * work['outer']}", "--json", "--threads", str(threads)]
+        return [str(PROGRAM), *command, f"adapter.layers={2 * work['outer']}", "--json", "--threads", str(threads)]
     options = {"model": model, "task": work["task"], "tasks-folder": str(common.ROOT / ".assets" / "tasks")}
     options |= {"split": work["split"], "limit": work["limit"], "threads": threads}
     return [str(PROGRAM), "evaluate", "--json"] + [part for key, value in options.items() for part in (f"--{key}", str(value))]

@@ -109,12 +109,12 @@ pub enum DataError {
     #[error("{what}: found no sample, expected at least one. Add data, or name another file")]
     NoSample { what: String },
     #[error(
-        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
+        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `block_length` in the section that names the text, or add text"
     )]
     TooLittleText { what: String, found: usize, sequence_length: usize },
     #[error(
         "{what}: found {found} tokens, expected at least two windows of {sequence_length}: one to train on and one held out. \
-         Lower `data.block_length` or add text"
+         Lower `block_length` in the section that names the text, or add text"
     )]
     NoHeldOut { what: String, found: usize, sequence_length: usize },
     #[error("`{key}`: found {found}, expected {expected}")]

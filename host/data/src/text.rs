@@ -208,7 +208,7 @@ mod tests {
         let message = |tokens, length, batch| windows(tokens, length, batch).unwrap_err().to_string();
         assert_eq!(
             message(3, 4, 1),
-            "a.txt: found 3 tokens, expected at least one window of 4. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
+            "a.txt: found 3 tokens, expected at least one window of 4. Lower `block_length` in the section that names the text, or add text"
         );
         assert_eq!(message(9, 1, 1), "`block_length`: found 1, expected at least 2");
         assert_eq!(windows(9, 4, 3).unwrap().batches_per_epoch(), 1, "two windows are one short batch of three");

@@ -52,7 +52,8 @@ impl NamedPart<'_> {
 impl Decoder {
     /// All tensors under the names that Transformers gives them, layers numbered anew where slots were
     /// dropped. Fused ones are put together, low-rank forms multiplied out.
-    pub fn named_tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    #[cfg(test)]
+    pub(crate) fn named_tensors(&self) -> Result<Vec<(String, Tensor)>> {
         self.named_parts()?.iter().map(|part| Ok((part.name.clone(), part.tensor()?))).collect()
     }
 

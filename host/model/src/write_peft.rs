@@ -139,5 +139,5 @@ pub(super) fn source<'a>(name: String, tensor: &Tensor) -> Result<TensorSource<'
     let tensor = tensor.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
     let shape = tensor.shape().iter().map(|&size| size as u64).collect();
     let write = move |out: &mut dyn io::Write| out.write_all(tensor.as_bytes().map_err(io::Error::other)?);
-    Ok(TensorSource { name, dtype: scaleot_store::Dtype::F32, shape, write: Box::new(write) })
+    Ok(TensorSource { name, dtype: Dtype::F32, shape, write: Box::new(write) })
 }

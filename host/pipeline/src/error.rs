@@ -77,7 +77,7 @@ impl HasExitCode for StageError {
 /// A device that is absent, and memory that cannot be had, are resources; the rest is a fault of ours.
 fn tensor_exit_code(error: &TensorError) -> ExitCode {
     match error {
-        TensorError::DeviceName { .. } | TensorError::DtypeName { .. } => ExitCode::Usage,
+        TensorError::DeviceName { .. } => ExitCode::Usage,
         TensorError::Torch { message, .. } if !message.contains("memory") => ExitCode::Bug,
         _ => ExitCode::Resources,
     }

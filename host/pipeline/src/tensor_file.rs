@@ -3,7 +3,7 @@
 //! Reading checks the envelope first (`store::check_safetensors`), then every value; nothing is copied.
 
 use super::error::StageError;
-use scaleot_store::{Dtype as StoredDtype, StageDir, TensorIndex, TensorSource, check_finite, check_safetensors};
+use scaleot_store::{StageDir, TensorIndex, TensorSource, check_finite, check_safetensors};
 use scaleot_tensor::{Dtype, MappedBytes, Tensor};
 use std::fs::File;
 use std::io::{self, Write};
@@ -45,7 +45,7 @@ impl TensorFile {
     pub fn find(&self, name: &str) -> Result<Option<Tensor>, StageError> {
         let Some(entry) = self.index.get(name) else { return Ok(None) };
         let dtype =
-            loaded_dtype(entry.dtype).ok_or_else(|| self.refuse(name, entry.dtype.to_string(), "F32, F16 or BF16"))?;
+            weight_dtype(entry.dtype).ok_or_else(|| self.refuse(name, entry.dtype.to_string(), "F32, F16 or BF16"))?;
         let shape: Vec<i64> = entry.shape.iter().map(|&size| size as i64).collect();
         let start = entry.range().map_or(usize::MAX, |range| range.start);
         Ok(Some(self.map.tensor(start, dtype, &shape)?))
@@ -74,22 +74,9 @@ impl TensorFile {
     }
 }
 
-fn loaded_dtype(dtype: StoredDtype) -> Option<Dtype> {
-    match dtype {
-        StoredDtype::F32 => Some(Dtype::F32),
-        StoredDtype::F16 => Some(Dtype::F16),
-        StoredDtype::Bf16 => Some(Dtype::BF16),
-        _ => None,
-    }
-}
-
-fn stored_dtype(dtype: Dtype) -> Option<StoredDtype> {
-    match dtype {
-        Dtype::F32 => Some(StoredDtype::F32),
-        Dtype::F16 => Some(StoredDtype::F16),
-        Dtype::BF16 => Some(StoredDtype::Bf16),
-        _ => None,
-    }
+/// A type that weights have.
+fn weight_dtype(dtype: Dtype) -> Option<Dtype> {
+    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16).then_some(dtype)
 }
 
 /// Writes named tensors as one file of a stage; a tensor is put in order only while it is written.
@@ -102,7 +89,7 @@ pub fn write_tensors(stage: &mut StageDir, file: &str, tensors: &[(String, Tenso
 }
 
 fn source<'a>(name: &str, tensor: &'a Tensor) -> Result<TensorSource<'a>, StageError> {
-    let dtype = stored_dtype(tensor.dtype()).ok_or_else(|| StageError::Artefact {
+    let dtype = weight_dtype(tensor.dtype()).ok_or_else(|| StageError::Artefact {
         path: name.to_owned(),
         what: "type".into(),
         found: format!("{:?}", tensor.dtype()),

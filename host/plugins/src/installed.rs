@@ -105,7 +105,7 @@ pub fn add(source: &Path, root: &Path) -> Result<(PluginManifest, PathBuf), Pack
             format!("there is a plugin {0} already; `scaleot plugin remove {0}` takes it away", manifest.name);
         return Err(PluginFault::Install { path: target, problem }.into());
     }
-    std::fs::create_dir_all(root).map_err(|error| StoreError::make(root, error))?;
+    scaleot_store::make_folder(root)?;
     write_folder(&target, &files)?;
     Ok((manifest, target))
 }

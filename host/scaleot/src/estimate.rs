@@ -95,7 +95,7 @@ pub fn memory(
     // At worst the first layer trains, and every layer of the emulator keeps its activations.
     let depth = u64::from(budget.adapter + budget.kept);
     let mut stages = vec![
-        stage("importance", vec![weights, ("one pass", one_pass(model, config.data.block_length.into()))]),
+        stage("importance", vec![weights, ("one pass", one_pass(model, config.public_data.block_length.into()))]),
         stage("bundle", vec![weights]),
         stage(
             "tune",
@@ -116,10 +116,10 @@ pub fn memory(
         ];
         stages.insert(1, stage("compress", compress));
     }
-    if let Some(section) = config.train.training() {
+    if let Some(section) = &config.train {
         // What trains is the replacer's matter; its own values, gradients and moments come on top.
         let tokens =
-            u64::from(section.batch_size.get()) * u64::from(config.data.block_length).min(model.context as u64);
+            u64::from(section.batch_size.get()) * u64::from(config.public_data.block_length).min(model.context as u64);
         let activations = ("activations", activations(model, tokens, depth));
         let train = vec![weights, ("one pass", one_pass(model, tokens)), activations];
         stages.insert(1, stage("train", train));

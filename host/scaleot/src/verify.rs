@@ -1,6 +1,7 @@
 //! `verify`: a bundle or a return, checked to the last byte and the last value before anybody uses it.
 
 use super::args::VerifyArgs;
+use super::failure::VerbResult;
 use super::output::{Output, shown_path};
 use scaleot_pipeline::bundle::{self, EmulatorSlot, TENSORS};
 use scaleot_pipeline::error::StageError;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// Says what the folder is, or refuses it.
-pub fn verify(args: &VerifyArgs, output: Output) -> anyhow::Result<()> {
+pub fn verify(args: &VerifyArgs, output: Output) -> VerbResult<()> {
     let folder = &args.path;
     let (value, facts) = match Manifest::verify(folder, bundle::HEAD) {
         Ok(verified) => bundle_facts(folder, &verified)?,

@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::digest::{Digest, digest_reader};
-use super::error::{StoreError, free_bytes};
+use super::disk::free_bytes;
+use super::error::StoreError;
 use super::step::Step;
 
 /// What the names of our unfinished files and folders begin with; start-up removes them from a run folder.
@@ -153,6 +154,16 @@ impl Write for AtomicFile {
         Step::Flush.pass()?;
         self.writer.flush()
     }
+}
+
+/// Writes a file that lies in memory, in place of an older one of its name.
+///
+/// # Errors
+/// A place that is closed, or a full disk.
+pub fn write_file(target: &Path, bytes: &[u8]) -> Result<FileRecord, StoreError> {
+    let mut file = AtomicFile::create(target)?;
+    file.put(bytes)?;
+    file.commit()
 }
 
 fn make_temp(target: &Path) -> io::Result<NamedTempFile> {

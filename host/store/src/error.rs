@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
+use super::disk::free_bytes;
 use super::safetensors_problem::HeaderProblem;
 use super::step::Step;
 use crate::exit_code::{ExitCode, HasExitCode};
@@ -120,11 +121,6 @@ impl StoreError {
         Self::Read { path: path.to_path_buf(), source }
     }
 
-    /// A folder that could not be made.
-    pub fn make(path: &Path, source: io::Error) -> Self {
-        Self::commit(path, Step::MakeTemp, source, 0)
-    }
-
     /// A commit that stopped at `step`; a full disk gets its figures.
     pub(super) fn commit(path: &Path, step: Step, source: io::Error, needed: u64) -> Self {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
@@ -171,22 +167,4 @@ impl std::fmt::Display for TensorPart<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// The bytes that this user may still write to the file system that holds `folder`.
-pub fn free_bytes(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` ends in NUL and outlives the call; `answer` is large enough and only read after success.
-    let answer = unsafe {
-        if libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) != 0 {
-            return None;
-        }
-        answer.assume_init()
-    };
-    // The field widths differ by system, so a cast that is the identity here is needed elsewhere.
-    #[allow(clippy::unnecessary_cast)]
-    Some((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }

@@ -11,8 +11,8 @@ use std::io::{self, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::dtype::Dtype;
 use super::names::is_tensor_name;
-use super::safetensors_file::Dtype;
 use super::safetensors_problem::{HeaderProblem, MAX_DIMS, MAX_ELEMENTS, MAX_METADATA, MAX_TENSORS};
 use super::strict_json::{self, JsonProblem};
 use crate::escape::{escape, escape_to};
@@ -205,7 +205,7 @@ impl EntrySeed<'_> {
     }
 
     fn dtype<E: serde::de::Error>(&self, text: &str) -> Result<Dtype, E> {
-        text.parse().map_err(|()| {
+        Dtype::from_name(text).ok_or_else(|| {
             self.refuse(self.scan.start_of(text), HeaderProblem::DtypeNotTaken { found: escape_to(text, 40) })
         })
     }
@@ -247,7 +247,7 @@ impl EntrySeed<'_> {
 /// The bytes of a tensor; `None` where a dimension is zero or the elements are more than we take.
 pub(super) fn byte_count(shape: &[u64], dtype: Dtype) -> Option<u64> {
     let elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim))?;
-    (1..=MAX_ELEMENTS).contains(&elements).then(|| elements * dtype.bytes())
+    (1..=MAX_ELEMENTS).contains(&elements).then(|| elements * dtype.bytes() as u64)
 }
 
 impl<'de> Visitor<'de> for EntrySeed<'_> {

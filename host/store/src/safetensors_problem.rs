@@ -2,7 +2,8 @@
 //!
 //! Numbers 28 to 42 of `reliability`, section 6.3; the file, tensor and byte offset stand around these messages.
 
-use super::safetensors_file::Dtype;
+
+use super::dtype::Dtype;
 
 /// The longest header that is read.
 pub const MAX_HEADER: u64 = 16 << 20;
@@ -44,7 +45,7 @@ pub enum HeaderProblem {
     BadName,
     #[error("found more than {MAX_TENSORS} tensors")]
     TooManyTensors,
-    #[error("found dtype `{found}`, expected one of {}{}", Dtype::NAMES.join(", "), Quantised(found))]
+    #[error("found dtype `{found}`, expected one of {}{}", Dtype::stored_names().join(", "), Quantised(found))]
     DtypeNotTaken { found: String },
     #[error("found more than {MAX_DIMS} dimensions")]
     TooManyDims,

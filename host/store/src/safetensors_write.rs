@@ -11,10 +11,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic_file::{AtomicFile, FileRecord};
+use super::dtype::Dtype;
 use super::error::StoreError;
 use super::finite::FiniteScan;
 use super::names::is_tensor_name;
-use super::safetensors_file::Dtype;
 use super::safetensors_header::byte_count;
 use super::safetensors_problem::{HeaderProblem, MAX_DIMS, MAX_HEADER, MAX_TENSORS};
 use crate::escape::escape;
@@ -115,6 +115,9 @@ fn checked_length(tensor: &TensorSource<'_>) -> Result<u64, StoreError> {
     }
     if tensor.shape.len() > MAX_DIMS {
         return Err(unwritable(tensor, HeaderProblem::TooManyDims));
+    }
+    if tensor.dtype == Dtype::Other {
+        return Err(unwritable(tensor, HeaderProblem::DtypeNotTaken { found: tensor.dtype.to_string() }));
     }
     byte_count(&tensor.shape, tensor.dtype)
         .ok_or_else(|| unwritable(tensor, HeaderProblem::TooManyElements { shape: tensor.shape.clone() }))

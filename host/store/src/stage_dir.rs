@@ -167,6 +167,6 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Gives a temporary folder, which is private at first, the mode of its parent.
-pub(super) fn readable(folder: &Path) -> io::Result<()> {
+fn readable(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::metadata(folder_of(folder))?.permissions())
 }

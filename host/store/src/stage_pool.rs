@@ -7,8 +7,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::{AtomicFile, TEMP_PREFIX, folder_of};
+use super::atomic_file::{TEMP_PREFIX, folder_of};
 use super::error::StoreError;
+use super::folder::{copy_file, make_folder};
 use super::manifest::{MANIFEST_NAME, Manifest, ManifestHead};
 use super::run_dir::{RunDir, remove};
 use super::stage_dir::{OLD_PREFIX, begin_folder, make_visible};
@@ -47,7 +48,7 @@ impl Claim {
 impl StagePool {
     /// The pool in `root`, which is made if it is not there.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(|source| StoreError::commit(root, Step::MakeTemp, source, 0))?;
+        make_folder(root)?;
         Ok(Self { root: root.to_path_buf() })
     }
 
@@ -128,7 +129,7 @@ impl StagePool {
 
     fn stage(&self, stage: &str) -> Result<PathBuf, StoreError> {
         let folder = self.root.join(stage);
-        fs::create_dir_all(&folder).map_err(|source| StoreError::commit(&folder, Step::MakeTemp, source, 0))?;
+        make_folder(&folder)?;
         Ok(folder)
     }
 }
@@ -137,21 +138,13 @@ impl StagePool {
 fn link(from: &Path, manifest: &Manifest, to: &Path) -> Result<(), StoreError> {
     for name in manifest.files.keys().map(String::as_str).chain([MANIFEST_NAME]) {
         let (source, target) = (from.join(name), to.join(name));
-        let folder = folder_of(&target);
-        fs::create_dir_all(folder).map_err(|error| StoreError::commit(folder, Step::MakeTemp, error, 0))?;
+        make_folder(folder_of(&target))?;
         // Another file system, or one without links.
         if fs::hard_link(&source, &target).is_err() {
-            copy(&source, &target)?;
+            copy_file(&source, &target)?;
         }
     }
     Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let mut source = File::open(from).map_err(|error| StoreError::read(from, error))?;
-    let mut file = AtomicFile::create(to)?;
-    io::copy(&mut source, &mut file).map_err(|error| file.write_fault(error))?;
-    file.commit().map(drop)
 }
 
 fn listing(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {

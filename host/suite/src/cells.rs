@@ -33,7 +33,7 @@ pub struct PointKey {
 }
 
 impl PointKey {
-    /// `uniform replace_ratio=0.25`: the method and the last part of each axis key, all of it where two end alike.
+    /// `uniform ratio=0.25`: the method and the last part of each axis key, all of it where two end alike.
     pub fn label(&self) -> String {
         fn last(key: &str) -> &str {
             key.rsplit('.').next().unwrap_or(key)
@@ -236,7 +236,7 @@ struct Axis {
     at: KeyPath,
 }
 
-/// `uniform.replace_ratio-0.25.arc_easy.seed-0`.
+/// `uniform.ratio-0.25.arc_easy.seed-0`.
 fn folder_name(point: &PointKey, task: &str, seed: u64) -> String {
     let whole = format!("{}.{task}.seed-{seed}", point.label());
     let plain: String = (whole.chars())
@@ -285,7 +285,7 @@ mod tests {
             settings: settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
         };
         let name = |settings: &[(&str, &str)]| folder_name(&point(settings), "arc_easy", 3);
-        assert_eq!(name(&[("replace.replace_ratio", "0.25")]), "uniform.replace_ratio-0.25.arc_easy.seed-3");
+        assert_eq!(name(&[("replace.ratio", "0.25")]), "uniform.ratio-0.25.arc_easy.seed-3");
         // What a folder's name cannot hold, and what is too long, is told apart by a digest.
         let (list, long) = (name(&[("tune.betas", "[0.9, 0.99]")]), "x".repeat(200));
         assert!(scaleot_store::is_name_part(&list), "{list}");

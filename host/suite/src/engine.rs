@@ -17,7 +17,7 @@ use super::cells::{Cell, Layout};
 use super::error::SuiteError;
 use scaleot_pipeline::progress::stop_requested;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_store::{AtomicFile, StagePool, StoreError};
+use scaleot_store::{StagePool, StoreError, make_folder, write_file};
 
 /// Between two looks at whether somebody asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -108,12 +108,9 @@ impl Engine {
             let path = self.layout.config(&cell.name);
             let text = cell.config.to_toml().unwrap_or_default();
             for path in [&path, &self.layout.log(&cell.name)] {
-                let folder = path.parent().unwrap_or(path);
-                std::fs::create_dir_all(folder).map_err(|source| StoreError::read(folder, source))?;
+                make_folder(path.parent().unwrap_or(path))?;
             }
-            let mut file = AtomicFile::create(&path)?;
-            file.put(text.as_bytes())?;
-            file.commit()?;
+            write_file(&path, text.as_bytes())?;
         }
         Ok(())
     }
@@ -180,7 +177,7 @@ impl Engine {
             }
         }
         // The log is for people; the table does not need it.
-        let _ = std::fs::write(self.layout.log(&cell.name), said.join("\n") + "\n");
+        let _ = write_file(&self.layout.log(&cell.name), (said.join("\n") + "\n").as_bytes());
         said
     }
 }

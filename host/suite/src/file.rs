@@ -8,9 +8,9 @@
 //! [[method]]
 //! name = "uniform"                          # the label in tables
 //! config = "../uniform-drop.toml"           # a run config, from the suite file's folder
-//! set = ["replace.replace_ratio=0.25"]      # over the config's
+//! set = ["replace.ratio=0.25"]      # over the config's
 //! [axes]                                    # optional: every method with every combination
-//! "replace.replace_ratio" = [0.25, 0.5]
+//! "replace.ratio" = [0.25, 0.5]
 //! ```
 //!
 //! Checked like a run config: unknown keys, types, ranges, lists that are empty or say a thing twice, by file, line and key.

@@ -121,7 +121,7 @@ fn questions(folder: &VerifiedFolder, name: &str) -> Result<BTreeMap<String, Val
 fn stages(cell: &Cell, folder: &Path, layout: &Layout) -> Vec<StageRecord> {
     let config = &cell.config;
     let mut names = vec!["importance".to_owned(), "replace".to_owned()];
-    names.extend((config.train.steps > 0).then(|| "train".to_owned()));
+    names.extend(config.train.is_some().then(|| "train".to_owned()));
     names.extend(config.compress.as_ref().map(|_| "compress".to_owned()));
     names.extend(["ledger", "tuning", "plug_in"].map(str::to_owned));
     let columns = &config.evaluate.columns;

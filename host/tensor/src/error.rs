@@ -28,10 +28,6 @@ pub enum TensorError {
     #[error("device `{found}`: expected `cpu`, `cuda` or `cuda:N`")]
     DeviceName { found: String },
 
-    /// An element type that is not understood.
-    #[error("dtype `{found}`: expected float32, bfloat16 or float16")]
-    DtypeName { found: String },
-
     /// CUDA was asked for and is not there.
     #[error(
         "device `cuda:{index}`: {found} CUDA devices; use device = \"cpu\", or put the CUDA libtorch on LD_LIBRARY_PATH"

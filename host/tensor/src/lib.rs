@@ -25,8 +25,7 @@ mod truncated;
 mod workers;
 
 pub use autograd::{GradMode, NoGrad, grad_enabled, no_grad};
-pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, set_threads, threads};
-pub use dtype::Dtype;
+pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, processors, set_threads, threads};
 pub use error::{Result, TensorError};
 pub use linalg::Svd;
 pub use map::MappedBytes;
@@ -34,6 +33,7 @@ pub use memory::limit_memory;
 pub use nn::Attention;
 pub use onednn::Epilogue;
 pub use random::NormalStream;
+pub use scaleot_store::Dtype;
 pub use truncated::{Cut, LowRank, TruncatedSvd, truncated_svds};
 pub use workers::on_every_core;
 
@@ -80,7 +80,7 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> Dtype {
-        Dtype::from_kind(self.0.kind())
+        dtype::from_kind(self.0.kind())
     }
 
     /// Where the memory is.

@@ -116,7 +116,7 @@ unsafe extern "C" fn release(_data: *mut c_void, context: *mut c_void) {
 
 /// Files whose data is not aligned for its type (or is empty) are copied; Hugging Face's never are.
 fn copied(bytes: &[u8], dtype: Dtype, shape: &[i64]) -> Result<Tensor> {
-    tch::Tensor::f_from_data_size(bytes, shape, dtype.to_kind())
+    tch::Tensor::f_from_data_size(bytes, shape, super::dtype::to_kind(dtype))
         .map(Tensor)
         .map_err(|e| TensorError::torch("map", &[], &e))
 }

@@ -99,10 +99,10 @@ impl<'a> MomentSource<'a> {
 
 fn no_text() -> StageError {
     StageError::Artefact {
-        path: "data.public_text".into(),
+        path: "public_data.text".into(),
         what: "text for moments".into(),
         found: "no window".into(),
-        expected: "at least one window of data.block_length tokens".into(),
+        expected: "at least one window of public_data.block_length tokens".into(),
     }
 }
 

@@ -217,7 +217,7 @@ pub fn layer_weights(decoder: &Decoder, layer: usize) -> Result<Vec<(WeightRole,
 
 fn no_text(what: &str) -> PluginError {
     PluginError::host(format!("{what} need public text, and there is none here"))
-        .with_help("set data.public_text to one or more UTF-8 files")
+        .with_help("set public_data.text to one or more UTF-8 files")
 }
 
 fn told(error: StageError) -> PluginError {

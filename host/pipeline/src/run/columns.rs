@@ -8,8 +8,8 @@ use crate::load::load_tokenizer;
 use crate::plug_in::plug_in;
 use crate::progress::Progress;
 use crate::tune::RETURN;
-use scaleot_config::{Column, Split as ConfigSplit};
-use scaleot_data::{Split, Subset, TaskSet, TextOptions, TextWindows, Tokenizer};
+use scaleot_config::Column;
+use scaleot_data::{Subset, TaskSet, TextOptions, TextWindows, Tokenizer};
 use scaleot_model::Decoder;
 use scaleot_store::{ManifestHead, VerifiedFolder};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl Run {
         let mut scored = Vec::new();
         for name in self.evaluated_tasks() {
             let task = known.get(name)?;
-            let source = Source { tasks: &self.config.data.folder, split: split(config.split), subset: which };
+            let source = Source { tasks: &self.config.data.folder, split: config.split, subset: which };
             let set = ChoiceSet::read(task, source, tokenizer, limits)?;
             progress.begin(&format!("evaluate {} on {name}", column.key()), set.len() as u64);
             let mut stopped = false;
@@ -236,13 +236,4 @@ fn task_result(scores: &ChoiceScores) -> TaskResult {
         Some((metric.key().to_owned(), Figure::from(estimate)))
     });
     TaskResult { task: scores.task.name.clone(), figures: figures.collect() }
-}
-
-/// The split of a config as the data reader knows it.
-pub(super) fn split(split: ConfigSplit) -> Split {
-    match split {
-        ConfigSplit::Train => Split::Train,
-        ConfigSplit::Validation => Split::Validation,
-        ConfigSplit::Test => Split::Test,
-    }
 }

@@ -67,11 +67,11 @@ impl Run {
 
     /// The owner's public text and how it is cut; nothing where there is none.
     pub(super) fn public_text_inputs(&self) -> Result<Value, StageError> {
-        let data = &self.config.data;
-        if data.public_text.is_empty() {
+        let data = &self.config.public_data;
+        if data.text.is_empty() {
             return Ok(Value::Null);
         }
-        Ok(json!([digests(&data.public_text)?, data.block_length]))
+        Ok(json!([digests(&data.text)?, data.block_length]))
     }
 
     /// The data owner's pairs or text, and the training on them.
@@ -106,7 +106,7 @@ impl Run {
     /// The questions and texts of the table, and how many of them in one pass.
     pub(super) fn evaluation_inputs(&self) -> Result<Value, StageError> {
         let config = &self.config.evaluate;
-        let split = super::columns::split(config.split);
+        let split = config.split;
         let tasks = self.evaluated_tasks().iter().map(|name| task_inputs(name, &self.config.data.folder, split));
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
         Ok(json!([tasks, digests(&config.text)?, config.block_length, config.limit, config.batch_tokens]))

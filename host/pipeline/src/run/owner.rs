@@ -73,12 +73,12 @@ impl Run {
         owner: &OwnerModel,
         (batch_size, seed): (usize, u64),
     ) -> Result<Option<(TextWindows, TextWindows)>, StageError> {
-        let files = &self.config.data.public_text;
+        let files = &self.config.public_data.text;
         if files.is_empty() {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let sequence_length = (self.config.data.block_length as usize).min(owner.model.decoder.config.context);
+        let sequence_length = (self.config.public_data.block_length as usize).min(owner.model.decoder.config.context);
         let options = TextOptions { sequence_length, batch_size, seed };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
@@ -228,7 +228,7 @@ impl Run {
         match (text, self.config.importance.held_out_batch_size) {
             (Some((train, held_out)), Some(batch_size)) => {
                 let seed = seed_for(self.config.seed, "public text");
-                let what = "data.public_text (held-out part)";
+                let what = "public_data.text (held-out part)";
                 Ok(Some((train, held_out.with_batch_size(what, (batch_size.get() as usize, seed))?)))
             }
             (text, _) => Ok(text),

@@ -1,4 +1,4 @@
-//! The owner's training of the chosen emulator as a stage of a run: only where `train.steps` is above 0.
+//! The owner's training of the chosen emulator as a stage of a run: only where the config has a [train].
 
 use super::settings::train_settings;
 use super::{OwnerModel, Run, identity};
@@ -24,12 +24,12 @@ struct Upstream {
 }
 
 impl Run {
-    /// Trains the chosen emulator on public text; nothing where `train.steps` is 0.
+    /// Trains the chosen emulator on public text; nothing where the config has no [train].
     ///
     /// # Errors
     /// A replacer with nothing to train, what a step returned, or a request to stop (a checkpoint is kept).
     pub fn train(&mut self, progress: &mut dyn Progress) -> Result<Option<VerifiedFolder>, StageError> {
-        let Some(section) = self.config.train.training() else { return Ok(None) };
+        let Some(section) = self.config.train.clone() else { return Ok(None) };
         let owner = self.model()?;
         let upstream = self.train_upstream()?;
         let parts = json!([
@@ -115,7 +115,7 @@ impl Run {
 
     /// The trained emulator of this run, made from its present scores and plan; `None` where the config trains nothing.
     pub(super) fn trained(&self) -> Result<Option<VerifiedFolder>, StageError> {
-        if self.config.train.steps == 0 {
+        if self.config.train.is_none() {
             return Ok(None);
         }
         let what = ("trained emulator of this layer plan", "train");

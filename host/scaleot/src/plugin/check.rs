@@ -1,7 +1,7 @@
 //! `plugin check`: the promises of the contract, tried on a fake host that has this program's libtorch.
 
 use super::source;
-use crate::failure::ProgramError;
+use crate::failure::{VerbError, VerbResult};
 use crate::output::{Output, say, table};
 use scaleot_pipeline::report::fitted;
 use scaleot_plugin_api::PluginError;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::any::Any;
 
 /// Tries every promise, each strategy with its default options, and tells the verdicts.
-pub fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
+pub fn check(plugin: &RegisteredPlugin, output: Output) -> VerbResult<()> {
     let verdicts = plugin.checked(|module| Conformance::of(module).with_libtorch(&OwnLibtorch).verdicts());
     let broken = verdicts.iter().filter(|verdict| verdict.broken.is_some()).count();
     let value: Vec<Value> = verdicts
@@ -35,7 +35,7 @@ pub fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
     let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
     // The result on stdout says it already; a second document there would be one too many.
     say(&format!("error: {what}"));
-    Err(ProgramError::Said(ExitCode::Plugin).into())
+    Err(VerbError::AlreadyReported(ExitCode::Plugin))
 }
 
 /// The libtorch of this process, for the checks of the contract on a fake host.

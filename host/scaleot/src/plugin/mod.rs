@@ -7,7 +7,7 @@ mod new;
 mod show;
 
 use super::args::{Global, PluginVerb};
-use super::failure::stage;
+use super::failure::{VerbResult, stage};
 use super::output::{Output, say, shown_path};
 use scaleot_config::Unpinned;
 use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
@@ -15,7 +15,7 @@ use scaleot_store::escape::escape_to;
 use serde_json::{Value, json};
 
 /// Runs a verb about plugins.
-pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> VerbResult<()> {
     match verb {
         PluginVerb::List => show::list(&mut registry(global, Unpinned::Refuse)?, output),
         PluginVerb::Info { name } => show::info(&mut registry(global, Unpinned::Refuse)?, name, output),
@@ -35,9 +35,9 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// The plugins in reach of the command line, without a config.
-fn registry(global: &Global, unpinned: Unpinned) -> anyhow::Result<Registry> {
+fn registry(global: &Global, unpinned: Unpinned) -> VerbResult<Registry> {
     let search = SearchPath::new(global.plugin_path.iter().cloned());
-    let unpinned = global.unpinned.map_or(unpinned, Unpinned::from);
+    let unpinned = global.unpinned.unwrap_or(unpinned);
     Ok(stage(Registry::new(search))?.trusting(Trust::unpinned(unpinned)))
 }
 

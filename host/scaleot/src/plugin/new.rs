@@ -4,7 +4,7 @@
 
 use super::{Output, shown_path};
 use crate::args::{KindArg, NewArgs};
-use crate::failure::{ProgramError, stage};
+use crate::failure::{ProgramError, VerbResult, stage};
 use scaleot_plugin_api::{PLUGIN_NAME_RULE, is_plugin_name};
 use scaleot_plugins::SearchPath;
 use scaleot_store::escape::escape;
@@ -20,7 +20,7 @@ const TAKEN: &str = "abstract alloc as async await become box break const contin
                      ref return scaleot schemars self serde static std struct super test trait true try type typeof unsafe \
                      unsized use virtual where while yield";
 
-pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
+pub fn new(args: &NewArgs, output: Output) -> VerbResult<()> {
     let name = args.name.as_str();
     if !is_plugin_name(name) {
         let problem = format!("the name {:?}: expected {PLUGIN_NAME_RULE}", escape(name));
