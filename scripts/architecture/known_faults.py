@@ -11,7 +11,7 @@ def report(check, rule, faults, known=()):
     for key, place in new.items():
         print(f"error: {place}", file=sys.stderr)
     for key in gone:
-        print(f"error: {rule}: {key!r} is listed as known and is gone; remove it from KNOWN in scripts/architecture/{check}.py", file=sys.stderr)
+        print(f"error: {rule}: {key!r} is listed as known and is gone; remove it from the known ones in scripts/architecture/{check}.py", file=sys.stderr)
     if not new and not gone:
         print(f"{rule}: none" if not known else f"{rule}: {len(faults)}, all known")
     return 1 if new or gone else 0

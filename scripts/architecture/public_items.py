@@ -57,12 +57,7 @@ KNOWN = (
 # Used without its name standing in the sources: (folder of the manifest, dependency) and why.
 ALLOWED_DEPENDENCIES = {}
 OWN_WORKSPACES = ("plugins/adaround/Cargo.toml",)
-KNOWN_DEPENDENCIES = (
-    ("host/plugins", "libloading"),
-    ("host/suite", "scaleot-plugin-api"),
-    ("host/suite", "tempfile"),
-    ("", "assert_cmd"),
-)
+KNOWN_DEPENDENCIES = ()
 
 
 def public_items(code):
@@ -175,12 +170,13 @@ def library_names(package):
 
 
 def named_below(folder):
-    """Words of a crate's files; not of a crate in a folder inside it."""
+    """Words of a crate's code and paths in its doc comments; not of a crate in a folder inside it."""
     named = set()
     for path in folder.rglob("*.rs"):
         between = [parent for parent in path.parents if folder in parent.parents]
         if "target" not in path.parts and not any((parent / "Cargo.toml").is_file() for parent in between):
-            named |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+            for token in rust_source.tokens(path.read_text(encoding="utf-8")):
+                named |= set(re.findall(r"(\w+)::", token.text)) if token.kind in ("doc", "string") else {token.text}
     return named
 
 
