@@ -100,12 +100,13 @@ docs: ## the reference of the plugin API, from its doc comments
 	$(CARGO) doc -p scaleot-plugin-api -p scaleot-plugin-conformance --no-deps
 	@echo target/doc/scaleot_plugin_api/index.html
 
-lint: setup ## format, lints, forbidden dependencies
+lint: setup ## format, lints, forbidden dependencies, the invariants of ARCHITECTURE.md
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) fmt --check --manifest-path plugins/adaround/Cargo.toml -- --config-path rustfmt.toml
 	$(CARGO) clippy $(TCH_TIER) --all-targets -- -D warnings
 	@$(PYTHON) scripts/check-edges.py
+	@$(PYTHON) scripts/check-architecture.py
 
 clean-assets: ## remove what the set-up put into this folder; the cache stays
 	rm -rf .assets .libtorch .peer

@@ -2,7 +2,7 @@
 //!
 //! A library's bytes are read once: hashed, checked as ELF, put into a sealed in-memory file, and that is what is loaded.
 //! So what was checked is what runs, and `trust` decides on its digest before that. Every value that comes back is checked like file input.
-//! This folder and `plugin-api/src/export.rs` are the only places that name `abi_stable` or `libloading`.
+//! This crate and `plugin-api/src/export/mod.rs` with its folder are the only places that name `abi_stable`.
 
 mod arena;
 mod compatible;
