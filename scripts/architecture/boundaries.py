@@ -25,7 +25,7 @@ FENCES = {
 }
 # Calls that draw from libtorch's own generator, whose state no config and no checkpoint holds.
 DRAWS = re.compile(
-    r"(?:f_|g_)?(?:rand|randn|randint|randperm|bernoulli|multinomial|dropout|native_dropout|normal|uniform|exponential|random)_?(?:_like|_out)?|manual_seed"
+    r"(?:f_|g_|atg_|at_)?(?:rand|randn|randint|randperm|bernoulli|multinomial|dropout|native_dropout|normal|uniform|exponential|random|manual_seed)_?(?:_like|_out)?"
 )
 STORE = "host/store/"
 # Operations that make a file appear or change under a name that others may read.
