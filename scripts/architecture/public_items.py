@@ -82,17 +82,21 @@ def signature_words(code):
             continue
         kind = code[index + 1].text if index + 1 < len(code) else ""
         own = code[index + 2].text if kind in KINDS and index + 2 < len(code) else None
-        end = index + 1
+        end, angles = index + 1, 0
         while end < len(code) and code[end].text not in ("{", ";", "}", "="):
-            if code[end].text == ",":
+            angles += (code[end].text == "<") - (code[end].text == ">")
+            if code[end].text == "," and angles <= 0:
                 break
             end = rust_source.end_of_group(code, end) if code[end].text in ("(", "[") else end + 1
         if kind in ("enum", "trait") and end < len(code) and code[end].text == "{":
             end = rust_source.end_of_group(code, end)
-        words |= {near.text for near in code[index + 1 : end] if near.kind == "word"} - {own}
+        head = [near.text for near in code[index + 1 : end] if near.kind == "word"]
         if token.text == "impl":
+            # The trait and its parameters; the type itself is not used by having an impl.
+            head = head[: head.index("for")] if "for" in head else []
             body = code[end : rust_source.end_of_group(code, end)] if end < len(code) and code[end].text == "{" else []
             words |= {body[at + 3].text for at, near in enumerate(body[:-3]) if near.text == "type" and body[at + 2].text == "="}
+        words |= set(head) - {own}
     return words
 
 
@@ -111,6 +115,9 @@ def words(tokens):
     """Words in use: a declaration of the same name, a variable or a field is no use of a function, so these count for other items only."""
     used = set()
     for index, token in enumerate(tokens):
+        if token.kind == "string":
+            # An attribute may name a type or a function by its path: `#[schemars(with = "crate::Schema")]`.
+            used |= {form for name in re.findall(r"::(\w+)", token.text) for form in (name, f"{name}()")}
         if token.kind != "word":
             continue
         before = tokens[index - 1].text if index else ""
