@@ -2,7 +2,7 @@
 # Needs: Rust, Python 3.10 or newer with pip, a C++ compiler, Linux on x86-64.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-real mutations valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
+.PHONY: help demo docs reference test test-real mutations valgrind peft-layout bench setup setup-model setup-peer goldens lint clean-assets
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -34,6 +34,7 @@ TCH_TIER = --manifest-path plugins/adaround/Cargo.toml --target-dir target/tch-t
 
 test: setup ## every test and doctest; needs no real model
 	$(CARGO) build --workspace
+	@$(PYTHON) scripts/make-reference.py --check --program target/debug/scaleot
 	$(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 	$(CARGO) test --workspace --doc
 	$(CARGO) test -p scaleot-plugin-api --features tch --lib torch
@@ -99,6 +100,10 @@ goldens: setup-peer ## make tests/golden again from Transformers
 docs: ## the reference of the plugin API, from its doc comments
 	$(CARGO) doc -p scaleot-plugin-api -p scaleot-plugin-conformance --no-deps
 	@echo target/doc/scaleot_plugin_api/index.html
+
+reference: setup ## docs/reference, from the program's own words
+	$(CARGO) build
+	$(PYTHON) scripts/make-reference.py --program target/debug/scaleot
 
 lint: setup ## format, lints, forbidden dependencies, the invariants of ARCHITECTURE.md
 	$(CARGO) fmt --all --check

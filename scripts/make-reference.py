@@ -27,7 +27,7 @@ PARTIES = {
     "model": OWNER,
     "runtime": BOTH,
     "plugins": BOTH,
-    "data": DATA_OWNER,
+    "data": DATA_OWNER + " (`folder`: both)",
     "public_data": OWNER,
     "importance": OWNER,
     "replace": OWNER,
@@ -62,10 +62,7 @@ UNITS = {
     "accumulation": "forward passes",
     "ratio": "share, 0 to 1",
     "count": "layers",
-    "replace_ratio": "share, 0 to 1",
-    "replace_count": "layers",
     "layers": "layers",
-    "adapter_layers": "layers",
     "limit": "samples",
     "learning_rate": "",
     "weight_decay": "",
@@ -82,7 +79,8 @@ def fail(message):
 
 
 def ask(program, *arguments):
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    # Without a terminal on any stream: help texts are wrapped to its width.
+    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         fail(f"{program} {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -119,13 +117,13 @@ def keys_in_order():
     return found, required
 
 
-def default_of(defaults, required, section, key):
+def default_of(defaults, required, section, key, schema):
     if (section, key) in required:
         return "required"
     values = defaults.get(section, {}) if section else defaults
-    if key not in values:
+    if key not in values and schema.get("default") is None:
         return ""
-    value = values[key]
+    value = values.get(key, schema.get("default"))
     if isinstance(value, float) and 0 < value < 1e-3:
         return f"`{value:.0e}`".replace("e-0", "e-")
     if isinstance(value, dict):
@@ -223,11 +221,11 @@ def config_page(program):
             fail(f"scripts/make-reference.py: no party is stated for [{section}]")
         lines.append(f"| [`[{section}]`](#{section}) | {PARTIES[section]} | {cell(properties[section]['description'])} |")
     lines += ["", "## Top level", "", "Read by both parties.", "", head]
-    lines += [row("", key, properties[key], default_of(defaults, required, "", key)) for section, key in order if not section]
+    lines += [row("", key, properties[key], default_of(defaults, required, "", key, properties[key])) for section, key in order if not section]
     for section in sections:
         lines += ["", f"## {section}", "", f"{cell(properties[section]['description'])} Read by: {PARTIES[section]}.", "", head]
         keys = [key for of, key in order if of == section]
-        lines += [row(section, key, tables[section][key], default_of(defaults, required, section, key)) for key in keys]
+        lines += [row(section, key, tables[section][key], default_of(defaults, required, section, key, tables[section][key])) for key in keys]
     return "\n".join(lines) + "\n"
 
 
