@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use scaleot_tensor::Dtype;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,16 @@ pub enum Precision {
     Fp32,
     Bf16,
     Fp16,
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::F32,
+            Precision::Bf16 => Self::BF16,
+            Precision::Fp16 => Self::F16,
+        }
+    }
 }
 
 /// Where plugin libraries run.
@@ -47,6 +58,16 @@ pub enum Unpinned {
     Allow,
     /// It is loaded only if it lies beside the program.
     Refuse,
+}
+
+impl Unpinned {
+    /// The word in configs and on the command line.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// A column of the result table.
@@ -87,63 +108,15 @@ pub struct NotAChoice {
     pub expected: &'static str,
 }
 
-/// Where the work is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Device {
-    Cpu,
-    /// The GPU of this index.
-    Cuda(u32),
-}
+/// The schema and the words of `runtime.device`.
+pub(super) struct DeviceText;
 
-impl Device {
+impl DeviceText {
     /// What a config may say.
-    pub const EXPECTED: &'static str = "\"cpu\", \"cuda\" or \"cuda:<number>\"";
+    pub(super) const EXPECTED: &'static str = "\"cpu\", \"cuda\" or \"cuda:<number>\"";
 }
 
-impl std::str::FromStr for Device {
-    type Err = NotAChoice;
-
-    fn from_str(text: &str) -> Result<Self, NotAChoice> {
-        let index = |digits: &str| {
-            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        };
-        match text {
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(index)
-                .map(Self::Cuda)
-                .ok_or(NotAChoice { expected: Self::EXPECTED }),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-impl TryFrom<String> for Device {
-    type Error = NotAChoice;
-    fn try_from(text: String) -> Result<Self, NotAChoice> {
-        text.parse()
-    }
-}
-
-impl From<Device> for String {
-    fn from(device: Device) -> Self {
-        device.to_string()
-    }
-}
-
-impl JsonSchema for Device {
+impl JsonSchema for DeviceText {
     fn schema_name() -> Cow<'static, str> {
         "Device".into()
     }

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::super::choices::{Device, StrategyKind};
+use super::super::choices::StrategyKind;
 use super::super::sections::TrainingLength;
 use super::tests::{SMALL, check_override, parse, small};
 use super::*;
 use proptest::prelude::*;
 use scaleot_store::exit_code::{ExitCode, HasExitCode as _};
+use scaleot_tensor::Device;
 use serde_json::json;
 
 #[test]

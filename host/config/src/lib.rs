@@ -24,7 +24,7 @@ pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{Column, Device, Isolation, Placement, Precision, StrategyKind, StrategyName, Unpinned};
+pub use choices::{Column, Isolation, Placement, Precision, StrategyKind, StrategyName, Unpinned};
 pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;

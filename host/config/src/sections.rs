@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use scaleot_data::Split;
 use scaleot_plugin_api::Schedule;
+use scaleot_tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Isolation, Placement, Precision, StrategyName, Unpinned};
+use super::choices::{Column, DeviceText, Isolation, Placement, Precision, StrategyName, Unpinned};
 use super::numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 use super::place::Places;
 
@@ -99,6 +100,7 @@ impl ModelSection {
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSection {
     /// The device that does the work: `cpu`, `cuda` or `cuda:<number>`.
+    #[schemars(with = "DeviceText")]
     pub device: Device,
     /// Threads of the tensor engine; 0 takes all cores.
     #[schemars(range(max = 4096))]

@@ -15,7 +15,7 @@ use scaleot_model::Decoder;
 use scaleot_pipeline::bundle::{self, Emulator, Ledger};
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::{Progress as _, stop_requested};
-use scaleot_pipeline::run::train_settings;
+use scaleot_pipeline::run::{peak_bytes, train_settings};
 use scaleot_pipeline::tune::{Parameter, Trainer, attach};
 use scaleot_tensor::threads;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn compress(session: &mut Session) -> Result<Value, StageError> {
         "threads": threads(),
         "seconds": seconds,
         "matrices_per_s": matrices as f64 / seconds,
-        "peak_rss_mb": clock::peak_bytes() as f64 / 1_048_576.0,
+        "peak_rss_mb": peak_bytes() as f64 / 1_048_576.0,
     }))
 }
 
@@ -179,7 +179,7 @@ fn record(config: &RunConfig, args: &BenchTuneArgs, (layers, trained): (Vec<usiz
         "tokens_per_s": timed.work.1 as f64 / timed.seconds,
         "first_step_s": timed.first,
         "total_s": clock::since_process_start(),
-        "peak_rss_mb": clock::peak_bytes() as f64 / 1_048_576.0,
+        "peak_rss_mb": peak_bytes() as f64 / 1_048_576.0,
         "losses": timed.losses,
     })
 }

@@ -7,9 +7,9 @@ use super::output::Output;
 use super::spin::{Wait, wait};
 use scaleot_pipeline::report::size;
 use scaleot_plugins::{PluginFault, Registry, SearchPath, Standing, Surveyed};
-use scaleot_store::free_bytes;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_tensor::{Device, TensorError, check_libtorch_version, libtorch_version};
+use scaleot_store::free_bytes;
+use scaleot_tensor::{Device, TensorError, check_libtorch_version, libtorch_version, processors};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -69,9 +69,7 @@ pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Outp
 }
 
 fn threads(global: &Global) -> Threads {
-    let processors = machine::processors();
-    let asked = global.threads.and_then(|threads| usize::try_from(threads).ok()).filter(|threads| *threads > 0);
-    Threads { processors, threads: asked.unwrap_or(processors), wait: wait() }
+    Threads { processors: processors(), threads: super::session::threads(global), wait: wait() }
 }
 
 impl fmt::Display for Threads {

@@ -40,7 +40,7 @@ pub struct Scored {
 /// Scores the first questions of a split.
 pub fn score_task(subject: &Subject<'_>, task: &Task, args: &BareArgs, bars: &mut Bars) -> Result<Scored, StageError> {
     let began = Instant::now();
-    let split = args.split.split();
+    let split = args.split;
     let questions = task.questions(&args.tasks_folder, split)?;
     let original = questions.len();
     let questions = subset(questions, args.limit.map_or(Subset::All, Subset::First));

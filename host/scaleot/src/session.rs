@@ -14,7 +14,7 @@ use scaleot_plugins::Registry;
 use scaleot_store::StagePool;
 use scaleot_store::exit_code::ExitCode;
 use scaleot_suite::Suite;
-use scaleot_tensor::Device;
+use scaleot_tensor::{Device, processors};
 
 /// An open run and where its progress goes.
 pub struct Session {
@@ -51,6 +51,14 @@ pub fn device(global: &Global) -> Result<Device, StageError> {
     let device: Device = global.device.as_deref().unwrap_or("cpu").parse()?;
     device.check()?;
     Ok(device)
+}
+
+/// The threads that `--threads` names, or one a processor.
+pub fn threads(global: &Global) -> usize {
+    match global.threads {
+        None | Some(0) => processors(),
+        Some(threads) => threads as usize,
+    }
 }
 
 impl Session {

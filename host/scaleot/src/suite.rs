@@ -146,7 +146,7 @@ fn engine(suite: &Suite, jobs: usize, global: &Global) -> VerbResult<Engine> {
         arguments.extend(["--plugin-path".into(), path.clone().into_os_string()]);
     }
     let program = std::env::current_exe().map_err(ProgramError::OwnPath)?;
-    let threads = (machine::processors() / jobs).max(1);
+    let threads = (scaleot_tensor::processors() / jobs).max(1);
     Ok(Engine { program, arguments, jobs, threads, layout: suite.layout() })
 }
 

@@ -108,7 +108,7 @@ impl Meter {
         }
         Cost {
             seconds: self.started.elapsed().as_secs_f64(),
-            peak_bytes: status("VmHWM:"),
+            peak_bytes: peak_bytes(),
             anonymous_bytes: self.peak.load(Ordering::Relaxed).saturating_sub(self.base),
         }
     }
@@ -118,6 +118,11 @@ impl Drop for Meter {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// The largest resident size of this process so far, in bytes; 0 where the system does not say.
+pub fn peak_bytes() -> u64 {
+    status("VmHWM:")
 }
 
 /// A line of `/proc/self/status` in bytes; 0 where there is none.

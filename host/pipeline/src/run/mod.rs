@@ -16,7 +16,7 @@ mod sharing;
 mod train;
 
 pub use columns::{COLUMN, ColumnResult, Figure, TaskResult, TextResult};
-pub use costs::{Cost, Costs, Meter};
+pub use costs::{Cost, Costs, Meter, peak_bytes};
 pub use data_check::{read_data, read_public_text};
 pub use data_owner::FULL_TUNING;
 pub use owner::PLUGGED;
@@ -90,7 +90,7 @@ impl Run {
         registry: Registry,
         folder: impl FnOnce(&RunConfig) -> Result<RunDir, StoreError>,
     ) -> Result<Self, StageError> {
-        let place = settings::place(&config)?;
+        let place = settings::place(&config);
         place.0.check()?;
         set_threads(settings::threads(&config));
         let dir = folder(&config)?;

@@ -1,26 +1,18 @@
 //! From the config's words to the runtime's: device, dtype, threads, training settings.
 
-use crate::error::StageError;
 use crate::tune::{AdamWOptions, StepBatches, TrainSettings};
-use scaleot_config::{Precision, RunConfig, TrainingLength, TrainingSection};
-use scaleot_tensor::{Device, Dtype};
-use std::num::NonZeroUsize;
+use scaleot_config::{RunConfig, TrainingLength, TrainingSection};
+use scaleot_tensor::{Device, Dtype, processors};
 
 /// Where and in what type the run computes.
-pub fn place(config: &RunConfig) -> Result<(Device, Dtype), StageError> {
-    let device: Device = config.runtime.device.to_string().parse()?;
-    let dtype = match config.model.dtype {
-        Precision::Fp32 => Dtype::F32,
-        Precision::Bf16 => Dtype::BF16,
-        Precision::Fp16 => Dtype::F16,
-    };
-    Ok((device, dtype))
+pub fn place(config: &RunConfig) -> (Device, Dtype) {
+    (config.runtime.device, config.model.dtype.into())
 }
 
 /// Threads of the tensor engine; 0 in the config means every core.
 pub fn threads(config: &RunConfig) -> usize {
     match config.runtime.threads as usize {
-        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        0 => processors(),
         threads => threads,
     }
 }

@@ -38,7 +38,7 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> VerbResult<
 /// The plugins in reach of the command line, without a config.
 fn registry(global: &Global, unpinned: Unpinned) -> VerbResult<Registry> {
     let search = SearchPath::new(global.plugin_path.iter().cloned());
-    let unpinned = global.unpinned.map_or(unpinned, Unpinned::from);
+    let unpinned = global.unpinned.unwrap_or(unpinned);
     Ok(stage(Registry::new(search))?.trusting(Trust::unpinned(unpinned)))
 }
 
