@@ -17,6 +17,24 @@ struct Idle {
     why: &'static str,
 }
 
+/// The model owner's keys, as in [`Idle`]; `adapter.use`, its options and `adapter.layers` are held against the bundle instead.
+const OWNERS_KEYS: [&str; 9] = [
+    "model.path",
+    "public_data.",
+    "importance.",
+    "replace.",
+    "train.",
+    "compress.",
+    "adapter.placement",
+    "bundle.",
+    "plug_in.",
+];
+
+/// True of the key itself, or of any key of a section that is named with a dot at its end.
+fn is_meant(keys: &str, key: &str) -> bool {
+    key == keys || (keys.ends_with('.') && key.starts_with(keys))
+}
+
 impl RunConfig {
     /// One sentence a reason, with the keys that it concerns. `reads_public_text` says whether a strategy declares that it
     /// does; `context` is the model's, where one is known.
@@ -24,8 +42,7 @@ impl RunConfig {
         let set = self.set_keys();
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Idle { keys, why } in self.idle(reads_public_text) {
-            let is_meant = |key: &&String| *key == keys || (keys.ends_with('.') && key.starts_with(keys));
-            for key in set.iter().filter(is_meant) {
+            for key in set.iter().filter(|key| is_meant(keys, key)) {
                 reasons.entry(why).or_default().push(key);
             }
         }
@@ -35,6 +52,16 @@ impl RunConfig {
         };
         let idle = reasons.into_iter().map(told);
         idle.chain(self.cut_blocks(&set, reads_public_text, context)).chain(self.long_warm_ups(&set)).collect()
+    }
+
+    /// Keys of the model owner that a data owner's config sets: on a bundle from elsewhere their owner has decided them.
+    pub fn notice_of_owners_keys(&self) -> Option<String> {
+        let of_the_owner = |key: &String| OWNERS_KEYS.iter().any(|keys| is_meant(keys, key));
+        let keys: Vec<String> = self.set_keys().into_iter().filter(of_the_owner).collect();
+        let effect = if keys.len() == 1 { "has" } else { "have" };
+        (!keys.is_empty()).then(|| {
+            format!("{} {effect} no effect: with --bundle the model owner's part is the bundle's", keys.join(", "))
+        })
     }
 
     fn idle(&self, reads_public_text: bool) -> Vec<Idle> {

@@ -35,6 +35,22 @@ impl RunConfig {
         Ok(LayerBudget { layers, adapter, replaced, kept: middle - replaced })
     }
 
+    /// Refuses an `adapter.layers` that somebody wrote and that is not the number of layers that a bundle trains.
+    ///
+    /// # Errors
+    /// The key, with both numbers.
+    pub fn check_bundle_layers(&self, trained: usize) -> Result<(), ConfigError> {
+        let layers = self.adapter.layers;
+        if !self.places.is_set(&KeyPath::of("adapter").key("layers")) || layers as usize == trained {
+            return Ok(());
+        }
+        let expected = format!(
+            "the owner's number, because the bundle trains {trained} layers; \
+             left out with --bundle, the bundle alone says what trains"
+        );
+        Err(self.refused("adapter.layers", layers.to_string(), expected))
+    }
+
     fn replaced(&self, middle: u32) -> Result<u32, ConfigError> {
         if let Some(count) = self.replace.count {
             if count < middle {

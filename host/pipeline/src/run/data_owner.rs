@@ -45,6 +45,9 @@ impl Run {
             self.require("bundle", bundle::HEAD, ("bundle", "bundle"))?;
         }
         let emulator = bundle::open(bundle.unwrap_or(&own), self.place.0, self.place.1)?;
+        if bundle.is_some() {
+            self.config.check_bundle_layers(emulator.description.adapters().count())?;
+        }
         let data = self.training_inputs(&self.config.tune)?;
         let alone = bundle.is_some() && self.config.names_no_adapter();
         let strategy = if alone { Value::Null } else { self.strategy_inputs(StrategyKind::Adapter)? };
