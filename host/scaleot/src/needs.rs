@@ -1,6 +1,6 @@
 //! The needs of each verb, in one table: the keys and paths, and the sections whose strategies it uses.
 
-use super::args::{BenchTuneArgs, BenchVerb, ConfigArgs, ConfigVerb, Verb};
+use super::args::BenchVerb;
 use scaleot_config::{Column, ConfigNeed, RunConfig, StrategyKind};
 
 /// Keys, paths and strategies that a verb is about to use: refused by key before anything is computed.
@@ -64,19 +64,4 @@ pub fn of_bench(verb: &BenchVerb) -> Needs {
         BenchVerb::Tune(_) => BENCH_TUNE,
         BenchVerb::Compress(_) => BENCH_COMPRESS,
     }
-}
-
-/// The config of a verb that uses plugins, and the kinds that it uses at most.
-pub fn config_of(verb: &Verb) -> Option<(&ConfigArgs, &'static [StrategyKind])> {
-    Some(match verb {
-        Verb::Run(args) | Verb::Plan(args) | Verb::Config(ConfigVerb::Validate(args)) => (args, ALL),
-        Verb::Importance(args) => (args, IMPORTANCE.strategies),
-        Verb::Replace(args) => (args, REPLACE.strategies),
-        Verb::Train(args) => (args, TRAIN.strategies),
-        Verb::Compress(args) => (args, COMPRESS.strategies),
-        Verb::Bundle(args) => (args, BUNDLE.strategies),
-        Verb::Tune(args) => (&args.run, TUNE.strategies),
-        Verb::Bench(BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) => (run, ALL),
-        _ => return None,
-    })
 }

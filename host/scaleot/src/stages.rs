@@ -1,12 +1,13 @@
 //! `run`, and each stage as a verb of its own. The order of the stages is the pipeline's matter.
 
-use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
+use super::args::{ConfigArgs, PlugInArgs, TuneArgs};
 use super::compression::by_role;
 use super::data::check_evaluated;
 use super::failure::{ProgramError, VerbResult};
 use super::needs::{self, Needs};
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
+use super::verbs::Call;
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
 use scaleot_pipeline::compress::CompressionArtefact;
 use scaleot_pipeline::error::StageError;
@@ -19,57 +20,64 @@ use scaleot_store::{VerifiedFolder, lies_inside};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Runs a stage, or all of them.
-pub fn stage(verb: Verb, global: &Global, output: Output) -> VerbResult<()> {
-    let open = |args: &ConfigArgs, needs: Needs| Session::open(session::load(args, global)?, global, needs);
-    match verb {
-        Verb::Run(args) => {
-            let config = session::load(&args, global)?;
-            config.require(ConfigNeed::Data, needs::RUN.verb)?;
-            check_evaluated(&config)?;
-            let mut session = Session::open(config, global, needs::RUN)?;
-            session.read_data()?;
-            let report = session.work(|session| scaleot_pipeline::run_all(&mut session.run, &mut session.bars))?;
-            output.result(&report, || terminal(&report))
-        }
-        Verb::Importance(args) => {
-            one(open(&args, needs::IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
-        }
-        Verb::Replace(args) => {
-            one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars))
-        }
-        Verb::Train(args) => {
-            let nothing = "the config has no [train]: nothing to do";
-            optional(open(&args, needs::TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
-        }
-        Verb::Compress(args) => compress(open(&args, needs::COMPRESS)?, output),
-        Verb::Bundle(args) => one(open(&args, needs::BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
-        Verb::Tune(args) => tune(&args, global, output),
-        Verb::PlugIn(args) => plug_in(open(&args.run, needs::PLUG_IN)?, args, output),
-        Verb::FullTuning(args) => {
-            one(open(&args, needs::FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
-        }
-        Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
-            let config = session::load(&ConfigArgs { config, overrides }, global)?;
-            check_evaluated(&config)?;
-            let needs = needs::of_evaluate(&config);
-            let mut session = Session::open(config, global, needs)?;
-            let report = session.work(|session| {
-                session.run.evaluate(&mut session.bars)?;
-                report::gather(&session.run)
-            })?;
-            output.result(&report, || terminal(&report))
-        }
-        Verb::Report(args) => {
-            report(Session::open_to_read(session::load(&args, global)?, global, needs::REPORT)?, output)
-        }
-        // The others were dispatched before.
-        _ => Ok(()),
-    }
+/// The run of a verb's config.
+fn open(args: &ConfigArgs, call: &Call<'_>, needs: Needs) -> VerbResult<Session> {
+    Session::open(session::load(args, call.global)?, call.global, needs)
+}
+
+/// All stages of both parties.
+pub fn run(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let config = session::load(args, call.global)?;
+    config.require(ConfigNeed::Data, needs::RUN.verb)?;
+    check_evaluated(&config)?;
+    let mut session = Session::open(config, call.global, needs::RUN)?;
+    session.read_data()?;
+    let report = session.work(|session| scaleot_pipeline::run_all(&mut session.run, &mut session.bars))?;
+    call.output.result(&report, || terminal(&report))
+}
+
+/// Scores of the layers.
+pub fn importance(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::IMPORTANCE)?, call.output, |session| session.run.importance(&mut session.bars))
+}
+
+/// The plan of the layers that give way.
+pub fn replace(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::REPLACE)?, call.output, |session| session.run.replace(&mut session.bars))
+}
+
+/// The owner's training, where the config has one.
+pub fn train(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let nothing = "the config has no [train]: nothing to do";
+    optional(open(args, call, needs::TRAIN)?, call.output, nothing, |session| session.run.train(&mut session.bars))
+}
+
+/// The emulator's bundle.
+pub fn bundle(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::BUNDLE)?, call.output, |session| session.run.bundle(&mut session.bars))
+}
+
+/// The upper bound: all layers of the full model tuned.
+pub fn full_tuning(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::FULL_TUNING)?, call.output, |session| session.run.full_tuning(&mut session.bars))
+}
+
+/// The columns of a run's table.
+pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let config = session::load(args, call.global)?;
+    check_evaluated(&config)?;
+    let needs = needs::of_evaluate(&config);
+    let mut session = Session::open(config, call.global, needs)?;
+    let report = session.work(|session| {
+        session.run.evaluate(&mut session.bars)?;
+        report::gather(&session.run)
+    })?;
+    call.output.result(&report, || terminal(&report))
 }
 
 /// The page of a run; kept beside what it tells where the folder can be written.
-fn report(mut session: Session, output: Output) -> VerbResult<()> {
+pub fn report(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let mut session = Session::open_to_read(session::load(args, call.global)?, call.global, needs::REPORT)?;
     let report = report::gather(&session.run)?;
     match report::keep(&session.run, &report) {
         Err(StageError::Store(error)) if error.is_closed_place() => {
@@ -77,7 +85,7 @@ fn report(mut session: Session, output: Output) -> VerbResult<()> {
         }
         kept => kept?,
     }
-    output.result(&report, || terminal(&report))
+    call.output.result(&report, || terminal(&report))
 }
 
 /// A stage with one artefact.
@@ -112,7 +120,9 @@ fn bytes(done: &VerifiedFolder) -> u64 {
     done.manifest().files.values().map(|file| file.size).sum()
 }
 
-fn compress(mut session: Session, output: Output) -> VerbResult<()> {
+/// Smaller weights of the kept layers, where the config asks for them.
+pub fn compress(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let (mut session, output) = (open(args, call, needs::COMPRESS)?, call.output);
     match session.work(|session| session.run.compress(&mut session.bars))? {
         Some(done) => {
             let artefact: CompressionArtefact = done.body()?;
@@ -135,20 +145,24 @@ fn optional(
     }
 }
 
-/// A data owner has a bundle and no model.
-fn tune(args: &TuneArgs, global: &Global, output: Output) -> VerbResult<()> {
+/// The return of a data owner, who has a bundle and no model.
+pub fn tune(args: &TuneArgs, call: &Call<'_>) -> VerbResult<()> {
     if let Some(bundle) = args.bundle.as_ref().filter(|bundle| bundle.to_str().is_none()) {
         let (bundle, record) = (bundle.display(), "the record of the run is a config, whose text is UTF-8");
         let what = format!("--bundle {bundle}: the path is not UTF-8, and {record}; name it by a link");
         return Err(ProgramError::Usage(what).into());
     }
-    let config = session::load(&args.run, global)?;
+    let config = session::load(&args.run, call.global)?;
     if let Some(bundle) = &args.bundle {
         keep_apart(&config, bundle)?;
     }
     let needs = needs::of_tune(&config, args.bundle.is_some());
-    let session = Session::open(config, global, needs)?;
-    one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
+    let notice = args.bundle.as_ref().and_then(|_| config.notice_of_owners_keys());
+    let mut session = Session::open(config, call.global, needs)?;
+    if let Some(notice) = notice {
+        session.bars.log(&format!("notice: {notice}"));
+    }
+    one(session, call.output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
 }
 
 /// Nothing is written beside the bundle's files.
@@ -163,12 +177,14 @@ fn keep_apart(config: &RunConfig, bundle: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::Path { place: config.places().of(&key), key, path, problem })
 }
 
-fn plug_in(session: Session, args: PlugInArgs, output: Output) -> VerbResult<()> {
-    let returned: PathBuf = match args.returned {
-        Some(folder) => folder,
+/// The full model with a return in it.
+pub fn plug_in(args: &PlugInArgs, call: &Call<'_>) -> VerbResult<()> {
+    let session = open(&args.run, call, needs::PLUG_IN)?;
+    let returned: PathBuf = match &args.returned {
+        Some(folder) => folder.clone(),
         None => own_return(&session.run)?,
     };
-    one(session, output, |session| session.run.plug_in(&returned, &mut session.bars))
+    one(session, call.output, |session| session.run.plug_in(&returned, &mut session.bars))
 }
 
 /// The run's own return, or the verb that makes it.
