@@ -8,6 +8,7 @@ use super::tests::{SMALL, check_override, parse, small};
 use super::*;
 use proptest::prelude::*;
 use scaleot_store::exit_code::{ExitCode, HasExitCode as _};
+use scaleot_tensor::Device;
 use serde_json::json;
 
 #[test]

@@ -2,7 +2,6 @@
 //!
 //! Numbers 28 to 42 of `reliability`, section 6.3; the file, tensor and byte offset stand around these messages.
 
-
 use super::dtype::Dtype;
 
 /// The longest header that is read.

@@ -67,11 +67,14 @@ impl FromStr for Device {
             "cpu" => return Ok(Device::Cpu),
             "cuda" => Some("0"),
             // `parse` alone takes a sign and any number of zeros as well.
-            _ => name.strip_prefix("cuda:").filter(|digits| {
-                (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-            }),
+            _ => name
+                .strip_prefix("cuda:")
+                .filter(|digits| (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())),
         };
-        index.and_then(|digits| digits.parse().ok()).map(Device::Cuda).ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
+        index
+            .and_then(|digits| digits.parse().ok())
+            .map(Device::Cuda)
+            .ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
     }
 }
 

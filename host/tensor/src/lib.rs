@@ -25,7 +25,9 @@ mod truncated;
 mod workers;
 
 pub use autograd::{GradMode, NoGrad, grad_enabled, no_grad};
-pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, processors, set_threads, threads};
+pub use device::{
+    Device, check_libtorch_version, libtorch_version, load_cuda_backend, processors, set_threads, threads,
+};
 pub use error::{Result, TensorError};
 pub use linalg::Svd;
 pub use map::MappedBytes;
