@@ -4,7 +4,7 @@ use crate::args::{Args, EvaluateArgs, Verb};
 use crate::output::Output;
 use crate::{bench, config, doctor, evaluate, export, failure, plan, plugin, stages, suite, verify};
 use clap::CommandFactory as _;
-use scaleot_suite::table::View;
+use scaleot_suite::View;
 use scaleot_tensor::{TensorError, check_libtorch_version};
 
 /// Runs the verb that was asked for. `backend` says whether the CUDA half of libtorch was there and could be loaded.

@@ -52,7 +52,7 @@ fn watch(verb: &Verb, global: &Global) -> Option<Watch> {
     match verb {
         Verb::Plugin(PluginVerb::List) | Verb::Doctor => Some(whole),
         Verb::Plugin(PluginVerb::Info { name } | PluginVerb::Check { name }) => is_library(name).then_some(whole),
-        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_one(&args.config) => {
+        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_suite(&args.config) => {
             of_suite(&suite::args_of(args), global)
         }
         // Each cell is watched by itself; here the libraries are only asked for their records.
