@@ -1,17 +1,17 @@
 //! What can be wrong with a tokenizer, a task file, a question file or a text.
 //!
 //! Every message says: where, what was found, what was expected, what to do.
-//! Foreign strings are shown escaped and shortened (`shown`), so a hostile file cannot write on the terminal.
+//! Foreign strings are shown escaped and shortened (`quote`), so a hostile file cannot write on the terminal.
 
 use std::path::PathBuf;
 
 use scaleot_store::ForeignEncoding;
 use scaleot_store::escape::escape_to;
 use scaleot_store::exit_code::{ExitCode, HasExitCode};
-use scaleot_store::foreign_json::ForeignJsonProblem;
+use scaleot_store::foreign_json::ForeignJsonError;
 
 /// `text` in quotes, safe to print, at most 60 characters of it.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", escape_to(text, 60))
 }
 
@@ -40,7 +40,7 @@ pub enum TokenizerError {
     )]
     DanglingLink { file: PathBuf, target: PathBuf },
     #[error("{}: {problem}", file.display())]
-    Foreign { file: PathBuf, problem: ForeignJsonProblem },
+    Foreign { file: PathBuf, problem: ForeignJsonError },
     #[error("{}: found {found} bytes, expected at most {limit}: this is no tokenizer", file.display())]
     TooLarge { file: PathBuf, found: u64, limit: u64 },
     #[error("{}: {source}", file.display())]

@@ -3,8 +3,8 @@
 //! One tensor at a time is put together and streamed; weights that are still mapped go from file to file.
 
 use super::decoder::Decoder;
+use super::disassemble::NamedPart;
 use super::error::{ModelError, Result};
-use super::parts::NamedPart;
 use scaleot_store::{self, AtomicFile, FileRecord, TensorSource, write_safetensors_file};
 use scaleot_tensor::{Device, Dtype};
 use serde_json::{Map, Value, json};

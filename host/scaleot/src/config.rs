@@ -20,7 +20,7 @@ pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> VerbResult<
             let text = config.to_toml()?;
             output.result(&config, || text.trim_end().to_owned())
         }
-        ConfigVerb::Validate(args) if Suite::is_one(&args.config) => validate_suite(args, global, output),
+        ConfigVerb::Validate(args) if Suite::is_suite(&args.config) => validate_suite(args, global, output),
         ConfigVerb::Validate(args) => validate(args, global, output),
     }
 }

@@ -25,7 +25,7 @@ pub struct Session {
 
 /// The config with the command line laid over it.
 pub fn load(args: &ConfigArgs, global: &Global) -> VerbResult<RunConfig> {
-    if Suite::is_one(&args.config) {
+    if Suite::is_suite(&args.config) {
         let what = format!(
             "{}: found a suite, expected a run config; `scaleot compare`, `sweep`, `choose`, `config validate` and \
              `plugin lock` take suites",

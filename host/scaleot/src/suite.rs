@@ -15,9 +15,9 @@ use scaleot_pipeline::report::size;
 use scaleot_pipeline::run::{read_data, registry};
 use scaleot_store::RunDir;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_suite::table::{View, markdown, terminal};
+use scaleot_suite::{View, markdown, terminal};
 use scaleot_suite::{
-    Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv, gather, report,
+    Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv_figures, gather, html_report,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -91,7 +91,7 @@ pub fn configs(args: &SuiteArgs, global: &Global) -> VerbResult<Vec<RunConfig>> 
 }
 
 fn load(path: &Path, overrides: &[String], global: &Global) -> VerbResult<Suite> {
-    if !Suite::is_one(path) && RunConfig::load(path, &[]).is_ok() {
+    if !Suite::is_suite(path) && RunConfig::load(path, &[]).is_ok() {
         let what = format!("{}: found a run config, expected a suite; `scaleot run` takes it", path.display());
         return Err(ProgramError::Usage(what).into());
     }
@@ -209,10 +209,10 @@ fn write(dir: &RunDir, result: &SuiteResult, view: View) -> VerbResult<()> {
     let files = [
         ("json", serde_json::to_vec_pretty(result).map_err(ProgramError::from)?),
         ("md", markdown(result, view).into_bytes()),
-        ("csv", csv::figures(result).map_err(ProgramError::from)?),
+        ("csv", csv_figures(result).map_err(ProgramError::from)?),
     ];
     let files = files.map(|(extension, bytes)| (format!("{name}.{extension}"), bytes));
-    let page = ("report.html".to_owned(), report::page(result, view)?.into_bytes());
+    let page = ("report.html".to_owned(), html_report(result, view)?.into_bytes());
     for (name, bytes) in files.into_iter().chain([page]) {
         let mut file = dir.file(&name)?;
         file.put(&bytes)?;

@@ -6,10 +6,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::commit_point::CommitPoint;
 use super::digest::Digest;
 use super::disk::free_bytes;
-use super::safetensors_problem::HeaderProblem;
-use super::step::Step;
+use super::header_error::HeaderError;
 use crate::exit_code::{ExitCode, HasExitCode};
 
 /// An error of the store.
@@ -19,7 +19,7 @@ pub enum StoreError {
     Read { path: PathBuf, source: io::Error },
 
     #[error("{}: not written ({step}): {source}{}", path.display(), Space(*needed, *free))]
-    Commit { path: PathBuf, step: Step, source: io::Error, needed: u64, free: Option<u64> },
+    Commit { path: PathBuf, step: CommitPoint, source: io::Error, needed: u64, free: Option<u64> },
 
     #[error("{}: the disk gave back {found}, but {expected} was written; the disk or its file system is faulty", path.display())]
     Reread { path: PathBuf, found: Digest, expected: Digest },
@@ -76,7 +76,7 @@ pub enum StoreError {
     ChangedSinceCheck { path: PathBuf },
 
     #[error("{}: {}header byte {offset}: {problem}", path.display(), TensorPart(tensor.as_deref()))]
-    Safetensors { path: PathBuf, tensor: Option<String>, offset: u64, problem: HeaderProblem },
+    Safetensors { path: PathBuf, tensor: Option<String>, offset: u64, problem: HeaderError },
 
     #[error("tensor `{tensor}`: found {found} bytes written, expected {expected}")]
     TensorLength { tensor: String, found: u64, expected: u64 },
@@ -85,7 +85,7 @@ pub enum StoreError {
     TensorTwice { tensor: String },
 
     #[error("tensor `{tensor}`: a name, shape or dtype that cannot be written: {problem}")]
-    TensorUnwritable { tensor: String, problem: HeaderProblem },
+    TensorUnwritable { tensor: String, problem: HeaderError },
 
     #[error("{}: tensor `{tensor}`: found {found} at index {index}, expected a finite number", path.display())]
     NotFinite { path: PathBuf, tensor: String, index: u64, found: &'static str },
@@ -122,7 +122,7 @@ impl StoreError {
     }
 
     /// A commit that stopped at `step`; a full disk gets its figures.
-    pub(super) fn commit(path: &Path, step: Step, source: io::Error, needed: u64) -> Self {
+    pub(super) fn commit(path: &Path, step: CommitPoint, source: io::Error, needed: u64) -> Self {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let free = if full { free_bytes(path.parent().unwrap_or(path)) } else { None };
         Self::Commit { path: path.to_path_buf(), step, source, needed, free }

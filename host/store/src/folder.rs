@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::atomic_file::{AtomicFile, TEMP_PREFIX, folder_of, sync_folder, write_file};
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
-use super::stage_dir::begin_folder;
-use super::step::Step;
 
 /// A folder under construction; dropped before [`NewFolder::commit`], it leaves no trace.
 #[derive(Debug)]
@@ -28,8 +27,8 @@ impl NewFolder {
         if target.symlink_metadata().is_ok() {
             return Err(StoreError::Exists { path: target.to_path_buf() });
         }
-        let fault = |source| StoreError::commit(target, Step::MakeTemp, source, 0);
-        Step::MakeTemp.pass().map_err(fault)?;
+        let fault = |source| StoreError::commit(target, CommitPoint::MakeTemp, source, 0);
+        CommitPoint::MakeTemp.pass().map_err(fault)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         // As for a new file: what the umask leaves. The library's own default would hide the folder from the group.
         let mode = Permissions::from_mode(0o777);
@@ -66,11 +65,11 @@ impl NewFolder {
     pub fn commit(self) -> Result<(), StoreError> {
         let Self { temp, target } = self;
         let fault = |step, source| StoreError::commit(&target, step, source, 0);
-        sync_folder(temp.path()).map_err(|source| fault(Step::SyncFolder, source))?;
+        sync_folder(temp.path()).map_err(|source| fault(CommitPoint::SyncFolder, source))?;
         // Over a folder that holds something, which came meanwhile, the system refuses a rename by itself.
-        fs::rename(temp.path(), &target).map_err(|source| fault(Step::Rename, source))?;
+        fs::rename(temp.path(), &target).map_err(|source| fault(CommitPoint::Rename, source))?;
         let _ = temp.keep();
-        sync_folder(folder_of(&target)).map_err(|source| fault(Step::SyncFolder, source))
+        sync_folder(folder_of(&target)).map_err(|source| fault(CommitPoint::SyncFolder, source))
     }
 
     fn place(&self, name: &str) -> Result<PathBuf, StoreError> {
@@ -95,7 +94,7 @@ pub fn write_folder(target: &Path, files: &[(String, Vec<u8>)]) -> Result<(), St
 /// # Errors
 /// A place where no folder can be made.
 pub fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|source| StoreError::commit(folder, Step::MakeTemp, source, 0))
+    fs::create_dir_all(folder).map_err(|source| StoreError::commit(folder, CommitPoint::MakeTemp, source, 0))
 }
 
 /// Copies the bytes of a file.
@@ -111,10 +110,26 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// What the disk says.
 pub fn remove_folder(target: &Path) -> Result<(), StoreError> {
-    let fault = |source| StoreError::commit(target, Step::Prune, source, 0);
+    let fault = |source| StoreError::commit(target, CommitPoint::Prune, source, 0);
     let aside = begin_folder(target)?;
     fs::rename(target, aside.path().join("old")).map_err(fault)?;
     aside.close().map_err(fault)
+}
+
+/// The hidden folder that will be `target`.
+pub(super) fn begin_folder(target: &Path) -> Result<TempDir, StoreError> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let make = || {
+        CommitPoint::MakeTemp.pass()?;
+        tempfile::Builder::new().prefix(&format!("{TEMP_PREFIX}{name}-")).tempdir_in(folder_of(target))
+    };
+    make().map_err(|source| StoreError::commit(target, CommitPoint::MakeTemp, source, 0))
+}
+
+/// Removes a file or a folder of ours.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    CommitPoint::Prune.pass()?;
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 #[cfg(test)]

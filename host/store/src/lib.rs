@@ -4,48 +4,52 @@
 //! [`AtomicFile`] is the only way to make a file and [`RunDir`] the only way to make a folder visible,
 //! so nothing half-written is ever seen under its own name; [`Manifest::verify`] is the only way to a [`VerifiedFolder`].
 
-pub mod atomic_file;
-pub mod byte_order_mark;
-pub mod checkpoints;
-pub mod digest;
-pub mod disk;
-pub mod dtype;
-pub mod error;
+#![warn(unreachable_pub)]
+
+mod atomic_file;
+mod byte_order_mark;
+mod checkpoints;
+mod digest;
+mod disk;
+mod dtype;
+mod error;
 pub mod escape;
 pub mod exit_code;
-pub mod finite;
-pub mod folder;
+mod file_digest;
+mod finite;
+mod folder;
 pub mod foreign_json;
-pub mod manifest;
-pub mod names;
-pub mod run_dir;
-pub mod run_lock;
-pub mod safetensors_file;
-pub mod safetensors_header;
-pub mod safetensors_problem;
-pub mod safetensors_write;
-pub mod stage_dir;
-pub mod stage_pool;
-pub mod step;
-pub mod strict_json;
-pub mod verified;
+mod manifest;
+mod names;
+mod run_dir;
+mod run_lock;
+mod safetensors_file;
+mod safetensors_header;
+mod header_error;
+mod safetensors_write;
+mod stage_dir;
+mod stage_pool;
+mod commit_point;
+mod strict_json;
+mod verified;
 
 pub use atomic_file::{AtomicFile, FileRecord, write_file};
 pub use byte_order_mark::{ForeignEncoding, without_mark};
 pub use checkpoints::{Checkpoints, Latest};
-pub use digest::{Digest, digest_file};
+pub use commit_point::CommitPoint;
+pub use digest::Digest;
 pub use disk::free_bytes;
 pub use dtype::Dtype;
 pub use error::StoreError;
-pub use finite::check_finite;
+pub use file_digest::digest_file;
+pub use finite::{FiniteScan, check_finite};
 pub use folder::{NewFolder, make_folder, remove_folder, write_folder};
 pub use manifest::{FileEntry, Manifest, ManifestHead};
 pub use names::{is_file_name, is_name_part};
 pub use run_dir::{RunDir, lies_inside};
 pub use safetensors_file::{TensorEntry, TensorIndex, check_safetensors};
-pub use safetensors_write::{TensorSource, WriteElements, safetensors_size, write_safetensors, write_safetensors_file};
+pub use safetensors_write::{TensorSource, WriteElements, write_safetensors, write_safetensors_file};
 pub use stage_dir::StageDir;
 pub use stage_pool::{Claim, StagePool};
-pub use step::Step;
 pub use verified::VerifiedFolder;
 pub use verified::kind_name;

@@ -105,7 +105,7 @@ impl Suite {
             for settings in &combinations {
                 for (task_index, task) in self.tasks.iter().enumerate() {
                     for seed in &self.seeds {
-                        cells.push(self.cell((index, method), settings, (task_index, task), *seed)?);
+                        cells.push(self.cell(index, method, settings, task_index, task, *seed)?);
                     }
                 }
             }
@@ -135,9 +135,11 @@ impl Suite {
 
     fn cell(
         &self,
-        (index, method): (usize, &Method),
+        index: usize,
+        method: &Method,
         settings: &[Axis],
-        (task_index, task): (usize, &str),
+        task_index: usize,
+        task: &str,
         seed: u64,
     ) -> Result<Cell, SuiteError> {
         let at = KeyPath::of("method").index(index);
@@ -193,7 +195,7 @@ impl Suite {
         if !SET_HERE.contains(&key) {
             return Ok(());
         }
-        Err(self.refused(at.clone(), format!("`{key}`"), OTHER.to_owned()))
+        Err(self.refusal(at.clone(), format!("`{key}`"), OTHER.to_owned()))
     }
 
     /// A task may be the user's own, from the folder of a cell's data.
@@ -207,7 +209,7 @@ impl Suite {
             if let Some(Err(error)) = folders.get(folder).map(|known| known.get(&cell.task)) {
                 let index = self.tasks.iter().position(|task| *task == cell.task).unwrap_or(0);
                 let key = KeyPath::of("tasks").index(index);
-                return Err(self.refused(key, format!("`{}`", cell.task), format!("a known task ({error})")));
+                return Err(self.refusal(key, format!("`{}`", cell.task), format!("a known task ({error})")));
             }
         }
         Ok(())

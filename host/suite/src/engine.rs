@@ -133,7 +133,7 @@ impl Engine {
             Err(error) => return failed(format!("{}: {error}", self.program.display())),
         };
         lock(&work.running).insert(&cell.name, child.id());
-        let said = self.hear(cell, &mut child, tell);
+        let said = self.pass_on(cell, &mut child, tell);
         // Held over the wait, so that nobody signals a process id that is another's by now.
         let mut running = lock(&work.running);
         let status = child.wait();
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Passes on what a cell says, and keeps it in its log.
-    fn hear<'a>(&self, cell: &'a Cell, child: &mut Child, tell: &Sender<Event<'a>>) -> Vec<String> {
+    fn pass_on<'a>(&self, cell: &'a Cell, child: &mut Child, tell: &Sender<Event<'a>>) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(stderr) = child.stderr.take() {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {

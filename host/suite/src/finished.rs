@@ -18,7 +18,7 @@ use scaleot_store::{Digest, Manifest, StagePool, StoreError, VerifiedFolder};
 
 /// A cell with its results.
 #[derive(Debug)]
-pub struct Finished<'a> {
+pub(crate) struct Finished<'a> {
     pub cell: &'a Cell,
     pub record: CellRecord,
     /// By column key.
@@ -27,7 +27,7 @@ pub struct Finished<'a> {
 
 /// One column of a cell.
 #[derive(Debug)]
-pub struct Scored {
+pub(crate) struct Scored {
     pub result: ColumnResult,
     /// Each question's value by metric; of the cell's task.
     pub questions: BTreeMap<String, Values>,
@@ -47,16 +47,19 @@ struct SampleLine {
 ///
 /// # Errors
 /// A sentence that says why the cell has no result.
-pub fn read<'a>(cell: &'a Cell, layout: &Layout) -> Result<Finished<'a>, String> {
+pub(crate) fn read<'a>(cell: &'a Cell, layout: &Layout) -> Result<Finished<'a>, String> {
     let folder = layout.run(&cell.name);
     check_present(cell, &folder)?;
     let wanted: BTreeSet<&'static str> = cell.config.evaluate.columns.iter().map(|column| column.key()).collect();
     let mut columns = BTreeMap::new();
     for key in wanted {
-        columns.insert(key, scored(cell, &folder.join(format!("evaluate-{}", key.replace('_', "-")))).map_err(told)?);
+        columns.insert(
+            key,
+            read_scores(cell, &folder.join(format!("evaluate-{}", key.replace('_', "-")))).map_err(to_message)?,
+        );
     }
-    let bundle = Manifest::read(&folder.join("bundle"), bundle::HEAD).map_err(told)?;
-    let returned = Manifest::read(&folder.join("return"), RETURN).map_err(told)?;
+    let bundle = Manifest::read(&folder.join("bundle"), bundle::HEAD).map_err(to_message)?;
+    let returned = Manifest::read(&folder.join("return"), RETURN).map_err(to_message)?;
     let returned = ReturnArtefact::deserialize(&returned.body).map_err(|error| error.to_string())?;
     let record = CellRecord {
         cell: cell.name.clone(),
@@ -94,7 +97,7 @@ fn check_present(cell: &Cell, folder: &Path) -> Result<(), String> {
     }
 }
 
-fn scored(cell: &Cell, folder: &Path) -> Result<Scored, StoreError> {
+fn read_scores(cell: &Cell, folder: &Path) -> Result<Scored, StoreError> {
     let verified = Manifest::verify(folder, COLUMN)?;
     let result: ColumnResult = verified.body()?;
     Ok(Scored { questions: questions(&verified, &format!("samples_{}.jsonl", cell.task))?, result })
@@ -137,6 +140,6 @@ fn stages(cell: &Cell, folder: &Path, layout: &Layout) -> Vec<StageRecord> {
     names.into_iter().filter_map(record).collect()
 }
 
-fn told(error: impl std::fmt::Display) -> String {
+fn to_message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

@@ -7,7 +7,7 @@ use super::file::Suite;
 use super::finished::{Finished, read};
 use super::frontier;
 use super::result::{Comparison, Missing, Point, PointRow, StageRecord, Standing, SuiteResult, Summary};
-use super::statistics::{Values, average, differences, estimate, holm, paired, summary};
+use super::statistics::{Values, average, differences, estimate, holm, paired_test, summary};
 use scaleot_config::Column;
 use scaleot_pipeline::evaluate::Estimate;
 use scaleot_pipeline::report::higher_is_better;
@@ -157,7 +157,7 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
         let mut family = Vec::new();
         for (index, first) in keys.iter().enumerate() {
             let others = keys.iter().skip(index + 1);
-            family.extend(others.filter_map(|second| comparison((task, metric), (first, second), finished)));
+            family.extend(others.filter_map(|second| comparison(task, metric, first, second, finished)));
         }
         let p: Vec<Option<f64>> = family.iter().map(|pair: &Comparison| pair.p).collect();
         family.iter_mut().zip(holm(&p)).for_each(|(pair, p_holm)| pair.p_holm = p_holm);
@@ -168,8 +168,10 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
 
 /// Two points on the seeds that both have.
 fn comparison(
-    (task, metric): (&str, &str),
-    (first, second): (&PointKey, &PointKey),
+    task: &str,
+    metric: &str,
+    first: &PointKey,
+    second: &PointKey,
     finished: &[Finished<'_>],
 ) -> Option<Comparison> {
     let of = |key: &PointKey| -> BTreeMap<u64, &Values> {
@@ -182,7 +184,7 @@ fn comparison(
     let mean = |of: &BTreeMap<u64, &Values>| {
         average(&seeds.iter().filter_map(|seed| of.get(seed).copied()).collect::<Vec<_>>())
     };
-    let test = paired(&differences(&mean(&a)?, &mean(&b)?, 1.0)?)?;
+    let test = paired_test(&differences(&mean(&a)?, &mean(&b)?, 1.0)?)?;
     Some(Comparison {
         task: task.to_owned(),
         metric: metric.to_owned(),

@@ -5,6 +5,8 @@
 //! Files by idea: `create` (in and out of Rust slices), `algebra`, `shape`, `reduce`, `nn`, `linalg`, `truncated` (low rank),
 //! `autograd`, `onednn` and `blocked` (the fast ways on the CPU), `map` (memory-mapped weights), `random` (our own generator), `workers` (one matrix per core), `device`, `dtype`, `error`.
 
+#![warn(unreachable_pub)]
+
 mod algebra;
 mod autograd;
 mod blocked;
@@ -37,7 +39,6 @@ pub use onednn::Epilogue;
 pub use random::NormalStream;
 pub use scaleot_store::Dtype;
 pub use truncated::{Cut, LowRank, TruncatedSvd, truncated_svds};
-pub use workers::on_every_core;
 
 /// A libtorch tensor. `clone` shares the memory.
 pub struct Tensor(pub(crate) tch::Tensor);

@@ -1,9 +1,9 @@
 //! A pack gives what its sequences give one by one, whatever their lengths, trees and wanted rows.
 
 use super::{FAMILIES, golden_model, largest_difference};
-use crate::plan::Plan;
+use crate::forward_plan::ForwardPlan;
 use crate::segments::{Segmenter, Sharing};
-use crate::{Ask, Decoder};
+use crate::{Decoder, ForwardRequest};
 use scaleot_data::{Ancestry, PackedBatch, Sequence};
 use scaleot_tensor::{Device, Dtype, NormalStream, no_grad};
 
@@ -119,7 +119,7 @@ fn shared(decoder: &Decoder, batch: &PackedBatch, rows: &[usize], sharing: Shari
     let leaf = decoder.layer(0).unwrap().norm_attention.weight.deep_copy().unwrap().set_requires_grad(true).unwrap();
     decoder.layer_mut(0).unwrap().norm_attention.weight = leaf.clone();
     let segmenter = Segmenter { sharing, ..Segmenter::new(Dtype::F32, Device::Cpu) };
-    let plan = Plan::new(&decoder.config, batch, rows, segmenter).unwrap();
+    let plan = ForwardPlan::new(&decoder.config, batch, rows, segmenter).unwrap();
     let mut x = decoder.embed(&plan).unwrap();
     for slot in 0..decoder.slots.len() {
         x = decoder.run_slot(slot, &x, &plan, None).unwrap();
@@ -152,12 +152,12 @@ fn boundaries_are_the_residual_stream() {
     let decoder = &model.decoder;
     let _guard = no_grad();
     let batch = PackedBatch::causal([&ids[0][..6]]);
-    let states = decoder.states(&batch, Ask { rows: &[5], mask: None, boundaries: &[0, 1, 2] }).unwrap();
+    let states = decoder.states(&batch, ForwardRequest { rows: &[5], mask: None, boundaries: &[0, 1, 2] }).unwrap();
     assert_eq!(states.boundaries.len(), 3);
     let last = decoder.final_norm.forward(&states.boundaries[2]).unwrap().narrow(0, 5, 1).unwrap();
     let difference = largest_difference(&last.to_vec_f32().unwrap(), &states.hidden.to_vec_f32().unwrap());
     assert!(difference < TOLERANCE, "{difference}");
-    let error = decoder.states(&batch, Ask { rows: &[5], mask: None, boundaries: &[1, 3] }).err().unwrap();
+    let error = decoder.states(&batch, ForwardRequest { rows: &[5], mask: None, boundaries: &[1, 3] }).err().unwrap();
     assert_eq!(error.to_string(), "batch: boundaries is [1, 3], expected ascending, from 0 to 2");
 }
 

@@ -9,7 +9,7 @@ use crate::error::StageError;
 use crate::load::load_tokenizer;
 use scaleot_data::Tokenizer;
 use scaleot_model::{ModelConfig, ModelError};
-use scaleot_store::foreign_json::{self, ForeignJsonProblem};
+use scaleot_store::foreign_json::{self, ForeignJsonError};
 use scaleot_store::{StageDir, StoreError, without_mark};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -127,7 +127,7 @@ fn text(folder: &Path, name: &str) -> Result<Option<String>, StageError> {
     let text = without_mark(&bytes).map_err(|error| unread(error.into()))?;
     match std::str::from_utf8(text) {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(error) => Err(unread(ForeignJsonProblem::Syntax { message: error.to_string() }).into()),
+        Err(error) => Err(unread(ForeignJsonError::Syntax { message: error.to_string() }).into()),
     }
 }
 
@@ -137,6 +137,6 @@ fn object(folder: &Path, name: &str) -> Result<Map<String, Value>, StageError> {
     let unread = |problem| ModelError::Json { path: folder.join(name), problem };
     match foreign_json::parse(text.as_bytes()).map_err(unread)? {
         Value::Object(object) => Ok(object),
-        _ => Err(unread(ForeignJsonProblem::Syntax { message: "not an object".to_owned() }).into()),
+        _ => Err(unread(ForeignJsonError::Syntax { message: "not an object".to_owned() }).into()),
     }
 }

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use super::{Estimate, EvaluateError, Progress, Scorer, scored};
-use scaleot_data::path::encode_all;
+use scaleot_data::encode_all;
 use scaleot_data::{DataError, Metric, PackedTrees, Question, Split, Subset, Task, TokenTree, Tokenizer, pack, subset};
 
 /// A task's questions, tokenised and packed once, to be scored by many models.

@@ -8,7 +8,7 @@
 
 use crate::error::StageError;
 use scaleot_data::{Batches, TextWindows, TrainingBatch};
-use scaleot_model::{Ask, Decoder, target_rows};
+use scaleot_model::{ForwardRequest, Decoder, target_rows};
 use scaleot_plugin_api::{Curvature, CurvatureRequest, WeightRole};
 use scaleot_tensor::{Device, Dtype, Tensor, no_grad};
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ impl Sums {
         // The state after the last layer is asked for, so that all its rows run.
         let boundaries: Vec<usize> = layers.iter().copied().chain([own.slots.len()]).collect();
         let rows = target_rows(targets);
-        let states = own.states(batch, Ask { rows: &rows, mask: None, boundaries: &boundaries })?;
+        let states = own.states(batch, ForwardRequest { rows: &rows, mask: None, boundaries: &boundaries })?;
         own.loss_of_hidden(&states.hidden, &rows, targets)?.backward()?;
         let _guard = no_grad();
         let count = targets.len() as f64;

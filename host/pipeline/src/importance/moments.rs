@@ -6,7 +6,7 @@
 use super::local_fit::token_weights;
 use crate::error::StageError;
 use scaleot_data::{Batches, TextWindows};
-use scaleot_model::{Ask, Decoder};
+use scaleot_model::{ForwardRequest, Decoder};
 use scaleot_plugin_api::{LayerMoments, MomentsRequest};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ impl<'a> MomentSource<'a> {
             }
             let batch = self.train.batch(step).batch;
             windows += batch.sequences.len().max(1);
-            let ask = Ask { rows: &[0], mask: None, boundaries: &boundaries };
+            let ask = ForwardRequest { rows: &[0], mask: None, boundaries: &boundaries };
             let states = self.decoder.states(&batch, ask)?.boundaries;
             for (layer, (input, output)) in (request.layer..).zip(states.iter().zip(states.iter().skip(1))) {
                 let (input, output) = (&input.to_dtype(Dtype::F32)?, &output.to_dtype(Dtype::F32)?);

@@ -3,7 +3,7 @@
 use super::{Sides, refused};
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::{Ask, Decoder, target_rows};
+use scaleot_model::{ForwardRequest, Decoder, target_rows};
 use scaleot_plugin_api::{LayerMask, Objective, ObjectiveTerm};
 use scaleot_tensor::{Tensor, no_grad};
 
@@ -94,11 +94,11 @@ fn pass(decoder: &Decoder, batch: &TrainingBatch, wanted: Wanted<'_>) -> Result<
         if boundaries.is_empty() {
             return Ok(Pass::default());
         }
-        let states = decoder.boundary_states(&batch.batch, Ask { rows: &[], mask, boundaries })?;
+        let states = decoder.boundary_states(&batch.batch, ForwardRequest { rows: &[], mask, boundaries })?;
         return Ok(Pass { states, ..Pass::default() });
     }
     let rows = target_rows(&batch.targets);
-    let states = decoder.states(&batch.batch, Ask { rows: &rows, mask, boundaries })?;
+    let states = decoder.states(&batch.batch, ForwardRequest { rows: &rows, mask, boundaries })?;
     let next_token =
         if next_token { Some(decoder.loss_of_hidden(&states.hidden, &rows, &batch.targets)?) } else { None };
     Ok(Pass { hidden: Some(states.hidden), states: states.boundaries, next_token })

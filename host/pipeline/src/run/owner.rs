@@ -229,7 +229,7 @@ impl Run {
             (Some((train, held_out)), Some(batch_size)) => {
                 let seed = seed_for(self.config.seed, "public text");
                 let what = "public_data.text (held-out part)";
-                Ok(Some((train, held_out.with_batch_size(what, (batch_size.get() as usize, seed))?)))
+                Ok(Some((train, held_out.with_batch_size(what, batch_size.get() as usize, seed)?)))
             }
             (text, _) => Ok(text),
         }

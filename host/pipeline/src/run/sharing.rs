@@ -69,7 +69,7 @@ impl Run {
     ) -> Result<Option<VerifiedFolder>, StageError> {
         let Some(pool) = &self.pool else { return Ok(None) };
         let mut damaged = Vec::new();
-        let taken = pool.take(&self.dir, (name, head), inputs, &mut damaged)?;
+        let taken = pool.take(&self.dir, name, head, inputs, &mut damaged)?;
         damaged.iter().for_each(|fault| progress.log(&format!("a damaged stage of the pool is removed: {fault}")));
         Ok(taken)
     }

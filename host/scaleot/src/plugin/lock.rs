@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub fn lock(args: &LockArgs, global: &Global, output: Output) -> VerbResult<()> {
-    let (configs, place) = match Suite::is_one(&args.run.config) {
+    let (configs, place) = match Suite::is_suite(&args.run.config) {
         // Its cells lie in the output, and look in the working folder.
         true => (suite::configs(&suite::args_of(&args.run), global)?, PathBuf::from(LOCK_FILE)),
         false => (vec![session::load(&args.run, global)?], PluginLock::place(&args.run.config)),

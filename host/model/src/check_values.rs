@@ -4,7 +4,7 @@ use super::error::{ModelError, Result};
 use super::leftovers::is_buffer;
 use super::names::Names;
 use super::weights::Weights;
-use scaleot_store::finite::FiniteScan;
+use scaleot_store::FiniteScan;
 
 /// Refuses the first tensor with a value that is not finite, or with nothing but zeros where that
 /// cannot be: an embedding, a head or the scale of a norm.

@@ -1,10 +1,10 @@
 //! A whole model, as its owner has it: the decoder, and the mapped files that it stands on.
 
 use super::assemble;
+use super::check_values::check_values;
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::error::Result;
-use super::inspect;
 use super::names::Names;
 use super::weights::Weights;
 use scaleot_tensor::{Device, Dtype};
@@ -21,9 +21,9 @@ impl Model {
     pub fn load(folder: &Path, device: Device, dtype: Dtype) -> Result<Model> {
         let config = ModelConfig::read(folder)?;
         let weights = Weights::open(folder, config.weights_name.as_deref())?;
-        let names = Names::of(&weights, config.family);
+        let names = Names::in_files(&weights, config.family);
         let decoder = assemble::decoder(config, &weights, dtype, device)?;
-        inspect::check_values(&weights, &names)?;
+        check_values(&weights, &names)?;
         Ok(Model { decoder, weights })
     }
 

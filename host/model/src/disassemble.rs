@@ -36,7 +36,7 @@ impl NamedPart<'_> {
     }
 
     /// The tensor as the file has it.
-    pub fn tensor(&self) -> Result<Tensor> {
+    pub(crate) fn tensor(&self) -> Result<Tensor> {
         match &self.source {
             Source::Whole(tensor) => Ok(tensor.to_dtype(self.dtype)?),
             Source::Projections { config, module, of, bias } => {
@@ -59,13 +59,13 @@ impl Decoder {
 
     /// The tensors of one layer, named as layer `number` of a folder.
     pub fn layer_tensors(&self, slot: usize, number: usize) -> Result<Vec<(String, Tensor)>> {
-        let names = Names::written(self.config.family);
+        let names = Names::for_writing(self.config.family);
         let parts = layer_parts(&self.config, self.dtype(), &names, self.layer(slot)?, number)?;
         parts.iter().map(|part| Ok((part.name.clone(), part.tensor()?))).collect()
     }
 
     pub(super) fn named_parts(&self) -> Result<Vec<NamedPart<'_>>> {
-        let names = Names::written(self.config.family);
+        let names = Names::for_writing(self.config.family);
         let mut parts = vec![NamedPart::whole(names.embedding(), &self.embedding)];
         if let (Some(name), Some(table)) = (names.positions(), &self.position_embedding) {
             parts.push(NamedPart::whole(name, table));

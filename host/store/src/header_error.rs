@@ -5,19 +5,19 @@
 use super::dtype::Dtype;
 
 /// The longest header that is read.
-pub const MAX_HEADER: u64 = 16 << 20;
+pub(crate) const MAX_HEADER: u64 = 16 << 20;
 /// The most tensors in one file.
-pub const MAX_TENSORS: usize = 100_000;
+pub(crate) const MAX_TENSORS: usize = 100_000;
 /// The most dimensions of one tensor.
-pub const MAX_DIMS: usize = 8;
+pub(crate) const MAX_DIMS: usize = 8;
 /// The most bytes of free text in a header.
-pub const MAX_METADATA: usize = 1 << 20;
+pub(crate) const MAX_METADATA: usize = 1 << 20;
 /// The most elements of one tensor.
-pub const MAX_ELEMENTS: u64 = 1 << 40;
+pub(crate) const MAX_ELEMENTS: u64 = 1 << 40;
 
 /// What is wrong at a byte of a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderProblem {
+pub enum HeaderError {
     #[error("found a file of {found} bytes, expected at least 8 for the header's length")]
     TooShort { found: u64 },
     #[error("found a header length of {found}, expected 2 to {MAX_HEADER}")]

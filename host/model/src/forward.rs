@@ -5,7 +5,7 @@
 
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
-use super::plan::Plan;
+use super::forward_plan::ForwardPlan;
 use super::segments::Segmenter;
 use scaleot_data::PackedBatch;
 use scaleot_plugin_api::LayerMask;
@@ -13,7 +13,7 @@ use scaleot_tensor::{Tensor, no_grad};
 
 /// What is wanted of a forward pass.
 #[derive(Clone, Copy, Default)]
-pub struct Ask<'a> {
+pub struct ForwardRequest<'a> {
     /// Token rows whose final hidden states are wanted, in any order.
     pub rows: &'a [usize],
     /// Which slots run their substitutes; `None`: none.
@@ -33,52 +33,52 @@ pub struct States {
 impl Decoder {
     /// Hidden states after the final norm of the chosen rows, in their order: `[rows, hidden]`.
     pub fn hidden_rows(&self, batch: &PackedBatch, rows: &[usize], mask: Option<&LayerMask>) -> Result<Tensor> {
-        Ok(self.states(batch, Ask { rows, mask, boundaries: &[] })?.hidden)
+        Ok(self.states(batch, ForwardRequest { rows, mask, boundaries: &[] })?.hidden)
     }
 
     /// One forward pass; records gradients unless switched off.
-    pub fn states(&self, batch: &PackedBatch, ask: Ask<'_>) -> Result<States> {
-        self.check_mask(ask.mask)?;
-        self.check_boundaries(ask.boundaries)?;
-        let wanted = distinct(ask.rows);
+    pub fn states(&self, batch: &PackedBatch, request: ForwardRequest<'_>) -> Result<States> {
+        self.check_mask(request.mask)?;
+        self.check_boundaries(request.boundaries)?;
+        let wanted = distinct(request.rows);
         let all: Vec<usize> = (0..batch.tokens()).collect();
         // The last slot drops rows: not when its output is wanted whole.
-        let whole = ask.boundaries.last() == Some(&self.slots.len());
+        let whole = request.boundaries.last() == Some(&self.slots.len());
         let rows = if whole { &all } else { &wanted };
         let plan = self.plan(batch, rows)?;
-        let (x, boundaries) = self.run_slots(&plan, ask, self.slots.len())?;
-        let hidden = pick_rows(&self.final_norm.forward(&x)?, rows, ask.rows)?;
+        let (x, boundaries) = self.run_slots(&plan, request, self.slots.len())?;
+        let hidden = pick_rows(&self.final_norm.forward(&x)?, rows, request.rows)?;
         Ok(States { hidden, boundaries })
     }
 
     /// The boundaries asked for, of all tokens; nothing above the last of them runs, and `rows` has no say.
-    pub fn boundary_states(&self, batch: &PackedBatch, ask: Ask<'_>) -> Result<Vec<Tensor>> {
-        self.check_mask(ask.mask)?;
-        self.check_boundaries(ask.boundaries)?;
+    pub fn boundary_states(&self, batch: &PackedBatch, request: ForwardRequest<'_>) -> Result<Vec<Tensor>> {
+        self.check_mask(request.mask)?;
+        self.check_boundaries(request.boundaries)?;
         let all: Vec<usize> = (0..batch.tokens()).collect();
         let plan = self.plan(batch, &all)?;
-        let end = ask.boundaries.last().copied().unwrap_or(0);
-        Ok(self.run_slots(&plan, ask, end)?.1)
+        let end = request.boundaries.last().copied().unwrap_or(0);
+        Ok(self.run_slots(&plan, request, end)?.1)
     }
 
     /// All boundaries, of all tokens; records nothing for gradients.
     pub fn layer_states(&self, batch: &PackedBatch) -> Result<Vec<Tensor>> {
         let _guard = no_grad();
         let boundaries: Vec<usize> = (0..=self.slots.len()).collect();
-        self.boundary_states(batch, Ask { rows: &[], mask: None, boundaries: &boundaries })
+        self.boundary_states(batch, ForwardRequest { rows: &[], mask: None, boundaries: &boundaries })
     }
 
     /// Runs slots `0..end`: what leaves the last of them, and the boundaries asked for.
-    fn run_slots(&self, plan: &Plan, ask: Ask<'_>, end: usize) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut boundaries = Vec::with_capacity(ask.boundaries.len());
+    fn run_slots(&self, plan: &ForwardPlan, request: ForwardRequest<'_>, end: usize) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut boundaries = Vec::with_capacity(request.boundaries.len());
         let mut x = self.embed(plan)?;
         for slot in 0..end {
-            if ask.boundaries.contains(&slot) {
+            if request.boundaries.contains(&slot) {
                 boundaries.push(x.clone());
             }
-            x = self.run_slot(slot, &x, plan, ask.mask)?;
+            x = self.run_slot(slot, &x, plan, request.mask)?;
         }
-        if ask.boundaries.last() == Some(&end) {
+        if request.boundaries.last() == Some(&end) {
             boundaries.push(x.clone());
         }
         Ok((x, boundaries))
@@ -97,12 +97,12 @@ impl Decoder {
     }
 
     /// `rows` sorted and distinct.
-    pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Plan> {
-        Plan::new(&self.config, batch, rows, Segmenter::new(self.dtype(), self.device()))
+    pub(super) fn plan(&self, batch: &PackedBatch, rows: &[usize]) -> Result<ForwardPlan> {
+        ForwardPlan::new(&self.config, batch, rows, Segmenter::new(self.dtype(), self.device()))
     }
 
     /// What goes into slot 0.
-    pub(super) fn embed(&self, plan: &Plan) -> Result<Tensor> {
+    pub(super) fn embed(&self, plan: &ForwardPlan) -> Result<Tensor> {
         let x = self.embedding.embedding(&plan.ids)?;
         match (&self.position_embedding, &plan.position_rows) {
             (Some(table), Some(rows)) => Ok(x.add(&table.embedding(rows)?)?),

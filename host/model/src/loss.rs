@@ -5,8 +5,8 @@
 
 use super::decoder::Decoder;
 use super::error::{ModelError, Result};
-use super::plan::Plan;
-use super::states::distinct;
+use super::forward::distinct;
+use super::forward_plan::ForwardPlan;
 use scaleot_data::PackedBatch;
 use scaleot_plugin_api::LayerMask;
 use scaleot_tensor::{Tensor, no_grad};
@@ -73,7 +73,7 @@ pub fn target_rows(targets: &[(usize, i64)]) -> Vec<usize> {
 /// The candidates of a layer mixture, run as a tree that branches where masks part.
 struct Mixture<'a> {
     decoder: &'a Decoder,
-    plan: &'a Plan,
+    plan: &'a ForwardPlan,
     masks: &'a [LayerMask],
     rows: &'a [usize],
     targets: &'a [(usize, i64)],
@@ -108,7 +108,7 @@ impl Mixture<'_> {
     fn groups(&self, slot: usize, candidates: &[usize]) -> BTreeMap<Option<Vec<usize>>, Vec<usize>> {
         let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for &candidate in candidates {
-            let runs = self.decoder.replaced_by(slot, self.masks.get(candidate));
+            let runs = self.decoder.replacements(slot, self.masks.get(candidate));
             groups.entry(runs).or_default().push(candidate);
         }
         groups

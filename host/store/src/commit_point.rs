@@ -8,7 +8,7 @@ use std::io;
 
 /// One step of making an artefact visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum CommitPoint {
     Lock,
     MakeTemp,
     Write,
@@ -23,7 +23,7 @@ pub enum Step {
     Unlock,
 }
 
-impl Step {
+impl CommitPoint {
     /// All steps, in the order of a commit.
     pub const ALL: [Self; 12] = [
         Self::Lock,
@@ -72,7 +72,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for CommitPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -81,14 +81,14 @@ impl fmt::Display for Step {
 /// Fault injection for unit tests: per thread, so that tests stay independent.
 #[cfg(test)]
 pub(super) mod injection {
-    use super::{Step, io};
+    use super::{CommitPoint, io};
     use std::cell::RefCell;
 
     struct Plan {
         passed: usize,
         fail_at: usize,
         kind: io::ErrorKind,
-        hit: Option<Step>,
+        hit: Option<CommitPoint>,
     }
 
     thread_local! {
@@ -96,13 +96,13 @@ pub(super) mod injection {
     }
 
     /// Runs `body` with the `n`-th point (from 0) failing; gives its result and the point hit.
-    pub(crate) fn failing<T>(n: usize, kind: io::ErrorKind, body: impl FnOnce() -> T) -> (T, Option<Step>) {
+    pub(crate) fn failing<T>(n: usize, kind: io::ErrorKind, body: impl FnOnce() -> T) -> (T, Option<CommitPoint>) {
         PLAN.set(Some(Plan { passed: 0, fail_at: n, kind, hit: None }));
         let result = body();
         (result, PLAN.take().and_then(|plan| plan.hit))
     }
 
-    pub(super) fn pass(step: Step) -> io::Result<()> {
+    pub(super) fn pass(step: CommitPoint) -> io::Result<()> {
         PLAN.with_borrow_mut(|plan| {
             let Some(plan) = plan else { return Ok(()) };
             let here = plan.passed;

@@ -18,7 +18,7 @@ pub(super) struct Wanted {
 }
 
 /// A batch made ready for the layers.
-pub(super) struct Plan {
+pub(super) struct ForwardPlan {
     pub ids: Tensor,
     /// Rows of the position table, for learned positions.
     pub position_rows: Option<Tensor>,
@@ -28,9 +28,14 @@ pub(super) struct Plan {
     pub wanted: Option<Wanted>,
 }
 
-impl Plan {
+impl ForwardPlan {
     /// `rows` are sorted and distinct.
-    pub fn new(config: &ModelConfig, batch: &PackedBatch, rows: &[usize], segmenter: Segmenter) -> Result<Plan> {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        batch: &PackedBatch,
+        rows: &[usize],
+        segmenter: Segmenter,
+    ) -> Result<ForwardPlan> {
         let Segmenter { dtype, device, .. } = segmenter;
         batch.check(config.vocabulary, config.context)?;
         check_rows(rows, batch.tokens())?;
@@ -54,7 +59,7 @@ impl Plan {
             let rope = rope.as_ref().map(|r| r.select(&index)).transpose()?;
             Some(Wanted { index, rope, segments: segmenter.wanted(&batch.sequences, rows)? })
         };
-        Ok(Plan { ids: indices(&batch.ids)?, position_rows, rope, segments, wanted })
+        Ok(ForwardPlan { ids: indices(&batch.ids)?, position_rows, rope, segments, wanted })
     }
 }
 

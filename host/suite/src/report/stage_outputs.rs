@@ -19,7 +19,7 @@ const PARTS: usize = 25;
 
 /// Everything that there is to draw.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct StageOutputs {
     pub(super) scores: Vec<Scores>,
     pub(super) panels: Vec<Panel>,
 }
@@ -50,28 +50,28 @@ pub(super) struct Series {
     pub(super) judged: bool,
 }
 
-impl Left {
-    /// Reads what the cells of a record left.
-    pub(super) fn of(result: &SuiteResult) -> Self {
-        let mut left = Self::default();
+impl StageOutputs {
+    /// Reads what the cells of a record outputs.
+    pub(super) fn read(result: &SuiteResult) -> Self {
+        let mut outputs = Self::default();
         let mut curves = Vec::new();
-        for (inputs, points) in sharing(result, "importance") {
+        for (inputs, points) in points_that_share(result, "importance") {
             let cell = result.cells.iter().find(|cell| stage(cell, "importance") == Some(inputs));
             let Some((scores, own)) = cell.and_then(|cell| read_importance(Path::new(&cell.folder))) else { continue };
             // A method that asks for none leaves them all equal.
             if scores.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
                 continue;
             }
-            let title = whose(result, &points);
+            let title = labels(result, &points);
             curves.extend(mixture_panel(&title, points.first().copied().unwrap_or_default(), &own));
-            left.scores.push(Scores { title, scores });
+            outputs.scores.push(Scores { title, scores });
         }
-        left.panels = curves;
-        left.panels.extend(panel(result, "training by the owner", ("train", train::HEAD), None));
+        outputs.panels = curves;
+        outputs.panels.extend(panel(result, "training by the owner", "train", train::HEAD, None));
         for task in &result.tasks {
-            left.panels.extend(panel(result, &format!("tuning on {task}"), ("return", RETURN), Some(task)));
+            outputs.panels.extend(panel(result, &format!("tuning on {task}"), "return", RETURN, Some(task)));
         }
-        left
+        outputs
     }
 }
 
@@ -81,7 +81,7 @@ fn stage<'r>(cell: &'r CellRecord, name: &str) -> Option<&'r str> {
 }
 
 /// The points that rest on each different stage of this name, in the order of the suite.
-fn sharing<'r>(result: &'r SuiteResult, name: &str) -> Vec<(&'r str, Vec<usize>)> {
+fn points_that_share<'r>(result: &'r SuiteResult, name: &str) -> Vec<(&'r str, Vec<usize>)> {
     let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
     for (index, point) in result.points.iter().enumerate() {
         let own = result.cells.iter().filter(|cell| cell.point == point.label);
@@ -97,7 +97,7 @@ fn sharing<'r>(result: &'r SuiteResult, name: &str) -> Vec<(&'r str, Vec<usize>)
 }
 
 /// The methods of these points where no other point has the method, otherwise their labels.
-fn whose(result: &SuiteResult, points: &[usize]) -> String {
+fn labels(result: &SuiteResult, points: &[usize]) -> String {
     let own = || points.iter().filter_map(|index| result.points.get(*index));
     let methods: BTreeSet<&str> = own().map(|point| point.key.method.as_str()).collect();
     let all = result.points.iter().filter(|point| methods.contains(point.key.method.as_str())).count();
@@ -128,14 +128,14 @@ fn mixture_panel(title: &str, point: usize, curves: &Curves) -> Option<Panel> {
         let curve = curves.get(name).filter(|curve| curve.steps.len() > 1)?;
         let rows = curve.steps.iter().zip(&curve.values);
         let points = rows.filter_map(|(step, row)| Some((*step as f64, *row.first()?))).collect::<Vec<_>>();
-        Some(Series { point, points: smoothed(&points), judged })
+        Some(Series { point, points: smooth(&points), judged })
     };
     let series: Vec<Series> = [line("train_loss", false), line("held_out_loss", true)].into_iter().flatten().collect();
     (!series.is_empty()).then(|| Panel { title: format!("mixtures for importance: {title}"), series })
 }
 
 /// The validations of one kind of training, of each point the mean over its cells.
-fn panel(result: &SuiteResult, title: &str, (name, head): (&str, ManifestHead), task: Option<&str>) -> Option<Panel> {
+fn panel(result: &SuiteResult, title: &str, name: &str, head: ManifestHead, task: Option<&str>) -> Option<Panel> {
     let mut series = Vec::new();
     for (index, point) in result.points.iter().enumerate() {
         let own = result.cells.iter().filter(|cell| cell.point == point.label);
@@ -182,7 +182,7 @@ fn means(runs: &[&[(u64, f64)]]) -> Vec<(f64, f64)> {
     by_step.into_iter().map(|(step, all)| (step as f64, all.iter().sum::<f64>() / all.len() as f64)).collect()
 }
 
-fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let part = |part: &[(f64, f64)]| {
         let sums = part.iter().fold((0.0, 0.0), |sums, point| (sums.0 + point.0, sums.1 + point.1));
         (sums.0 / part.len() as f64, sums.1 / part.len() as f64)
@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn few_points_stay_and_many_become_means() {
-        assert_eq!(smoothed(&[(1.0, 5.0), (2.0, 4.0)]), [(1.0, 5.0), (2.0, 4.0)]);
+        assert_eq!(smooth(&[(1.0, 5.0), (2.0, 4.0)]), [(1.0, 5.0), (2.0, 4.0)]);
         let many: Vec<(f64, f64)> = (0..50).map(|step| (f64::from(step), f64::from(step % 2))).collect();
-        assert_eq!((smoothed(&many).len(), smoothed(&many).first()), (25, Some(&(0.5, 0.5))));
+        assert_eq!((smooth(&many).len(), smooth(&many).first()), (25, Some(&(0.5, 0.5))));
     }
 }
