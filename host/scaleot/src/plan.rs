@@ -12,7 +12,9 @@ use scaleot_config::{ConfigNeed, LayerBudget, RunConfig};
 use scaleot_data::{DataError, Split, TaskSet};
 use scaleot_model::ModelConfig;
 use scaleot_pipeline::report::{fitted, size};
-use scaleot_pipeline::run::{read_data, read_public_text, registry, train_settings};
+use scaleot_pipeline::run::{read_data, read_public_text, registry};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::training::train_settings;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -137,9 +139,9 @@ fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
     let (tune, full, train) = (&config.tune, &config.full_tuning, &config.train);
     let (section, batch_size, accumulation) = match worst.stage {
-        "full-tuning" => ("full_tuning", full.batch_size, full.accumulation),
-        "train" => ("train", train.batch_size, train.accumulation),
-        _ => ("tune", tune.batch_size, tune.accumulation),
+        Stage::FullTuning => (Stage::FullTuning.label(), full.batch_size, full.accumulation),
+        Stage::Train => (Stage::Train.label(), train.batch_size, train.accumulation),
+        _ => (Stage::Tune.label(), tune.batch_size, tune.accumulation),
     };
     let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
     let mut advice = Vec::new();
@@ -153,7 +155,7 @@ fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
         }
         _ => advice.push("model.dtype=\"bf16\"".to_owned()),
     }
-    if worst.stage == "full-tuning" {
+    if worst.stage == Stage::FullTuning {
         advice.push("evaluate.columns without full_tuning".to_owned());
     }
     advice
@@ -171,7 +173,7 @@ fn page(plan: &Plan) -> String {
     let mut memory = table(&["stage", "peak memory", "made of"]);
     for stage in &plan.stages {
         let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-        memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
+        memory.add_row([stage.stage.verb().to_owned(), size(stage.bytes), terms.join(" + ")]);
     }
     let (layers, memory) = (fitted(&mut layers), fitted(&mut memory));
     format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))

@@ -8,12 +8,13 @@ use super::needs::{self, Needs};
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
-use scaleot_pipeline::compress::CompressionArtefact;
+use scaleot_pipeline::artefacts::CompressionArtefact;
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::Progress as _;
 use scaleot_pipeline::report::{self, terminal};
-use scaleot_pipeline::tune::RETURN;
-use scaleot_pipeline::{self, run::Run};
+use scaleot_pipeline::run::{DataOwnerRun, OwnerRun};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::stages::evaluate;
 use scaleot_store::escape::escape;
 use scaleot_store::{VerifiedFolder, lies_inside};
 use serde_json::{Value, json};
@@ -32,30 +33,34 @@ pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> 
             let report = session.work(|session| scaleot_pipeline::run_all(&mut session.run, &mut session.bars))?;
             output.result(&report, || terminal(&report))
         }
-        Verb::Importance(args) => {
-            one(open(&args, needs::IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
-        }
-        Verb::Replace(args) => {
-            one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars))
-        }
+        Verb::Importance(args) => one(open(&args, needs::IMPORTANCE)?, output, |session| {
+            OwnerRun::new(&mut session.run).importance(&mut session.bars)
+        }),
+        Verb::Replace(args) => one(open(&args, needs::REPLACE)?, output, |session| {
+            OwnerRun::new(&mut session.run).replace(&mut session.bars)
+        }),
         Verb::Train(args) => {
             let nothing = "train.steps is 0: nothing to do";
-            optional(open(&args, needs::TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
+            optional(open(&args, needs::TRAIN)?, output, nothing, |session| {
+                OwnerRun::new(&mut session.run).train(&mut session.bars)
+            })
         }
         Verb::Compress(args) => compress(open(&args, needs::COMPRESS)?, output),
-        Verb::Bundle(args) => one(open(&args, needs::BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
+        Verb::Bundle(args) => one(open(&args, needs::BUNDLE)?, output, |session| {
+            OwnerRun::new(&mut session.run).bundle(&mut session.bars)
+        }),
         Verb::Tune(args) => tune(&args, global, output),
         Verb::PlugIn(args) => plug_in(open(&args.run, needs::PLUG_IN)?, args, output),
-        Verb::FullTuning(args) => {
-            one(open(&args, needs::FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
-        }
+        Verb::FullTuning(args) => one(open(&args, needs::FULL_TUNING)?, output, |session| {
+            OwnerRun::new(&mut session.run).full_tuning(&mut session.bars)
+        }),
         Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
             let config = session::load(&ConfigArgs { config, overrides }, global)?;
             check_evaluated(&config)?;
             let needs = needs::of_evaluate(&config);
             let mut session = Session::open(config, global, needs)?;
             let report = session.work(|session| {
-                session.run.evaluate(&mut session.bars)?;
+                evaluate::evaluate(&mut session.run, &mut session.bars)?;
                 report::gather(&session.run)
             })?;
             output.result(&report, || terminal(&report))
@@ -113,7 +118,7 @@ fn bytes(done: &VerifiedFolder) -> u64 {
 }
 
 fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
-    match session.work(|session| session.run.compress(&mut session.bars))? {
+    match session.work(|session| OwnerRun::new(&mut session.run).compress(&mut session.bars))? {
         Some(done) => {
             let artefact: CompressionArtefact = done.body()?;
             output.result(&described(&done), || format!("{}\n{}", headline(&done), by_role(&artefact.layers)))
@@ -148,7 +153,7 @@ fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> 
     }
     let needs = needs::of_tune(&config, args.bundle.is_some());
     let session = Session::open(config, global, needs)?;
-    one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
+    one(session, output, |session| DataOwnerRun::new(&mut session.run, args.bundle.as_deref())?.tune(&mut session.bars))
 }
 
 /// Nothing is written beside the bundle's files.
@@ -166,17 +171,7 @@ fn keep_apart(config: &RunConfig, bundle: &Path) -> Result<(), ConfigError> {
 fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
     let returned: PathBuf = match args.returned {
         Some(folder) => folder,
-        None => own_return(&session.run)?,
+        None => session.run.require(Stage::Tune)?.path().to_path_buf(),
     };
-    one(session, output, |session| session.run.plug_in(&returned, &mut session.bars))
-}
-
-/// The run's own return, or the verb that makes it.
-pub fn own_return(run: &Run) -> Result<PathBuf, StageError> {
-    match run.dir.completed("return", RETURN)? {
-        Some(folder) => Ok(folder.path().to_path_buf()),
-        None => {
-            Err(StageError::Missing { run: run.dir.path().display().to_string(), artefact: "return", verb: "tune" })
-        }
-    }
+    one(session, output, |session| OwnerRun::new(&mut session.run).plug_in(&returned, &mut session.bars))
 }

@@ -5,6 +5,7 @@
 use super::{Output, shown_path};
 use crate::args::{KindArg, NewArgs};
 use crate::failure::{ProgramError, stage};
+use scaleot_config::StrategyKind;
 use scaleot_plugins::{PLUGIN_NAME_RULE, SearchPath, is_plugin_name};
 use scaleot_store::escape::escape;
 use scaleot_store::write_folder;
@@ -70,12 +71,13 @@ pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
 
 impl KindArg {
     fn section(self) -> &'static str {
-        match self {
-            Self::Importance => "importance",
-            Self::Replace => "replace",
-            Self::Compress => "compress",
-            Self::Adapter => "adapter",
-        }
+        let kind = match self {
+            Self::Importance => StrategyKind::Importance,
+            Self::Replace => StrategyKind::Replace,
+            Self::Compress => StrategyKind::Compress,
+            Self::Adapter => StrategyKind::Adapter,
+        };
+        kind.as_str()
     }
 
     /// The strategy in the template.
