@@ -1,7 +1,6 @@
 //! Keys that take one of a few words.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use scaleot_tensor::Dtype;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -9,17 +9,20 @@ use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
 use scaleot_data::{Metric, Task, TaskSet, Tokenizer, check_text};
-use scaleot_model::Decoder;
+use scaleot_model::{Decoder, Model};
+use scaleot_pipeline::artefacts::Emulator;
+use scaleot_pipeline::delta;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::evaluate::{Entry, Estimate, Report, TextScores};
-use scaleot_pipeline::load::{load_model, load_tokenizer};
+use scaleot_pipeline::evaluation::{Entry, Estimate, HarnessReport, TextScores};
+use scaleot_pipeline::load::{Placement, load_tokenizer};
 use scaleot_pipeline::report::{fitted, size};
 use scaleot_pipeline::run::peak_bytes;
-use scaleot_pipeline::{bundle, bundle::Emulator, plug_in};
+use scaleot_pipeline::stage::Stage;
 use scaleot_store::Manifest;
 use scaleot_tensor::{Device, Dtype, set_threads, threads};
 use serde_json::{Map, Value, json};
 use std::path::Path;
+use std::rc::Rc;
 
 /// Scores a folder on a task, on text, or on both.
 pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> VerbResult<()> {
@@ -32,7 +35,8 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> VerbResult<
     let task = args.task.as_deref().map(|name| find_task(name, &args.tasks_folder)).transpose()?;
     let device = session::device(global)?;
     set_threads(session::threads(global));
-    let (decoder, tokenizer) = load(folder, args.returned.as_deref(), (device, dtype(args, device)))?;
+    let (decoder, tokenizer) =
+        load(folder, args.returned.as_deref(), Placement { device, dtype: dtype(args, device) })?;
     let loaded = clock::since_process_start();
     let subject = Subject { decoder: &decoder, tokenizer: &tokenizer, batch_tokens: args.batch_tokens.max(1) };
     let mut bars = Bars::new(global.quiet);
@@ -61,23 +65,19 @@ fn dtype(args: &BareArgs, device: Device) -> Dtype {
 }
 
 /// A bundle's emulator, with a return in it if one is named; or the model of a folder.
-fn load(
-    folder: &Path,
-    returned: Option<&Path>,
-    (device, dtype): (Device, Dtype),
-) -> Result<(Decoder, Tokenizer), StageError> {
-    if returned.is_none() && Manifest::read(folder, bundle::HEAD).is_err() {
-        let decoder = load_model(folder, device, dtype)?.decoder;
-        let tokenizer = load_tokenizer(folder, decoder.config.vocabulary)?;
+fn load(folder: &Path, returned: Option<&Path>, placement: Placement) -> Result<(Decoder, Rc<Tokenizer>), StageError> {
+    if returned.is_none() && Manifest::read(folder, Stage::Bundle.head()).is_err() {
+        let decoder = Model::load(folder, placement.device, placement.dtype)?.decoder;
+        let tokenizer = Rc::new(load_tokenizer(folder, decoder.config.vocabulary)?);
         return Ok((decoder, tokenizer));
     }
-    let Emulator { decoder, description, bundle, tokenizer, .. } = bundle::open(folder, device, dtype)?;
-    let mut tuned = decoder.clone();
+    let emulator = Emulator::open(folder, placement)?;
+    let mut tuned = emulator.decoder().clone();
     if let Some(returned) = returned {
-        let verified = plug_in::verify(returned, (&decoder, &description), bundle, f64::INFINITY)?;
-        plug_in::plug_in(&mut tuned, &verified, &|slot| Some(slot))?;
+        let verified = delta::verify(returned, &emulator, f64::INFINITY)?;
+        delta::plug_in(&mut tuned, &verified, &|slot| Some(slot))?;
     }
-    Ok((tuned, tokenizer))
+    Ok((tuned, Rc::clone(emulator.tokenizer())))
 }
 
 /// The keys of `score.py`, then ours and the harness's own record under `results`.
@@ -117,7 +117,7 @@ fn record(
         put("text_tokens", json!(scores.tokens));
         put("text_tokens_per_s", json!(scores.tokens as f64 / timing.seconds));
     }
-    put("results", Report::default().results(&entries(task, text)));
+    put("results", HarnessReport::default().results(&entries(task, text)));
     put("total_s", json!(clock::since_process_start()));
     put("peak_rss_mb", json!(peak_bytes() as f64 / 1_048_576.0));
     Value::Object(record)

@@ -7,10 +7,13 @@ use super::needs;
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
 use scaleot_model::{ConfigKeys, Decoder, write_hf_folder, write_peft_folder};
-use scaleot_pipeline::bundle;
+use scaleot_pipeline::artefacts::{CONFIG, DESCRIPTION, Emulator, TENSORS};
+use scaleot_pipeline::delta::VerifiedReturn;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::plug_in::{VerifiedReturn, companions};
+use scaleot_pipeline::load::companions;
 use scaleot_pipeline::report::size;
+use scaleot_pipeline::run::OwnerRun;
+use scaleot_pipeline::stage::Stage;
 use scaleot_plugin_api::AdapterPart;
 use scaleot_store::exit_code::ExitCode;
 use scaleot_store::{NewFolder, lies_inside, make_folder};
@@ -55,19 +58,15 @@ struct Subject {
 fn subject(session: &mut Session, what: ExportWhat) -> Result<Subject, StageError> {
     let run = &mut session.run;
     if matches!(what, ExportWhat::Emulator) {
-        let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
-            let run = run.dir.path().display().to_string();
-            return Err(StageError::Missing { run, artefact: "bundle", verb: "bundle" });
-        };
-        let (device, dtype) = run.place();
-        let decoder = bundle::open(bundle.path(), device, dtype)?.decoder;
+        let bundle = run.require(Stage::Bundle)?;
+        let decoder = Emulator::open(bundle.path(), run.placement())?.decoder().clone();
         // The bundle's own small files, and no other of the owner's: an emulator is what may leave.
-        let own = [bundle::CONFIG, bundle::DESCRIPTION, bundle::TENSORS];
+        let own = [CONFIG, DESCRIPTION, TENSORS];
         let names = bundle.manifest().files.keys().filter(|name| !own.contains(&name.as_str()));
         return Ok(Subject { decoder, companions: names.cloned().collect(), folder: bundle.path().to_path_buf() });
     }
-    let returned = super::stages::own_return(run)?;
-    let (decoder, verified) = run.plugged(&returned)?;
+    let returned = run.require(Stage::Tune)?.path().to_path_buf();
+    let (decoder, verified) = OwnerRun::new(run).plugged(&returned)?;
     if matches!(what, ExportWhat::Peft) {
         one_kind_for_peft(&returned, &verified)?;
     }
@@ -86,7 +85,7 @@ fn one_kind_for_peft(returned: &Path, verified: &VerifiedReturn) -> Result<(), S
     };
     match parts().find(|(_, part)| !held(part)) {
         None => Ok(()),
-        Some((slot, part)) => Err(StageError::Artefact {
+        Some((slot, part)) => Err(StageError::InvalidArtefact {
             path: returned.display().to_string(),
             what: format!("adapter of slot {slot}"),
             found: part.to_string(),

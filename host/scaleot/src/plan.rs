@@ -11,7 +11,9 @@ use scaleot_config::{ConfigNeed, LayerBudget, RunConfig};
 use scaleot_data::{DataError, Split, TaskSet};
 use scaleot_model::ModelConfig;
 use scaleot_pipeline::report::{fitted, size};
-use scaleot_pipeline::run::{read_data, read_public_text, registry, train_settings};
+use scaleot_pipeline::run::{read_data, read_public_text, registry};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::training::train_settings;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -135,9 +137,9 @@ fn lines(path: &Path) -> Result<u64, DataError> {
 fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
     let (section, training) = match (worst.stage, &config.train) {
-        ("full-tuning", _) => ("full_tuning", &config.full_tuning),
-        ("train", Some(train)) => ("train", train),
-        _ => ("tune", &config.tune),
+        (Stage::FullTuning, _) => (Stage::FullTuning.label(), &config.full_tuning),
+        (Stage::Train, Some(train)) => (Stage::Train.label(), train),
+        _ => (Stage::Tune.label(), &config.tune),
     };
     let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
     let mut advice = Vec::new();
@@ -151,7 +153,7 @@ fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
         }
         _ => advice.push("model.dtype=\"bf16\"".to_owned()),
     }
-    if worst.stage == "full-tuning" {
+    if worst.stage == Stage::FullTuning {
         advice.push("evaluate.columns without full_tuning".to_owned());
     }
     advice
@@ -169,7 +171,7 @@ fn page(plan: &Plan) -> String {
     let mut memory = table(&["stage", "peak memory", "made of"]);
     for stage in &plan.stages {
         let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-        memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
+        memory.add_row([stage.stage.verb().to_owned(), size(stage.bytes), terms.join(" + ")]);
     }
     let (layers, memory) = (fitted(&mut layers), fitted(&mut memory));
     format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))

@@ -6,7 +6,7 @@ use super::progress::Bars;
 use scaleot_data::{DataError, Subset, Task, TextOptions, TextWindows, Tokenizer, subset};
 use scaleot_model::Decoder;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::evaluate::{ChoiceScores, ChoiceSet, Limits, TextScores, score_text};
+use scaleot_pipeline::evaluation::{ChoiceScores, ChoiceSet, Limits, TextScores, score_text};
 use scaleot_pipeline::progress::Progress as _;
 use std::time::Instant;
 

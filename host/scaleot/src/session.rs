@@ -9,7 +9,7 @@ use super::signals;
 use scaleot_config::{ConfigError, KeyPath, RunConfig, refuse_twice};
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::Progress as _;
-use scaleot_pipeline::run::{RECORD, Run, read_data, registry};
+use scaleot_pipeline::run::{RECORD, RunCore, read_data, registry};
 use scaleot_plugins::Registry;
 use scaleot_store::StagePool;
 use scaleot_store::exit_code::ExitCode;
@@ -18,7 +18,7 @@ use scaleot_tensor::{Device, processors};
 
 /// An open run and where its progress goes.
 pub struct Session {
-    pub run: Run,
+    pub run: RunCore,
     pub bars: Bars,
     checked: Checked,
 }
@@ -64,21 +64,21 @@ pub fn threads(global: &Global) -> usize {
 impl Session {
     /// Opens the run of a config.
     pub fn open(config: RunConfig, global: &Global, needs: Needs) -> VerbResult<Self> {
-        let mut session = Self::begin(config, global, needs, Run::open)?;
+        let mut session = Self::begin(config, global, needs, RunCore::open)?;
         session.tell_changes()?;
         Ok(session)
     }
 
     /// Opens the run of a config for a verb that only reads it: the folder stays as it is, its record too.
     pub fn open_to_read(config: RunConfig, global: &Global, needs: Needs) -> VerbResult<Self> {
-        Self::begin(config, global, needs, Run::open_to_read)
+        Self::begin(config, global, needs, RunCore::open_to_read)
     }
 
     fn begin(
         config: RunConfig,
         global: &Global,
         needs: Needs,
-        open: fn(RunConfig, Registry) -> Result<Run, StageError>,
+        open: fn(RunConfig, Registry) -> Result<RunCore, StageError>,
     ) -> VerbResult<Self> {
         let mut registry = registry(&config, &global.plugin_path)?;
         let checked = preflight(&config, &mut registry, needs)?;

@@ -9,12 +9,13 @@ use super::output::{Output, shown_path};
 use super::session::{self, Session};
 use super::verbs::Call;
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
-use scaleot_pipeline::compress::CompressionArtefact;
+use scaleot_pipeline::artefacts::CompressionArtefact;
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::Progress as _;
 use scaleot_pipeline::report::{self, terminal};
-use scaleot_pipeline::tune::RETURN;
-use scaleot_pipeline::{self, run::Run};
+use scaleot_pipeline::run::{DataOwnerRun, OwnerRun};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::stages::evaluate::evaluate as evaluate_columns;
 use scaleot_store::escape::escape;
 use scaleot_store::{VerifiedFolder, lies_inside};
 use serde_json::{Value, json};
@@ -38,28 +39,38 @@ pub fn run(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
 
 /// Scores of the layers.
 pub fn importance(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
-    one(open(args, call, needs::IMPORTANCE)?, call.output, |session| session.run.importance(&mut session.bars))
+    one(open(args, call, needs::IMPORTANCE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).importance(&mut session.bars)
+    })
 }
 
 /// The plan of the layers that give way.
 pub fn replace(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
-    one(open(args, call, needs::REPLACE)?, call.output, |session| session.run.replace(&mut session.bars))
+    one(open(args, call, needs::REPLACE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).replace(&mut session.bars)
+    })
 }
 
 /// The owner's training, where the config has one.
 pub fn train(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let nothing = "the config has no [train]: nothing to do";
-    optional(open(args, call, needs::TRAIN)?, call.output, nothing, |session| session.run.train(&mut session.bars))
+    optional(open(args, call, needs::TRAIN)?, call.output, nothing, |session| {
+        OwnerRun::new(&mut session.run).train(&mut session.bars)
+    })
 }
 
 /// The emulator's bundle.
 pub fn bundle(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
-    one(open(args, call, needs::BUNDLE)?, call.output, |session| session.run.bundle(&mut session.bars))
+    one(open(args, call, needs::BUNDLE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).bundle(&mut session.bars)
+    })
 }
 
 /// The upper bound: all layers of the full model tuned.
 pub fn full_tuning(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
-    one(open(args, call, needs::FULL_TUNING)?, call.output, |session| session.run.full_tuning(&mut session.bars))
+    one(open(args, call, needs::FULL_TUNING)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).full_tuning(&mut session.bars)
+    })
 }
 
 /// The columns of a run's table.
@@ -69,7 +80,7 @@ pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let needs = needs::of_evaluate(&config);
     let mut session = Session::open(config, call.global, needs)?;
     let report = session.work(|session| {
-        session.run.evaluate(&mut session.bars)?;
+        evaluate_columns(&mut session.run, &mut session.bars)?;
         report::gather(&session.run)
     })?;
     call.output.result(&report, || terminal(&report))
@@ -123,7 +134,7 @@ fn bytes(done: &VerifiedFolder) -> u64 {
 /// Smaller weights of the kept layers, where the config asks for them.
 pub fn compress(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let (mut session, output) = (open(args, call, needs::COMPRESS)?, call.output);
-    match session.work(|session| session.run.compress(&mut session.bars))? {
+    match session.work(|session| OwnerRun::new(&mut session.run).compress(&mut session.bars))? {
         Some(done) => {
             let artefact: CompressionArtefact = done.body()?;
             output.result(&described(&done), || format!("{}\n{}", headline(&done), by_role(&artefact.layers)))
@@ -162,7 +173,9 @@ pub fn tune(args: &TuneArgs, call: &Call<'_>) -> VerbResult<()> {
     if let Some(notice) = notice {
         session.bars.log(&format!("notice: {notice}"));
     }
-    one(session, call.output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
+    one(session, call.output, |session| {
+        DataOwnerRun::new(&mut session.run, args.bundle.as_deref())?.tune(&mut session.bars)
+    })
 }
 
 /// Nothing is written beside the bundle's files.
@@ -182,17 +195,7 @@ pub fn plug_in(args: &PlugInArgs, call: &Call<'_>) -> VerbResult<()> {
     let session = open(&args.run, call, needs::PLUG_IN)?;
     let returned: PathBuf = match &args.returned {
         Some(folder) => folder.clone(),
-        None => own_return(&session.run)?,
+        None => session.run.require(Stage::Tune)?.path().to_path_buf(),
     };
-    one(session, call.output, |session| session.run.plug_in(&returned, &mut session.bars))
-}
-
-/// The run's own return, or the verb that makes it.
-pub fn own_return(run: &Run) -> Result<PathBuf, StageError> {
-    match run.dir.completed("return", RETURN)? {
-        Some(folder) => Ok(folder.path().to_path_buf()),
-        None => {
-            Err(StageError::Missing { run: run.dir.path().display().to_string(), artefact: "return", verb: "tune" })
-        }
-    }
+    one(session, call.output, |session| OwnerRun::new(&mut session.run).plug_in(&returned, &mut session.bars))
 }

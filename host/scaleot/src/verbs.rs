@@ -7,7 +7,7 @@ use super::output::Output;
 use super::{bench, completions, config, doctor, evaluate, export, plan, plugin, stages, suite, verify};
 use scaleot_config::StrategyKind;
 use scaleot_suite::Suite;
-use scaleot_suite::table::View;
+use scaleot_suite::View;
 use scaleot_tensor::TensorError;
 
 /// The circumstances that every verb's function is given.
@@ -93,7 +93,7 @@ pub fn row(verb: &Verb) -> Row<'_> {
         }
         Verb::Config(verb) => {
             let plugins = match verb {
-                ConfigVerb::Validate(args) if Suite::is_one(&args.config) => OfSuite(suite::args_of(args)),
+                ConfigVerb::Validate(args) if Suite::is_suite(&args.config) => OfSuite(suite::args_of(args)),
                 ConfigVerb::Validate(args) => OfConfig(args, ALL),
                 ConfigVerb::Show(_) | ConfigVerb::Schema => Nothing,
             };

@@ -8,7 +8,7 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use std::collections::BTreeMap;
 
 use super::result::{Over, Summary};
-use scaleot_pipeline::evaluate::Estimate;
+use scaleot_pipeline::evaluation::Estimate;
 
 /// Values of one metric by question, for one seed.
 pub(crate) type Values = BTreeMap<String, f64>;

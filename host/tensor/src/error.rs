@@ -54,6 +54,12 @@ pub enum TensorError {
 }
 
 impl TensorError {
+    /// True where libtorch found no memory for a tensor.
+    pub fn is_out_of_memory(&self) -> bool {
+        // It has no code for that: its allocators, of the CPU and of CUDA, say so in words alone.
+        matches!(self, Self::Torch { message, .. } if message.contains("memory"))
+    }
+
     /// Wraps libtorch's error with the operation and the shapes it was given.
     pub(crate) fn torch(op: &'static str, operands: &[&tch::Tensor], source: &tch::TchError) -> Self {
         let shapes = operands

@@ -1,4 +1,4 @@
-//! What a model is known by: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
+//! The fingerprint of a model: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
 //!
 //! The weight files are those that the model was loaded from: what else lies in the folder changes nothing. A link counts as
 //! the file that it leads to, so a snapshot of the Hub's cache has the fingerprint of the plain folder. What

@@ -3,11 +3,11 @@
 use super::{Sides, refused};
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::{ForwardRequest, Decoder, target_rows};
+use scaleot_model::{Decoder, ForwardRequest, target_rows};
 use scaleot_plugin_api::{LayerMask, Objective, ObjectiveTerm};
 use scaleot_tensor::{Tensor, no_grad};
 
-/// What one model gave.
+/// The result of one model.
 #[derive(Default)]
 struct Pass {
     /// Of the rows that have a target, after the final norm.
@@ -18,7 +18,7 @@ struct Pass {
     next_token: Option<Tensor>,
 }
 
-/// What is wanted of one model.
+/// The request to one model.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     mask: Option<&'a LayerMask>,

@@ -3,9 +3,9 @@
 //! Public text is read by the first stage that there is, so that nothing is lost where it is refused there; it is read here
 //! for those that ask without running.
 
-use super::Run;
 use crate::error::StageError;
 use crate::load::load_tokenizer;
+use crate::training::read_pairs;
 use scaleot_config::RunConfig;
 use scaleot_data::{TaskSet, TextOptions, TextWindows};
 use scaleot_model::ModelConfig;
@@ -17,7 +17,7 @@ use scaleot_model::ModelConfig;
 pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
     if config.data.task.is_some() || !config.data.text.is_empty() {
-        Run::pairs(config, &config.tune, &tokenizer, model.context)?;
+        read_pairs(config, &config.tune, &tokenizer, model.context)?;
     }
     let tasks = TaskSet::with_folder(&config.data.folder)?;
     for name in &config.evaluate.tasks {

@@ -1,12 +1,12 @@
-//! From the config's words to the runtime's: device, dtype, threads, training settings.
+//! Device, dtype and threads, from the words of the config.
 
-use crate::tune::{AdamWOptions, StepBatches, TrainSettings};
-use scaleot_config::{RunConfig, TrainingLength, TrainingSection};
-use scaleot_tensor::{Device, Dtype, processors};
+use crate::load::Placement;
+use scaleot_config::RunConfig;
+use scaleot_tensor::processors;
 
-/// Where and in what type the run computes.
-pub fn place(config: &RunConfig) -> (Device, Dtype) {
-    (config.runtime.device, config.model.dtype.into())
+/// The device that the run computes on, and its element type.
+pub fn placement(config: &RunConfig) -> Placement {
+    Placement { device: config.runtime.device, dtype: config.model.dtype.into() }
 }
 
 /// Threads of the tensor engine; 0 in the config means every core.
@@ -14,34 +14,5 @@ pub fn threads(config: &RunConfig) -> usize {
     match config.runtime.threads as usize {
         0 => processors(),
         threads => threads,
-    }
-}
-
-/// A training of a set whose epoch has this many batches.
-pub fn train_settings(section: &TrainingSection, batches_per_epoch: u64) -> TrainSettings {
-    let batches = StepBatches { per_epoch: batches_per_epoch, accumulation: section.accumulation.get().into() };
-    let steps = match section.length() {
-        TrainingLength::Steps(steps) => steps.get(),
-        TrainingLength::Epochs(epochs) => batches.steps_per_epoch() * u64::from(epochs.get()),
-    };
-    let evaluate_every = match section.evaluate_every {
-        0 => batches.steps_per_epoch(),
-        steps => u64::from(steps),
-    };
-    let [beta1, beta2] = section.betas;
-    TrainSettings {
-        learning_rate: section.learning_rate.get(),
-        steps,
-        batches,
-        adamw: AdamWOptions {
-            betas: (beta1.get(), beta2.get()),
-            epsilon: section.epsilon.get(),
-            weight_decay: section.weight_decay.get(),
-        },
-        schedule: section.schedule,
-        warmup_steps: u64::from(section.warmup_steps),
-        clip_norm: Some(section.clip_norm.get()).filter(|limit| *limit > 0.0),
-        evaluate_every,
-        checkpoint_every: u64::from(section.checkpoint_every.get()),
     }
 }

@@ -5,7 +5,7 @@
 use super::{Output, shown_path};
 use crate::args::{KindArg, NewArgs};
 use crate::failure::{ProgramError, VerbResult, stage};
-use scaleot_plugin_api::{PLUGIN_NAME_RULE, is_plugin_name};
+use scaleot_plugin_api::{PLUGIN_NAME_RULE, StrategyKind, is_plugin_name};
 use scaleot_plugins::SearchPath;
 use scaleot_store::escape::escape;
 use scaleot_store::write_folder;
@@ -71,12 +71,13 @@ pub fn new(args: &NewArgs, output: Output) -> VerbResult<()> {
 
 impl KindArg {
     fn section(self) -> &'static str {
-        match self {
-            Self::Importance => "importance",
-            Self::Replace => "replace",
-            Self::Compress => "compress",
-            Self::Adapter => "adapter",
-        }
+        let kind = match self {
+            Self::Importance => StrategyKind::Importance,
+            Self::Replace => StrategyKind::Replace,
+            Self::Compress => StrategyKind::Compress,
+            Self::Adapter => StrategyKind::Adapter,
+        };
+        kind.as_str()
     }
 
     /// The strategy in the template.

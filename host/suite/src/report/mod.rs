@@ -66,7 +66,7 @@ struct Figures {
 pub fn html_report(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
     let outputs = StageOutputs::read(result);
     let sections: Vec<Section> =
-        parts(result, view).into_iter().map(|(head, table)| section(result, head, table)).collect();
+        parts(result, view).into_iter().map(|(head, table)| section(result, head, &table)).collect();
     let notes: Vec<String> = notes(result, view)
         .into_iter()
         .take_while(|note| note != "missing:")
@@ -115,7 +115,7 @@ const TRAINING_NOTE: &str = "Nats per target. A line with points is the validati
     over the seeds; losses of mixtures while importance is estimated are smoothed.";
 
 /// A table with its empty fields explained.
-fn section(result: &SuiteResult, head: &'static str, table: Table) -> Section {
+fn section(result: &SuiteResult, head: &'static str, table: &Table) -> Section {
     let content = |row: &comfy_table::Row| row.cell_iter().map(comfy_table::Cell::content).collect::<Vec<String>>();
     let columns = table.header().map(content).unwrap_or_default();
     let rows = table.row_iter().map(|row| Row { cells: fields(result, &columns, content(row)) }).collect();
@@ -149,8 +149,8 @@ fn css(index: usize) -> String {
 }
 
 fn drawing_error(error: impl std::fmt::Display) -> StageError {
-    StageError::Artefact {
-        path: "report.html".into(),
+    StageError::InvalidValue {
+        subject: "report.html".into(),
         what: "page".into(),
         found: error.to_string(),
         expected: "figures that can be drawn".into(),

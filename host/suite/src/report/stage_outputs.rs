@@ -8,11 +8,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::result::{CellRecord, SuiteResult};
-use scaleot_pipeline::importance::{self, Curves};
-use scaleot_pipeline::run::stage_of;
-use scaleot_pipeline::train;
-use scaleot_pipeline::tune::{RETURN, TrainingLog};
-use scaleot_store::{Manifest, ManifestHead};
+use scaleot_pipeline::artefacts::{Curves, TrainingLog};
+use scaleot_pipeline::stage::{Stage, StageFolder};
+use scaleot_store::Manifest;
 
 /// Losses of mixtures are shown as means over this many parts of the steps: one batch says little.
 const PARTS: usize = 25;
@@ -55,8 +53,8 @@ impl StageOutputs {
     pub(super) fn read(result: &SuiteResult) -> Self {
         let mut outputs = Self::default();
         let mut curves = Vec::new();
-        for (inputs, points) in points_that_share(result, "importance") {
-            let cell = result.cells.iter().find(|cell| stage(cell, "importance") == Some(inputs));
+        for (inputs, points) in points_that_share(result, Stage::Importance) {
+            let cell = result.cells.iter().find(|cell| inputs_of(cell, Stage::Importance) == Some(inputs));
             let Some((scores, own)) = cell.and_then(|cell| read_importance(Path::new(&cell.folder))) else { continue };
             // A method that asks for none leaves them all equal.
             if scores.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
@@ -67,25 +65,25 @@ impl StageOutputs {
             outputs.scores.push(Scores { title, scores });
         }
         outputs.panels = curves;
-        outputs.panels.extend(panel(result, "training by the owner", "train", train::HEAD, None));
+        outputs.panels.extend(panel(result, "training by the owner", Stage::Train, None));
         for task in &result.tasks {
-            outputs.panels.extend(panel(result, &format!("tuning on {task}"), "return", RETURN, Some(task)));
+            outputs.panels.extend(panel(result, &format!("tuning on {task}"), Stage::Tune, Some(task)));
         }
         outputs
     }
 }
 
 /// The digest of what a stage of a cell was made from.
-fn stage<'r>(cell: &'r CellRecord, name: &str) -> Option<&'r str> {
-    cell.stages.iter().find(|stage| stage.stage == name).map(|stage| stage.inputs.as_str())
+fn inputs_of(cell: &CellRecord, stage: Stage) -> Option<&str> {
+    cell.stages.iter().find(|record| record.stage == stage.label()).map(|record| record.inputs.as_str())
 }
 
-/// The points that rest on each different stage of this name, in the order of the suite.
-fn points_that_share<'r>(result: &'r SuiteResult, name: &str) -> Vec<(&'r str, Vec<usize>)> {
+/// The points that rest on each different run of this stage, in the order of the suite.
+fn points_that_share(result: &SuiteResult, stage: Stage) -> Vec<(&str, Vec<usize>)> {
     let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
     for (index, point) in result.points.iter().enumerate() {
         let own = result.cells.iter().filter(|cell| cell.point == point.label);
-        let inputs: BTreeSet<&str> = own.filter_map(|cell| stage(cell, name)).collect();
+        let inputs: BTreeSet<&str> = own.filter_map(|cell| inputs_of(cell, stage)).collect();
         for inputs in inputs {
             match groups.iter_mut().find(|(known, _)| *known == inputs) {
                 Some((_, points)) => points.push(index),
@@ -116,7 +114,7 @@ fn read_importance(run: &Path) -> Option<(Vec<f64>, Curves)> {
         scores: Vec<f64>,
         curves: Curves,
     }
-    let folder = Manifest::verify(&run.join("importance"), importance::HEAD).ok()?;
+    let folder = Manifest::verify(&run.join(Stage::Importance.folder().name), Stage::Importance.head()).ok()?;
     let text = std::fs::read(folder.file("importance.json").ok()?).ok()?;
     let Record { scores, curves } = serde_json::from_slice(&text).ok()?;
     Some((scores, curves))
@@ -135,12 +133,12 @@ fn mixture_panel(title: &str, point: usize, curves: &Curves) -> Option<Panel> {
 }
 
 /// The validations of one kind of training, of each point the mean over its cells.
-fn panel(result: &SuiteResult, title: &str, name: &str, head: ManifestHead, task: Option<&str>) -> Option<Panel> {
+fn panel(result: &SuiteResult, title: &str, stage: Stage, task: Option<&str>) -> Option<Panel> {
     let mut series = Vec::new();
     for (index, point) in result.points.iter().enumerate() {
         let own = result.cells.iter().filter(|cell| cell.point == point.label);
-        let own = own.filter(|cell| task.is_none_or(|task| cell.task == task) && stage(cell, stage_of(name)).is_some());
-        let read: Vec<Losses> = own.filter_map(|cell| losses(&Path::new(&cell.folder).join(name), head)).collect();
+        let own = own.filter(|cell| task.is_none_or(|task| cell.task == task) && inputs_of(cell, stage).is_some());
+        let read: Vec<Losses> = own.filter_map(|cell| losses(Path::new(&cell.folder), stage.folder())).collect();
         let of = |judged: bool| {
             let runs: Vec<&[(u64, f64)]> =
                 read.iter().map(|losses| if judged { &*losses.validation } else { &*losses.train }).collect();
@@ -158,13 +156,13 @@ struct Losses {
 }
 
 /// What a training put into its manifest.
-fn losses(folder: &Path, head: ManifestHead) -> Option<Losses> {
+fn losses(run: &Path, folder: StageFolder) -> Option<Losses> {
     #[derive(Deserialize)]
     struct Trained {
         log: TrainingLog,
         validation_loss_before: Option<f64>,
     }
-    let manifest = Manifest::read(folder, head).ok()?;
+    let manifest = Manifest::read(&run.join(folder.name), folder.head).ok()?;
     let Trained { log, validation_loss_before } = Trained::deserialize(&manifest.body).ok()?;
     let before = validation_loss_before.map(|loss| (0, loss));
     Some(Losses {
