@@ -37,7 +37,7 @@ test: setup ## every test and doctest; needs no real model
 	@$(PYTHON) scripts/make-reference.py --check --program target/debug/scaleot
 	$(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 	$(CARGO) test --workspace --doc
-	$(CARGO) test -p scaleot-plugin-api --features tch,conformance --lib torch
+	$(CARGO) test -p scaleot-plugin-api --features tch --lib torch
 	$(CARGO) test $(TCH_TIER)
 
 test-real: setup setup-model ## golden checks on the real model
@@ -98,8 +98,8 @@ goldens: setup-peer ## make tests/golden again from Transformers
 	.peer/venv/bin/python tests/golden/make_soft_prompt.py
 
 docs: ## the reference of the plugin API, from its doc comments
-	$(CARGO) doc -p scaleot-plugin-api --no-deps --features conformance
-	@echo target/doc/plugin_api/index.html
+	$(CARGO) doc -p scaleot-plugin-api -p scaleot-plugin-conformance --no-deps
+	@echo target/doc/scaleot_plugin_api/index.html
 
 reference: setup ## docs/reference, from the program's own words
 	$(CARGO) build
@@ -109,12 +109,13 @@ guide: setup setup-model ## the commands of docs/guide, as they stand there (a f
 	$(CARGO) build --release --workspace
 	$(PYTHON) scripts/try-guide.py
 
-lint: setup ## format, lints, forbidden dependencies
+lint: setup ## format, lints, forbidden dependencies, the invariants of ARCHITECTURE.md
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) fmt --check --manifest-path plugins/adaround/Cargo.toml -- --config-path rustfmt.toml
 	$(CARGO) clippy $(TCH_TIER) --all-targets -- -D warnings
 	@$(PYTHON) scripts/check-edges.py
+	@$(PYTHON) scripts/check-architecture.py
 
 clean-assets: ## remove what the set-up put into this folder; the cache stays
 	rm -rf .assets .libtorch .peer

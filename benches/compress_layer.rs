@@ -27,7 +27,7 @@ fn compress(c: &mut Criterion) {
     let mut registry = Registry::new(SearchPath::new([])).expect("built-in plugins");
     let options = serde_json::json!({ "rank_ratio": 0.8 });
     let used = registry.create("scaleot/selective-rank", StrategyKind::Compress, &options).expect("strategy");
-    let mut compressor = CompressorHandle(used);
+    let mut compressor = CompressorHandle::try_from(used).expect("a compressor");
     let mut group = c.benchmark_group("selective rank");
     group.sample_size(10);
     group.bench_function("attention of one layer", |b| {

@@ -4,8 +4,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use scaleot_plugin_api::{
-    CompressionReport, Compressor, Host, LayerOutline, LayerReplacer, LayerWeights, ModelOutline, Module, PluginError,
-    Strategy, StrategyKind, Substitute, WeightRole,
+    Checkpoint, CompressionReport, Compressor, Host, LayerOutline, LayerReplacer, LayerWeights, ModelOutline, Module,
+    PluginError, Strategy, StrategyKind, Substitute, WeightRole,
 };
 use scaleot_plugins::{CompressorHandle, NoQuestions, Registry, ReplacerHandle, SearchPath};
 use scaleot_tensor::Tensor;
@@ -55,6 +55,8 @@ impl LayerReplacer for Nothing {
     }
 }
 
+impl Checkpoint for Nothing {}
+
 scaleot_plugin_api::export_plugin! {
     name: "bench",
     about: "Strategies that do nothing, to time the boundary.",
@@ -69,13 +71,13 @@ fn boundary(c: &mut Criterion) {
     let mut registry = Registry::new(SearchPath::new([])).expect("built-in plugins");
     let no_options = serde_json::json!({});
     let used = registry.create("bench/nothing", StrategyKind::Replace, &no_options).expect("replacer");
-    let mut replacer = ReplacerHandle(used);
+    let mut replacer = ReplacerHandle::try_from(used).expect("a replacer");
     c.bench_function("host calls plugin", |b| b.iter(|| black_box(replacer.objective().expect("answer"))));
 
     const CALLS: u32 = 1000;
     let options = serde_json::json!({ "calls": CALLS });
     let used = registry.create("bench/caller", StrategyKind::Compress, &options).expect("compressor");
-    let mut compressor = CompressorHandle(used);
+    let mut compressor = CompressorHandle::try_from(used).expect("a compressor");
     let outline = ModelOutline::toy(1, 1024).layers.remove(0);
     let weight = Tensor::from_f32(&vec![0.5; 1024 * 1024], &[1024, 1024]).expect("tensor");
     let weights = [(WeightRole::AttentionQ, weight)];

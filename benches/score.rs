@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use scaleot_data::{Split, Subset, TaskSet, Tokenizer};
 use scaleot_model::Model;
-use scaleot_pipeline::evaluate::{ChoiceSet, Limits, Source};
+use scaleot_pipeline::evaluation::{ChoiceSet, Limits, QuestionSource};
 use scaleot_tensor::{Device, Dtype, set_threads};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn score(c: &mut Criterion) {
     let tasks = TaskSet::built_in().expect("tasks");
     let task = tasks.get("arc_easy").expect("task");
     let folder = fixtures.join("tasks");
-    let source = Source { tasks: &folder, split: Split::Validation, subset: Subset::All };
+    let source = QuestionSource { tasks: &folder, split: Split::Validation, subset: Subset::All };
     let limits = Limits { max_tokens: 512, batch_tokens: 512 };
     let set = ChoiceSet::read(task, source, &tokenizer, limits).expect("questions");
     let mut group = c.benchmark_group("score arc_easy");

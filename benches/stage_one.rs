@@ -7,7 +7,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use scaleot_data::{TextOptions, TextWindows};
 use scaleot_model::Model;
-use scaleot_pipeline::importance::Mixture;
+use scaleot_pipeline::mixture::{Mixture, PublicText};
 use scaleot_plugin_api::{LayerMask, Module, Substitute, TrainStep};
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor, set_threads};
 use std::path::{Path, PathBuf};
@@ -69,7 +69,8 @@ fn mixture(folder: &Path, held_out: usize) -> (Mixture, usize) {
         TextWindows::from_tokens("tokens", text.clone(), options).expect("windows")
     };
     let substitutes = (0..n_layers as u64).map(|layer| harmonizer(layer, width)).collect();
-    (Mixture::new(decoder, substitutes, (windows(2), windows(held_out))).expect("mixture"), n_layers)
+    let text = PublicText { train: windows(2), held_out: windows(held_out) };
+    (Mixture::new(decoder, substitutes, text).expect("mixture"), n_layers)
 }
 
 fn stage_one(c: &mut Criterion) {

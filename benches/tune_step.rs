@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use scaleot_data::{Batches as _, PairOptions, PairSet, Split, TaskSet, Tokenizer};
 use scaleot_model::Model;
-use scaleot_pipeline::tune::{AdamWOptions, Schedule, StepBatches, TrainSettings, Trainer, attach};
+use scaleot_pipeline::training::{AdamWOptions, Schedule, StepBatches, TrainSettings, Trainer, attach};
 use scaleot_plugin_api::{AdapterModule, AdapterPart};
 use scaleot_tensor::{Device, Dtype, set_threads};
 use std::path::Path;

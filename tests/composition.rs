@@ -129,7 +129,7 @@ fn run(folder: &Path, number: usize, strategies: &[&Offered], dtype: &str) -> Va
     let short = ["tune.steps=1", "tune.batch_size=1", "data.train_limit=8", "data.validation_limit=4"];
     let table = ["evaluate.limit=2", "evaluate.text=[]", "evaluate.columns=[\"emulator\", \"plug_in\"]"];
     let mut more: Vec<String> = short.iter().chain(&table).map(ToString::to_string).collect();
-    more.extend(["data.block_length=32", dtype].map(str::to_owned));
+    more.extend(["public_data.block_length=32", dtype].map(str::to_owned));
     more.extend(strategies.iter().flat_map(|strategy| strategy.overrides()));
     more.extend(["--json", "--quiet", "--stage-pool"].map(str::to_owned));
     more.push(folder.join("pool").display().to_string());
@@ -202,15 +202,16 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
             scaleot(behaviour::each_key_once(arguments))
         };
         let used = format!("{}.use={}", strategy.kind, strategy.name);
-        let without = "data.public_text=[]".to_owned();
+        let without = "public_data.text=[]".to_owned();
         for requirement in &strategy.requires {
             needs += 1;
             if requirement["need"] == "training" {
                 validate(std::slice::from_ref(&used)).expect(0);
                 let refused = validate(&[used.clone(), "train.steps=0".to_owned()]).expect(2).stderr;
                 let name = &strategy.name;
-                let why =
-                    format!("key `train.steps`: found 0, expected at least 1 step, because replace.use = \"{name}\"");
+                let why = format!(
+                    "key `train.steps`: found no [train], expected at least 1 step, because replace.use = \"{name}\""
+                );
                 assert!(refused.contains(&why), "{refused}");
                 continue;
             }
@@ -232,7 +233,7 @@ fn a_need_that_the_config_does_not_meet_is_refused_before_work_starts() {
             more.push(without.clone());
             let refused = validate(&more).expect(2).stderr;
             assert!(
-                refused.contains("key `data.public_text`: found no file") && refused.contains(&strategy.name),
+                refused.contains("key `public_data.text`: found no file") && refused.contains(&strategy.name),
                 "{refused}"
             );
             more.extend(partner.iter().chain(&trains).cloned());

@@ -90,8 +90,8 @@ fn a_fused_projection_is_compressed_in_its_parts() {
     deepened("gpt2", 3, &model);
     let overrides = [
         format!("model.path={}", model.display()),
-        "adapter.adapter_layers=2".into(),
-        "replace.replace_count=0".into(),
+        "adapter.layers=2".into(),
+        "replace.count=0".into(),
         "compress.options={ rank_ratio = 0.5, storage = \"dense\" }".into(),
     ];
     let run = folder.path().join("run");

@@ -40,8 +40,8 @@ pub fn config(folder: &Path, model: &Path, tasks: &Path) -> PathBuf {
         "version = 1\noutput = \"{}\"\n[model]\npath = \"{model}\"\n[runtime]\nthreads = 1\n\
          [data]\ntask = \"own\"\nfolder = \"{tasks}\"\n\
          [importance]\nuse = \"offsite-tuning/uniform\"\n\
-         [replace]\nuse = \"offsite-tuning/layer-drop\"\nreplace_count = 0\n\
-         [adapter]\nuse = \"offsite-tuning/outer-layers\"\nadapter_layers = 2\n\
+         [replace]\nuse = \"offsite-tuning/layer-drop\"\ncount = 0\n\
+         [adapter]\nuse = \"offsite-tuning/outer-layers\"\nlayers = 2\n\
          [tune]\nlearning_rate = 1e-5\nsteps = 1\nbatch_size = 2\naccumulation = 1\nevaluate_every = 1\n",
         output.display()
     );

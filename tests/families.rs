@@ -24,10 +24,10 @@ fn config_text(folder: &Path, storage: &str) -> String {
          [model]\npath = \"{folder}/model\"\n\
          [runtime]\nthreads = 1\n\
          [data]\ntext = [\"{folder}/text.txt\"]\nblock_length = 32\n\
-         [replace]\nreplace_count = 1\n\
+         [replace]\ncount = 1\n\
          [compress]\nuse = \"scaleot/selective-rank\"\n\
          options = {{ rank_ratio = 0.4, storage = \"{storage}\", modules = \"both\" }}\n\
-         [adapter]\nadapter_layers = 2\n\
+         [adapter]\nlayers = 2\n\
          [tune]\nlearning_rate = 1e-3\nsteps = 4\nbatch_size = 4\naccumulation = 1\n\
          [evaluate]\ntext = [\"{folder}/text.txt\"]\nlimit = 8\n"
     )

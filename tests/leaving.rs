@@ -53,7 +53,7 @@ impl House {
         let folder = self.folder.path().display();
         format!(
             "version = 1\noutput = \"{folder}/run\"\n[model]\npath = \"{folder}/model\"\n[runtime]\nthreads = 1\n\
-             [data]\ntext = [\"{folder}/text.txt\"]\nblock_length = 32\n[replace]\nreplace_count = {}\n\
+             [data]\ntext = [\"{folder}/text.txt\"]\nblock_length = 32\n[replace]\ncount = {}\n\
              [tune]\nlearning_rate = 1e-3\nsteps = 2\nbatch_size = 2\naccumulation = 1\n\
              [evaluate]\ntext = [\"{folder}/text.txt\"]\nlimit = 2\n",
             DEPTH - SLOTS

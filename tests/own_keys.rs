@@ -18,7 +18,7 @@ impl Parties {
         let folder = scratch();
         let parties = Self { folder };
         let owner = format!(
-            "version = 1\noutput = \"run\"\n[model]\npath = \"{}\"\n[runtime]\nthreads = 1\n[replace]\nreplace_count = 2\n{adapter}",
+            "version = 1\noutput = \"run\"\n[model]\npath = \"{}\"\n[runtime]\nthreads = 1\n[replace]\ncount = 2\n{adapter}",
             absolute("tests/fixtures/ci-model")
         );
         let data_owner = format!(
@@ -155,7 +155,7 @@ fn text_is_cut_at_the_context() {
     assert_eq!(tensors("longer", "data.block_length=1024"), whole);
     assert_ne!(tensors("shorter", "data.block_length=256"), whole);
     // Scores of public text as well.
-    let public = format!("data.public_text=[\"{}\"]", absolute("tests/fixtures/text/hellaswag-train.txt"));
+    let public = format!("public_data.text=[\"{}\"]", absolute("tests/fixtures/text/hellaswag-train.txt"));
     let scores = |output: &str, block: &str| {
         let used = [
             "importance.use=shortgpt/block-influence",
@@ -167,5 +167,5 @@ fn text_is_cut_at_the_context() {
         let record = std::fs::read(parties.of("owner").join(output).join("importance/importance.json")).unwrap();
         serde_json::from_slice::<Value>(&record).unwrap()["scores"].clone()
     };
-    assert_eq!(scores("longer", "data.block_length=1024"), scores("whole", "data.block_length=512"));
+    assert_eq!(scores("longer", "public_data.block_length=1024"), scores("whole", "public_data.block_length=512"));
 }

@@ -1,9 +1,52 @@
 //! Two parties who share two folders and nothing else: what a bundle and a return hold, to the byte, and what they must not.
 
 use behaviour::bundle_file::{holds, read};
-use behaviour::{CONFIG, copy, finished_run, identity, repository, scaleot, scratch, verb};
+use behaviour::{Outcome, copy, each_key_once, finished_run, identity, repository, scaleot, scratch};
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// The parties' configs as they are shipped.
+const OWNER: &str = "configs/owner.toml";
+const DATA_OWNER: &str = "configs/data-owner.toml";
+
+/// The model owner's config on the tests' model, as the finished run has it.
+const OWNER_HERE: [&str; 8] = [
+    "model.path=tests/fixtures/ci-model",
+    "data.folder=tests/fixtures/tasks",
+    "public_data.text=[\"tests/fixtures/text/hellaswag-train.txt\"]",
+    "public_data.block_length=128",
+    "replace.count=2",
+    "evaluate.text=[\"tests/fixtures/text/hellaswag-train.txt\"]",
+    "evaluate.limit=4",
+    "runtime.threads=1",
+];
+
+/// The data owner's config on the tests' questions, as the finished run tunes.
+const DATA_OWNER_HERE: [&str; 6] = [
+    "data.folder=tests/fixtures/tasks",
+    "tune.learning_rate=1e-3",
+    "tune.steps=20",
+    "tune.batch_size=2",
+    "tune.evaluate_every=0",
+    "runtime.threads=1",
+];
+
+/// A verb on a party's config; `more` may set what `here` sets.
+fn party(verb: &str, config: &str, run: &Path, here: &[&str], more: &[&str]) -> Outcome {
+    let output = format!("output={}", run.display());
+    let arguments = [&[verb, config, &output], here, more].concat();
+    scaleot(each_key_once(arguments.into_iter().map(str::to_owned).collect()))
+}
+
+fn owner(verb: &str, run: &Path, more: &[&str]) -> Outcome {
+    party(verb, OWNER, run, &OWNER_HERE, more)
+}
+
+/// `tune` on a bundle, by somebody who has nothing else of the owner's.
+fn tune(run: &Path, bundle: &Path, more: &[&str]) -> Outcome {
+    let more = [more, &["--bundle", bundle.to_str().unwrap()]].concat();
+    party("tune", DATA_OWNER, run, &DATA_OWNER_HERE, &more)
+}
 
 /// Roles of a layer of the LLaMA family.
 const ROLES: [&str; 9] = [
@@ -95,12 +138,12 @@ fn no_word_of_the_data_leaves_with_the_return() {
     let text = folder.path().join("private.txt");
     std::fs::write(&text, format!("the {canary} sat on the mat and {canary} looked at the moon. ").repeat(120))
         .unwrap();
-    let run = folder.path().join("run");
-    let data = [format!("data.text=[\"{}\"]", text.display()), "data.block_length=64".into(), "tune.steps=3".into()];
-    let data: Vec<&str> = data.iter().map(String::as_str).collect();
-    for name in ["importance", "replace", "bundle", "tune"] {
-        verb(name, &run, &data).expect(0);
+    let (house, run) = (folder.path().join("owner"), folder.path().join("run"));
+    for name in ["importance", "replace", "bundle"] {
+        owner(name, &house, &[]).expect(0);
     }
+    let text = format!("data.text=[\"{}\"]", text.display());
+    tune(&run, &house.join("bundle"), &[&text, "data.block_length=64", "tune.steps=3"]).expect(0);
     for file in files_of(&run.join("return")) {
         let bytes = std::fs::read(run.join("return").join(&file)).unwrap();
         assert!(!holds(&bytes, &canary.as_bytes()[..8]), "{file}");
@@ -108,41 +151,64 @@ fn no_word_of_the_data_leaves_with_the_return() {
 }
 
 #[test]
+fn neither_config_has_a_section_of_the_other_party() {
+    let sections = |config: &str| -> BTreeSet<String> {
+        let text = std::fs::read_to_string(repository().join(config)).unwrap();
+        text.lines().filter_map(|line| Some(line.strip_prefix('[')?.strip_suffix(']')?.to_owned())).collect()
+    };
+    let owners = ["adapter", "evaluate", "importance", "model", "replace"];
+    assert_eq!(sections(OWNER), BTreeSet::from(owners.map(str::to_owned)));
+    assert_eq!(sections(DATA_OWNER), BTreeSet::from(["data", "tune"].map(str::to_owned)));
+}
+
+#[test]
 fn a_data_owner_needs_the_bundle_alone_and_the_owner_the_return_alone() {
     let folder = scratch();
-    let (owner, theirs) = (folder.path().join("owner"), folder.path().join("theirs"));
-    for name in ["importance", "replace", "bundle"] {
-        verb(name, &owner, &[]).expect(0);
+    let (house, theirs) = (folder.path().join("owner"), folder.path().join("theirs"));
+    for name in ["importance", "replace", "train", "compress", "bundle"] {
+        owner(name, &house, &[]).expect(0);
     }
-    // What travels: the bundle. The data owner's config names a model that is not there.
+    // What travels: the bundle.
     let bundle = folder.path().join("sent/bundle");
-    copy(&owner.join("bundle"), &bundle);
+    copy(&house.join("bundle"), &bundle);
     scaleot(["verify".as_ref(), bundle.as_os_str()]).expect(0);
-    let elsewhere = ["model.path=no/such/model", "importance.use=no-such/plugin", "--bundle", bundle.to_str().unwrap()];
-    verb("tune", &theirs, &elsewhere).expect(0);
+    let said = tune(&theirs, &bundle, &[]).expect(0).stderr;
+    assert!(!said.contains("notice"), "{said}");
     assert_eq!(identity(&theirs.join("return")), identity(&finished_run().join("return")));
     // What comes back: the return.
     let returned = folder.path().join("received/return");
     copy(&theirs.join("return"), &returned);
     let verified =
-        ["verify", returned.to_str().unwrap(), "--bundle", owner.join("bundle").to_str().unwrap()].map(str::to_owned);
+        ["verify", returned.to_str().unwrap(), "--bundle", house.join("bundle").to_str().unwrap()].map(str::to_owned);
     scaleot(verified).expect(0);
-    verb("plug-in", &owner, &["--return", returned.to_str().unwrap()]).expect(0);
-    verb("evaluate", &owner, &[]).expect(0);
+    owner("plug-in", &house, &["--return", returned.to_str().unwrap()]).expect(0);
+    owner("evaluate", &house, &[]).expect(0);
     let column = "evaluate-plug-in";
-    assert_eq!(identity(&owner.join(column)), identity(&finished_run().join(column)));
+    assert_eq!(identity(&house.join(column)), identity(&finished_run().join(column)));
     // Once more: it is the same model, not twice the delta.
-    verb("plug-in", &owner, &["--return", returned.to_str().unwrap()]).expect(0);
-    verb("evaluate", &owner, &[]).expect(0);
-    assert_eq!(identity(&owner.join(column)), identity(&finished_run().join(column)));
+    owner("plug-in", &house, &["--return", returned.to_str().unwrap()]).expect(0);
+    owner("evaluate", &house, &[]).expect(0);
+    assert_eq!(identity(&house.join(column)), identity(&finished_run().join(column)));
 }
 
 #[test]
 fn a_plugin_of_the_owner_is_no_matter_of_the_data_owner() {
-    // The config names what only the owner has; the data owner's verb does not look for it.
+    // The config names what only the owner has; the data owner's verb does not look for it, and says so.
     let folder = scratch();
-    let bundle = finished_run().join("bundle");
-    let more = ["replace.use=owners-own/secret", "--bundle", bundle.to_str().unwrap(), "tune.steps=1"];
-    verb("tune", &folder.path().join("run"), &more).expect(0);
-    assert!(repository().join(CONFIG).is_file());
+    let owners = ["model.path=no/such/model", "importance.use=no-such/plugin", "replace.use=owners-own/secret"];
+    let more = [&owners[..], &["tune.steps=1"]].concat();
+    let said = tune(&folder.path().join("run"), &finished_run().join("bundle"), &more).expect(0).stderr;
+    let notice = "notice: importance.use, model.path, replace.use have no effect: with --bundle the model owner's part";
+    assert!(said.contains(notice), "{said}");
+}
+
+#[test]
+fn a_key_that_contradicts_the_bundle_is_refused_by_name() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    let refused = tune(&run, &finished_run().join("bundle"), &["adapter.layers=2"]).expect(2).stderr;
+    let why = "key `adapter.layers`: found 2, expected the owner's number, because the bundle trains 4 layers";
+    assert!(refused.contains(why), "{refused}");
+    assert!(!run.join("return").exists());
+    tune(&run, &finished_run().join("bundle"), &["adapter.layers=4", "tune.steps=1"]).expect(0);
 }

@@ -142,7 +142,7 @@ fn every_estimator_with_every_replacer() {
     let seen = Mutex::new(Vec::new());
     on_all_cores(&pairs, |(number, estimator, replacer)| {
         let mut more: Vec<String> = [estimator.overrides(), replacer.overrides()].concat();
-        more.extend(["importance.checkpoint_every=2", "data.block_length=32"].map(str::to_owned));
+        more.extend(["importance.checkpoint_every=2", "public_data.block_length=32"].map(str::to_owned));
         // It is refused without the training that it is made for.
         more.extend((replacer.name == "offsite-tuning/distilled-drop").then(|| "train.steps=1".to_owned()));
         let folder = scratch();
@@ -186,7 +186,7 @@ fn config_with_biases(folder: &Path) -> String {
     let lines = format!(
         "version = 1\n[model]\npath = \"{model}\"\n[data]\ntext = [\"{text}\"]\nblock_length = 32\n\
          [importance]\nuse = \"offsite-tuning/uniform\"\n[replace]\nuse = \"offsite-tuning/layer-drop\"\n\
-         replace_count = 1\n[adapter]\nadapter_layers = 2\n\
+         count = 1\n[adapter]\nlayers = 2\n\
          [tune]\nlearning_rate = 1e-3\nsteps = 6\nbatch_size = 2\naccumulation = 2\nevaluate_every = 3\n\
          checkpoint_every = 2\n[evaluate]\ntext = [\"{text}\"]\n"
     );
@@ -228,7 +228,12 @@ fn full_tuning_and_the_owners_training() {
     let whole = folder.path().join("run");
     let mut more: Vec<String> = ["replace.use=scaleot/harmonizer", "train.steps=6", "train.evaluate_every=3"]
         .iter()
-        .chain(&["train.checkpoint_every=2", "train.accumulation=2", "train.batch_size=2", "data.block_length=32"])
+        .chain(&[
+            "train.checkpoint_every=2",
+            "train.accumulation=2",
+            "train.batch_size=2",
+            "public_data.block_length=32",
+        ])
         .chain(&["full_tuning.steps=4", "full_tuning.accumulation=2", "full_tuning.batch_size=2"])
         .chain(&["full_tuning.checkpoint_every=1", "full_tuning.evaluate_every=2", "data.train_limit=6"])
         .map(ToString::to_string)

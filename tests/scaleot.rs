@@ -77,7 +77,7 @@ fn one_stage_one_serves_every_budget_and_choice() {
     let run = folder.path().join("run");
     let more: [&[&str]; 2] = [&HARMONIZER, &DYNAMIC];
     verb("importance", &run, &more).expect(0);
-    let choices = ["replace.replace_count=1", "adapter.adapter_layers=2", "replace.options.selection=per_group"];
+    let choices = ["replace.count=1", "adapter.layers=2", "replace.options.selection=per_group"];
     for choice in choices {
         let outcome = verb("importance", &run, &[&HARMONIZER, &DYNAMIC, &[choice]]).expect(0);
         assert!(outcome.stderr.contains("importance: up to date"), "{choice}: {}", outcome.stderr);
@@ -100,9 +100,9 @@ fn table(run: &Path, more: &[&[&str]]) -> Value {
 #[test]
 fn fresh_harmonizers_are_layer_drop() {
     let folder = scratch();
-    let fresh = ["replace.options.selection=even", "data.public_text=[]"];
+    let fresh = ["replace.options.selection=even", "public_data.text=[]"];
     let harmonized = table(&folder.path().join("harmonized"), &[&HARMONIZER, &fresh]);
-    let dropped = table(&folder.path().join("dropped"), &[&["data.public_text=[]"]]);
+    let dropped = table(&folder.path().join("dropped"), &[&["public_data.text=[]"]]);
     for column in ["emulator", "emulator_tuned", "plug_in"] {
         let both = [&harmonized, &dropped].map(|report| figure(report, "nll", column).to_bits());
         assert_eq!(both[0], both[1], "{column}");

@@ -24,8 +24,7 @@ fn library() -> &'static Path {
 fn run(strategy: &str, output: &Path) -> serde_json::Value {
     let used = format!("compress.use={strategy}");
     let plugin = ["--json", "--plugin-path", library().to_str().unwrap()];
-    let compressed =
-        [&used, "compress.options={ bits = 3 }", "replace.replace_count=0", "evaluate.columns=[\"emulator\"]"];
+    let compressed = [&used, "compress.options={ bits = 3 }", "replace.count=0", "evaluate.columns=[\"emulator\"]"];
     verb("run", output, &[&plugin[..], &compressed[..]].concat()).expect(0).json()
 }
 

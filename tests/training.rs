@@ -178,14 +178,16 @@ fn a_training_without_anything_to_train_says_what_to_do() {
     up_to("replace", folder.path(), &nothing);
     let before = tree(folder.path());
     let said = verb("train", folder.path(), &nothing).expect(2).stderr;
-    for part in ["train.steps=5", "`train.steps`: found 5, expected 0", "test-objectives/harmonizers", "replace.use"] {
+    for part in
+        ["train.steps=5", "`train.steps`: found 5, expected no [train]", "test-objectives/harmonizers", "replace.use"]
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let said = verb("train", folder.path(), &["train.steps=5", "data.public_text=[]"]).expect(2).stderr;
-    assert!(said.contains("`data.public_text`: found no file, expected one or more UTF-8 files"), "{said}");
+    let said = verb("train", folder.path(), &["train.steps=5", "public_data.text=[]"]).expect(2).stderr;
+    assert!(said.contains("`public_data.text`: found no file, expected one or more UTF-8 files"), "{said}");
     assert_eq!(tree(folder.path()), before);
     let said = verb("train", folder.path(), &["replace.options.rank=0"]).expect(0).stdout;
-    assert!(said.contains("train.steps is 0: nothing to do"), "{said}");
+    assert!(said.contains("the config has no [train]: nothing to do"), "{said}");
     // Kept layers are something to train.
     verb("train", folder.path(), &[&nothing[..], &KEPT_LAYERS].concat()).expect(0);
 }
@@ -202,7 +204,7 @@ fn a_later_stage_asks_for_the_training_of_its_own_plan() {
     up_to("bundle", folder.path(), &STEPS);
     assert!(verb("train", folder.path(), &STEPS).expect(0).stderr.contains("train: up to date"));
     // Another plan: what was trained for the old one must not be sent.
-    let other = [&STEPS[..], &["replace.replace_count=3"]].concat();
+    let other = [&STEPS[..], &["replace.count=3"]].concat();
     verb("replace", folder.path(), &other).expect(0);
     assert!(verb("bundle", folder.path(), &other).expect(2).stderr.contains("scaleot train"));
 }

@@ -34,7 +34,7 @@ fn validations(run: &Path) -> Vec<Value> {
 
 /// `run` on [`CONFIG`] with nothing replaced and nothing evaluated but the emulator.
 fn tuned(run: &Path, more: &[&str]) -> Outcome {
-    let fixed = ["replace.replace_count=0", "evaluate.text=[]", "evaluate.columns=[\"emulator\"]", "--quiet"];
+    let fixed = ["replace.count=0", "evaluate.text=[]", "evaluate.columns=[\"emulator\"]", "--quiet"];
     verb("run", run, &[&fixed[..], more].concat()).expect(0)
 }
 

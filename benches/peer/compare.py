@@ -16,12 +16,12 @@ import sys
 import tempfile
 import time
 
-import common
+import workload
 from rich.console import Console
 from rich.table import Table
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = common.ROOT / "target" / "release" / "scaleot"
+PROGRAM = workload.ROOT / "target" / "release" / "scaleot"
 
 WORKLOADS = {
     "score arc_easy": {"task": "arc_easy", "split": "validation", "limit": 100},
@@ -30,7 +30,7 @@ WORKLOADS = {
     "svd": {"rank-ratio": 0.8, "outer": 2},
 }
 # Where each side leaves its truncated products: the layer files of the compress stage.
-PRODUCTS = {side: common.ROOT / "target" / "peer" / side / "compress" for side in ("peer", "ours")}
+PRODUCTS = {side: workload.ROOT / "target" / "peer" / side / "compress" for side in ("peer", "ours")}
 
 
 def peer(kind, model, threads):
@@ -44,16 +44,16 @@ def peer(kind, model, threads):
 def ours(kind, model, threads):
     work = WORKLOADS[kind]
     if kind == "tune":
-        command = ["bench", "tune", str(common.ROOT / "configs" / "bench.toml"), f"model.path={model}"]
+        command = ["bench", "tune", str(workload.ROOT / "configs" / "bench.toml"), f"model.path={model}"]
         return [str(PROGRAM), *command, "--json", "--steps", str(work["steps"]), "--threads", str(threads)]
     if kind == "svd":
         # A folder of its own each time, so that the stage runs and nothing is up to date.
         output = PRODUCTS["ours"].parent
         shutil.rmtree(output, ignore_errors=True)
-        command = ["bench", "compress", str(common.ROOT / "configs" / "bench-svd.toml"), f"model.path={model}"]
+        command = ["bench", "compress", str(workload.ROOT / "configs" / "bench-svd.toml"), f"model.path={model}"]
         command += [f"output={output}", f"compress.options.rank_ratio={work['rank-ratio']}"]
-        return [str(PROGRAM), *command, f"adapter.adapter_layers={2 * work['outer']}", "--json", "--threads", str(threads)]
-    options = {"model": model, "task": work["task"], "tasks-folder": str(common.ROOT / ".assets" / "tasks")}
+        return [str(PROGRAM), *command, f"adapter.layers={2 * work['outer']}", "--json", "--threads", str(threads)]
+    options = {"model": model, "task": work["task"], "tasks-folder": str(workload.ROOT / ".assets" / "tasks")}
     options |= {"split": work["split"], "limit": work["limit"], "threads": threads}
     return [str(PROGRAM), "evaluate", "--json"] + [part for key, value in options.items() for part in (f"--{key}", str(value))]
 
@@ -165,7 +165,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default=common.MODEL)
+    parser.add_argument("--model", default=workload.MODEL)
     parser.add_argument("--kind", choices=sorted(WORKLOADS), help="one of them instead of all")
     parser.add_argument("--only", choices=sorted(COMMANDS), help="one side alone, without ratios")
     parser.add_argument("--json", type=pathlib.Path, help="write every run there")

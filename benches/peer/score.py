@@ -9,7 +9,7 @@ import json
 import os
 import time
 
-import common
+import workload
 
 
 def score_batch(model, tokenizer, batch):
@@ -30,7 +30,7 @@ def score_batch(model, tokenizer, batch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=common.MODEL)
+    parser.add_argument("--model", default=workload.MODEL)
     parser.add_argument("--task", default="arc_easy")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--limit", type=int, default=100)
@@ -40,16 +40,16 @@ def main():
 
     import torch
 
-    model, tokenizer = common.load(args.model, args.threads)
+    model, tokenizer = workload.load(args.model, args.threads)
     model.eval()
-    loaded = common.seconds_since_process_start()
-    rows = common.questions(args.task, args.split, args.limit)
+    loaded = workload.seconds_since_process_start()
+    rows = workload.questions(args.task, args.split, args.limit)
 
     begin = time.perf_counter()
     items = []
     for question, row in enumerate(rows):
-        for choice, (context, continuation) in enumerate(common.requests(args.task, row)):
-            items.append((question, choice, common.encode_pair(tokenizer, context, continuation)))
+        for choice, (context, continuation) in enumerate(workload.requests(args.task, row)):
+            items.append((question, choice, workload.encode_pair(tokenizer, context, continuation)))
     items.sort(key=lambda item: -sum(map(len, item[2])))
     scores = [[None] * len(row["choices"]) for row in rows]
     first = None
@@ -59,7 +59,7 @@ def main():
             for (question, choice, _), value in zip(batch, score_batch(model, tokenizer, [item[2] for item in batch])):
                 scores[question][choice] = value
             if first is None and any(None not in row for row in scores):
-                first = common.seconds_since_process_start()
+                first = workload.seconds_since_process_start()
     seconds = time.perf_counter() - begin
 
     def best(values):
@@ -85,12 +85,12 @@ def main():
         "tokens_per_s": round(tokens / seconds, 1),
         "load_s": round(loaded, 3),
         "first_question_s": round(first, 3),
-        "total_s": round(common.seconds_since_process_start(), 3),
-        "peak_rss_mb": round(common.peak_rss_mb(), 1),
+        "total_s": round(workload.seconds_since_process_start(), 3),
+        "peak_rss_mb": round(workload.peak_rss_mb(), 1),
         "acc": round(right / len(rows), 4),
         "acc_norm": round(right_norm / len(rows), 4),
         "loglikelihoods": [[round(value, 4) for value in values] for values in scores[:3]],
-        **common.versions(),
+        **workload.versions(),
     }))
 
 

@@ -10,7 +10,7 @@ import json
 import pathlib
 import time
 
-import common
+import workload
 
 NAMES = {"q": "attention.q", "k": "attention.k", "v": "attention.v", "o": "attention.o"}
 
@@ -41,7 +41,7 @@ def truncated(weight, rank_ratio):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=common.MODEL)
+    parser.add_argument("--model", default=workload.MODEL)
     parser.add_argument("--rank-ratio", type=float, default=0.8)
     parser.add_argument("--outer", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
@@ -70,7 +70,7 @@ def main():
             save_file(named, args.products / f"layer-{layer:03}.safetensors")
     matrices = sum(len(of_layer) for of_layer in weights.values())
     record = {"what": "svd", "layers": sorted(weights), "matrices": matrices, "threads": torch.get_num_threads()}
-    record |= {"seconds": seconds, "matrices_per_s": matrices / seconds, "peak_rss_mb": common.peak_rss_mb()}
+    record |= {"seconds": seconds, "matrices_per_s": matrices / seconds, "peak_rss_mb": workload.peak_rss_mb()}
     print(json.dumps(record | {"versions": {"torch": torch.__version__}}))
 
 

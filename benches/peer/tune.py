@@ -10,7 +10,7 @@ import json
 import os
 import time
 
-import common
+import workload
 
 
 def uniform(layers, keep):
@@ -37,7 +37,7 @@ def make_emulator(model, outer, middle):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=common.MODEL)
+    parser.add_argument("--model", default=workload.MODEL)
     parser.add_argument("--task", default="arc_easy")
     parser.add_argument("--split", default="train")
     parser.add_argument("--steps", type=int, default=20)
@@ -53,15 +53,15 @@ def main():
     import torch
     from transformers import DataCollatorForSeq2Seq
 
-    model, tokenizer = common.load(args.model, args.threads)
+    model, tokenizer = workload.load(args.model, args.threads)
     kept = make_emulator(model, args.outer, args.middle)
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.lr, weight_decay=args.weight_decay, fused=True)
 
     examples = []
-    for row in common.questions(args.task, args.split, args.batch * (args.steps + args.warmup)):
-        context, answer = common.encode_pair(tokenizer, *common.requests(args.task, row)[row["gold"]])
+    for row in workload.questions(args.task, args.split, args.batch * (args.steps + args.warmup)):
+        context, answer = workload.encode_pair(tokenizer, *workload.requests(args.task, row)[row["gold"]])
         examples.append({"input_ids": context + answer, "labels": [-100] * len(context) + answer})
     loader = torch.utils.data.DataLoader(
         examples, batch_size=args.batch, shuffle=False, collate_fn=DataCollatorForSeq2Seq(tokenizer, padding=True)
@@ -76,7 +76,7 @@ def main():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(round(loss.item(), 5))
-        first = first or common.seconds_since_process_start()
+        first = first or workload.seconds_since_process_start()
         if step >= args.warmup:
             timed += len(batch["input_ids"])
             tokens += int(batch["attention_mask"].sum())
@@ -98,10 +98,10 @@ def main():
         "examples_per_s": round(timed / seconds, 3),
         "tokens_per_s": round(tokens / seconds, 1),
         "first_step_s": round(first, 3),
-        "total_s": round(common.seconds_since_process_start(), 3),
-        "peak_rss_mb": round(common.peak_rss_mb(), 1),
+        "total_s": round(workload.seconds_since_process_start(), 3),
+        "peak_rss_mb": round(workload.peak_rss_mb(), 1),
         "losses": losses,
-        **common.versions(),
+        **workload.versions(),
     }))
 
 

@@ -1,8 +1,8 @@
 //! Adapters: what the data owner trains in an adapter layer, and how a step is taken.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::{Host, StepReport};
-use crate::importance::no_state;
 use crate::module::Activation;
 use crate::outline::{LayerOutline, WeightRole};
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ impl<'h, 's> Tuner<'h, 's> {
 /// Decides what trains in an adapter layer, and may take the steps itself.
 ///
 /// ```
-/// use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, ModelOutline, PluginError};
+/// use scaleot_plugin_api::{Checkpoint, Adapter, AdapterModule, AdapterPart, LayerOutline, ModelOutline, PluginError};
 ///
 /// struct WholeLayers;
 /// impl Adapter for WholeLayers {
@@ -138,11 +138,12 @@ impl<'h, 's> Tuner<'h, 's> {
 ///         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
 ///     }
 /// }
+/// impl Checkpoint for WholeLayers {}
 /// let outline = ModelOutline::toy(4, 8);
 /// assert_eq!(WholeLayers.attach(&outline.layers[0])?.parts, [AdapterPart::WholeLayer]);
 /// # Ok::<(), PluginError>(())
 /// ```
-pub trait Adapter {
+pub trait Adapter: Checkpoint {
     /// What trains in this adapter layer.
     ///
     /// # Errors
@@ -155,21 +156,5 @@ pub trait Adapter {
     /// Any [`PluginError`]; those of the host pass through with `?`.
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
         tuner.gradient_step()
-    }
-
-    /// See [`crate::ImportanceEstimator::save`].
-    ///
-    /// # Errors
-    /// Any [`PluginError`].
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    /// See [`crate::ImportanceEstimator::restore`].
-    ///
-    /// # Errors
-    /// `Failed` when the bytes are not this strategy's.
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        no_state(state)
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::services::{MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::services::carrier::{MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, Tensor};
 use std::rc::Rc;
 

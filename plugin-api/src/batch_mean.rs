@@ -1,17 +1,24 @@
-//! The mean of per-layer numbers over held-out batches, continued from a checkpoint: what most estimators are.
+//! The mean of per-layer numbers over held-out batches, continued from a checkpoint; and estimators that are such a mean.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::Host;
+use crate::importance::{ImportanceEstimator, ImportanceScores};
+use crate::requirement::{Need, Requirement};
+use crate::strategy::Strategy;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Sums so far; as JSON it is an estimator's whole state.
+/// The sums so far, which are all that such a mean keeps of itself.
 ///
 /// ```
-/// use scaleot_plugin_api::{BatchMean, LayerStatistic, PluginError, conformance::FakeHost};
+/// use scaleot_plugin_api::{BatchMean, LayerStatistic, PluginError};
+/// use scaleot_plugin_conformance::FakeHost;
 /// let mut fake = FakeHost::toy(2, 8).with_layer_costs(&[1.0, 3.0]);
 /// let mut mean = BatchMean::default();
-/// let changes = |host: &mut scaleot_plugin_api::Host| host.layer_statistics(LayerStatistic::RelativeChange);
-/// assert_eq!(mean.over(4, &mut fake.host(), changes)?, [1.0, 3.0]);
+/// let first_order = |host: &mut scaleot_plugin_api::Host| host.layer_statistics(LayerStatistic::TaylorImportance);
+/// assert_eq!(mean.over(4, &mut fake.host(), first_order)?, [1.0, 3.0]);
 /// assert_eq!(fake.checkpoints().len(), 4);
 /// # Ok::<(), PluginError>(())
 /// ```
@@ -40,8 +47,7 @@ impl BatchMean {
             self.sums.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += number);
             self.batches += 1;
             host.record("scores", self.batches.into(), &self.mean())?;
-            host.checkpoint(&self.save()?)?;
-            host.progress(self.batches.into(), batches.into())?;
+            host.progress(self.batches.into(), batches.into(), self)?;
         }
         Ok(self.mean())
     }
@@ -49,20 +55,108 @@ impl BatchMean {
     fn mean(&self) -> Vec<f64> {
         self.sums.iter().map(|sum| sum / f64::from(self.batches.max(1))).collect()
     }
+}
 
-    /// The state.
-    ///
-    /// # Errors
-    /// `Failed` when it cannot be written.
-    pub fn save(&self) -> Result<Vec<u8>, PluginError> {
+impl Checkpoint for BatchMean {
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// A state again.
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        *self = serde_json::from_slice(state)?;
+        Ok(())
+    }
+}
+
+/// A number for each layer, measured on one batch after another; the options of the estimator that it makes.
+///
+/// ```
+/// use scaleot_plugin_api::{
+///     BatchMeanEstimator, Host, LayerStatistic, Measure, PluginError, export_plugin, strategy_from_json,
+/// };
+///
+/// /// Block influence (ShortGPT): how far a layer turns its input.
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// pub struct BlockInfluence {
+///     /// Held-out batches that the mean is taken over.
+///     #[schemars(range(min = 1))]
+///     pub batches: u32,
+/// }
+/// impl Default for BlockInfluence {
+///     fn default() -> Self { Self { batches: 8 } }
+/// }
+/// impl Measure for BlockInfluence {
+///     fn batches(&self) -> u32 { self.batches }
+///     fn measure(&self, host: &mut Host) -> Result<Vec<f64>, PluginError> {
+///         let cosines = host.layer_statistics(LayerStatistic::InputOutputCosine)?;
+///         Ok(cosines.into_iter().map(|cosine| 1.0 - cosine).collect())
+///     }
+/// }
+///
+/// export_plugin! {
+///     name: "example",
+///     about: "One estimator.",
+///     built_in,
+///     strategies: { "block-influence": importance BatchMeanEstimator<BlockInfluence>, "One minus the cosine." }
+/// }
+///
+/// use scaleot_plugin_api::{ImportanceEstimator};
+/// use scaleot_plugin_conformance::FakeHost;
+/// // The fake host's cosine is `1 / (1 + cost)`.
+/// let mut fake = FakeHost::toy(2, 8).with_layer_costs(&[0.0, 1.0]);
+/// let mut estimator: BatchMeanEstimator<BlockInfluence> = strategy_from_json(b"{}")?;
+/// assert_eq!(estimator.estimate(&mut fake.host())?.scores, [0.0, 0.5]);
+/// # Ok::<(), PluginError>(())
+/// ```
+pub trait Measure: DeserializeOwned + JsonSchema {
+    /// Held-out batches that the mean is taken over.
+    fn batches(&self) -> u32;
+
+    /// One number per layer, larger = keep; each call brings its own batch.
     ///
     /// # Errors
-    /// `Failed` when the bytes are none.
-    pub fn restored(state: &[u8]) -> Result<Self, PluginError> {
-        Ok(serde_json::from_slice(state)?)
+    /// Any [`PluginError`]; those of the host pass through with `?`.
+    fn measure(&self, host: &mut Host) -> Result<Vec<f64>, PluginError>;
+
+    /// Needs of the estimator. Default: public text, which held-out batches come from.
+    #[must_use]
+    fn requires() -> Vec<Requirement> {
+        vec![Requirement::always(Need::PublicText)]
+    }
+}
+
+/// The importance estimator whose scores are the mean of a [`Measure`]; it continues after the last batch that was measured.
+pub struct BatchMeanEstimator<M> {
+    measure: M,
+    mean: BatchMean,
+}
+
+impl<M: Measure> Strategy for BatchMeanEstimator<M> {
+    type Options = M;
+    fn new(options: M) -> Result<Self, PluginError> {
+        Ok(Self { measure: options, mean: BatchMean::default() })
+    }
+
+    fn requires() -> Vec<Requirement> {
+        M::requires()
+    }
+}
+
+impl<M: Measure> ImportanceEstimator for BatchMeanEstimator<M> {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        let Self { measure, mean } = self;
+        let scores = mean.over(measure.batches(), host, |host| measure.measure(host))?;
+        Ok(ImportanceScores { scores: scores.into_iter().map(|score| score as f32).collect() })
+    }
+}
+
+impl<M> Checkpoint for BatchMeanEstimator<M> {
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        self.mean.save()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        self.mean.restore(state)
     }
 }

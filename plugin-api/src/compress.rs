@@ -2,7 +2,6 @@
 
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::importance::no_state;
 use crate::outline::{LayerOutline, WeightRole};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -136,8 +135,9 @@ pub struct CompressionReport {
 ///
 /// ```
 /// use scaleot_plugin_api::{
-///     conformance::FakeHost, CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
+///     CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, WeightForm, WeightRole,
 /// };
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// Halves every query projection: the rank stays, a quarter of the energy is gone.
 /// struct Halve;
@@ -164,20 +164,4 @@ pub trait Compressor {
     /// # Errors
     /// Any [`PluginError`]; those of the host pass through with `?`.
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError>;
-
-    /// See [`crate::ImportanceEstimator::save`].
-    ///
-    /// # Errors
-    /// Any [`PluginError`].
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    /// See [`crate::ImportanceEstimator::restore`].
-    ///
-    /// # Errors
-    /// `Failed` when the bytes are not this strategy's.
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        no_state(state)
-    }
 }

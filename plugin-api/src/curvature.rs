@@ -7,6 +7,7 @@
 use crate::error::PluginError;
 use crate::host::Host;
 use crate::outline::WeightRole;
+use crate::services::Curvatures;
 use crate::tensor::{Handle, Tensor};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -45,9 +46,9 @@ impl Host<'_> {
     /// The curvature around every matrix of a layer, fp32, by role: one forward and backward pass a batch.
     ///
     /// # Errors
-    /// `Host` without public text or for a layer that does not exist, `Unsupported` from a host that is older than this service.
+    /// `Host` without public text or for a layer that does not exist.
     pub fn layer_curvature(&mut self, request: &CurvatureRequest) -> Result<Vec<(WeightRole, Curvature)>, PluginError> {
-        let found: Vec<(WeightRole, Curvature<Handle>)> = self.ask("layer_curvature", request)?;
+        let found = self.ask::<Curvatures>(request)?;
         let owner = self.services.releaser();
         let adopt = |(role, curvature): (WeightRole, Curvature<Handle>)| {
             let adopted = curvature.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&owner))));

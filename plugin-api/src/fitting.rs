@@ -5,7 +5,8 @@
 
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::tensor::{Handle, Tensor};
+use crate::services::{LocalFit, Moments};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -84,17 +85,17 @@ impl Host<'_> {
     /// One local fit step on the next public training text; only inside [`crate::LayerReplacer::prepare`].
     ///
     /// # Errors
-    /// `Host` without public text, `Numeric` when a residual is not finite, `Unsupported` from a host of API 1.0.
+    /// `Host` without public text, `Numeric` when a residual is not finite.
     pub fn fit_step(&mut self, step: &FitStep) -> Result<FitReport, PluginError> {
-        self.ask("fit_step", step)
+        self.ask::<LocalFit>(step)
     }
 
     /// Moments of one layer's input and change, fp32.
     ///
     /// # Errors
-    /// `Host` without public text or for a layer that does not exist, `Unsupported` from a host of API 1.0.
+    /// `Host` without public text or for a layer that does not exist.
     pub fn layer_moments(&mut self, request: &MomentsRequest) -> Result<LayerMoments, PluginError> {
-        let moments: LayerMoments<Handle> = self.ask("layer_moments", request)?;
+        let moments = self.ask::<Moments>(request)?;
         let releaser = self.services.releaser();
         moments.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&releaser))))
     }

@@ -3,13 +3,18 @@
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{ErrorCode, PluginError};
-use crate::objective::Objective;
-use crate::outline::ModelOutline;
+use crate::outline::{ModelOutline, WeightRole};
 use crate::plan::LayerMask;
-use crate::services::HostServices;
-use serde::de::DeserializeOwned;
+use crate::services::carrier::HostServices;
+use crate::services::{
+    CurvePoints, GradientStep, LayerStatistics, Losses, Notices, Outline, Seed, Service, TrainableLayers, TrainingStep,
+    Weights,
+};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// How one training or tuning step went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,8 +38,6 @@ pub struct TrainStep {
 pub enum LayerStatistic {
     /// `mean over tokens of cos(input, output)` of the layer, in `[-1, 1]` (ShortGPT's block influence is 1 minus this).
     InputOutputCosine,
-    /// `mean over tokens of ||output - input||^2 / ||output||^2`.
-    RelativeChange,
     /// `sum over the layer's matrices of |w dL/dw|`, `L` the mean next-token loss (LLM-Pruner's first-order term); one backward pass.
     TaylorImportance,
     /// `mean((y' - y)^2)` of the layer's output on its own input, when [`prune_smallest`](crate::prune_smallest) took this share of
@@ -79,12 +82,14 @@ pub struct CurvePoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Notice {
-    /// So far, of how much.
+    /// The end of a step.
     Progress {
         /// Units done.
         done: u64,
         /// Units in all.
         total: u64,
+        /// The bytes from which the strategy continues.
+        state: Vec<u8>,
     },
     /// A sentence for the log.
     Log {
@@ -104,12 +109,8 @@ impl<'s> Host<'s> {
         Self { services }
     }
 
-    pub(crate) fn ask<Q: Serialize + ?Sized, A: DeserializeOwned>(
-        &mut self,
-        name: &str,
-        question: &Q,
-    ) -> Result<A, PluginError> {
-        let answer = self.services.request(name, &serde_json::to_vec(question)?)?;
+    pub(crate) fn ask<S: Service>(&mut self, question: &S::Question) -> Result<S::Answer, PluginError> {
+        let answer = self.services.request(S::NAME, &serde_json::to_vec(question)?)?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
@@ -118,7 +119,7 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when no model is loaded.
     pub fn outline(&mut self) -> Result<ModelOutline, PluginError> {
-        self.ask("outline", &())
+        self.ask::<Outline>(&())
     }
 
     /// Mean next-token loss of each mixture on the same held-out batch, in nats per token; no gradients.
@@ -127,7 +128,7 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when a mask has the wrong length, `Numeric` when a loss is not finite.
     pub fn losses(&mut self, masks: &[LayerMask]) -> Result<Vec<f64>, PluginError> {
-        self.ask("losses", masks)
+        self.ask::<Losses>(&masks.to_vec())
     }
 
     /// One gradient step on the trainable substitutes of the replaced layers, on the next training batch, towards the
@@ -136,28 +137,20 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when nothing trains under this mask, `Numeric` when the loss or a gradient is not finite.
     pub fn train_step(&mut self, step: &TrainStep) -> Result<StepReport, PluginError> {
-        self.ask("train_step", step)
+        self.ask::<TrainingStep>(step)
     }
 
-    /// As [`train_step`](Self::train_step), towards an objective of the caller's instead of the replacer's.
+    /// The layers that have a substitute which trains, one entry per layer; none with dropped or shared layers.
     ///
     /// # Errors
-    /// As [`train_step`](Self::train_step); `Unsupported` from a host of API 1.0.
-    pub fn train_step_towards(&mut self, step: &TrainStep, objective: &Objective) -> Result<StepReport, PluginError> {
-        self.ask("train_step_towards", &(step, objective))
-    }
-
-    /// Which layers have a substitute that trains, one entry per layer; none with dropped or shared layers.
-    ///
-    /// # Errors
-    /// `Host` without public text, `Unsupported` from a host of API 1.0.
+    /// `Host` without public text.
     pub fn trainable_layers(&mut self) -> Result<Vec<bool>, PluginError> {
-        self.ask("trainable_layers", &())
+        self.ask::<TrainableLayers>(&())
     }
 
     /// One tuning step of the adapter; only inside [`crate::Adapter::step`].
     pub(crate) fn gradient_step(&mut self) -> Result<StepReport, PluginError> {
-        self.ask("gradient_step", &())
+        self.ask::<GradientStep>(&())
     }
 
     /// One number per layer of the full model, from a held-out batch.
@@ -165,7 +158,7 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when no data is at hand, `Unsupported` for a statistic that is newer than the host.
     pub fn layer_statistics(&mut self, statistic: LayerStatistic) -> Result<Vec<f64>, PluginError> {
-        self.ask("layer_statistics", &statistic)
+        self.ask::<LayerStatistics>(&statistic)
     }
 
     /// The run's seed for a purpose; different purposes give independent streams.
@@ -173,15 +166,17 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when the host cannot answer.
     pub fn seed(&mut self, purpose: &str) -> Result<u64, PluginError> {
-        self.ask("seed", purpose)
+        self.ask::<Seed>(&purpose.to_owned())
     }
 
-    /// Tells how far the work is.
+    /// Reports that a step is over, `done` of `total`: a point from which the work can continue. `strategy` is the caller itself;
+    /// its state is kept with everything of the host's own that has changed, as often as the run's settings say.
     ///
     /// # Errors
-    /// `Interrupted` when the person asked to stop: return it.
-    pub fn progress(&mut self, done: u64, total: u64) -> Result<(), PluginError> {
-        self.ask("notice", &Notice::Progress { done, total })
+    /// `Interrupted` when the person asked to stop (the state is safe: return it); what [`Checkpoint::save`] returned.
+    pub fn progress(&mut self, done: u64, total: u64, strategy: &dyn Checkpoint) -> Result<(), PluginError> {
+        let state = strategy.save()?;
+        self.ask::<Notices>(&Notice::Progress { done, total, state })
     }
 
     /// A sentence for the run's log.
@@ -189,26 +184,32 @@ impl<'s> Host<'s> {
     /// # Errors
     /// `Host` when the host cannot answer.
     pub fn log(&mut self, message: &str) -> Result<(), PluginError> {
-        self.ask("notice", &Notice::Log { message: message.into() })
-    }
-
-    /// Marks a point that the work can continue from: `state` is what [`restore`](crate::ImportanceEstimator::restore) gets.
-    /// The host keeps it with everything of its own that has changed, as often as the run's settings say.
-    ///
-    /// # Errors
-    /// `Interrupted` when the person asked to stop (the state is safe: return it), `Unsupported` from a host of API 1.0.
-    pub fn checkpoint(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        self.ask("checkpoint", state)
+        self.ask::<Notices>(&Notice::Log { message: message.into() })
     }
 
     /// Adds a point to a curve of the stage's record, such as `train_loss` (one value) or `scores` (one per layer).
     ///
     /// # Errors
-    /// `Numeric` for a value that is not finite, `Unsupported` from a host of API 1.0.
+    /// `Numeric` for a value that is not finite.
     pub fn record(&mut self, curve: &str, step: u64, values: &[f64]) -> Result<(), PluginError> {
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(PluginError::new(ErrorCode::Numeric, format!("{curve} at step {step} is {value}")));
         }
-        self.ask("record", &CurvePoint { curve: curve.into(), step, values: values.to_vec() })
+        self.ask::<CurvePoints>(&CurvePoint { curve: curve.into(), step, values: values.to_vec() })
+    }
+
+    /// The weights of a layer by role, as in [`LayerWeights`]; for compressors whose rule looks at other layers too. Roles that the
+    /// layer does not have are left out.
+    ///
+    /// # Errors
+    /// `Host` for a layer that does not exist or where no weights are at hand.
+    pub fn layer_weights(
+        &mut self,
+        layer: usize,
+        roles: &[WeightRole],
+    ) -> Result<Vec<(WeightRole, Tensor)>, PluginError> {
+        let found = self.ask::<Weights>(&(layer, roles.to_vec()))?;
+        let owner = self.services.releaser();
+        Ok(found.into_iter().map(|(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&owner)))).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! Importance estimators: which layers the model can spare.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::Host;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,8 @@ impl ImportanceScores {
 /// ([`Host::losses`], [`Host::train_step`]) and works with any replacer.
 ///
 /// ```
-/// use scaleot_plugin_api::{conformance::FakeHost, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+/// use scaleot_plugin_api::{Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError};
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// Loss increase when one layer alone is replaced.
 /// struct LeaveOneOut;
@@ -45,39 +47,16 @@ impl ImportanceScores {
 ///         Ok(ImportanceScores { scores: host.losses(&masks)?.into_iter().map(|loss| loss as f32).collect() })
 ///     }
 /// }
+/// impl Checkpoint for LeaveOneOut {}
 /// let mut fake = FakeHost::toy(4, 8);
 /// let scores = LeaveOneOut.estimate(&mut fake.host())?;
 /// assert_eq!(scores.scores.len(), 4);
 /// # Ok::<(), PluginError>(())
 /// ```
-pub trait ImportanceEstimator {
+pub trait ImportanceEstimator: Checkpoint {
     /// One finite score per layer of `host.outline()`, larger = keep.
     ///
     /// # Errors
     /// Any [`PluginError`]; those of the host pass through with `?`.
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError>;
-
-    /// What must be kept so that [`restore`](Self::restore) continues as if never stopped. Default: nothing.
-    ///
-    /// # Errors
-    /// Any [`PluginError`].
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    /// Takes back what [`save`](Self::save) gave. Default: accepts only nothing.
-    ///
-    /// # Errors
-    /// `Failed` when the bytes are not this strategy's.
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        no_state(state)
-    }
-}
-
-/// The default `restore`: a strategy without state was handed some.
-pub(crate) fn no_state(state: &[u8]) -> Result<(), PluginError> {
-    if state.is_empty() {
-        return Ok(());
-    }
-    Err(PluginError::failed(format!("this strategy keeps no state, but {} bytes were to be restored", state.len())))
 }

@@ -10,17 +10,16 @@
 //! | [`Adapter`] | `attach`, `step` | layer outlines, tuning steps | an [`AdapterModule`] |
 //!
 //! It reaches the model through [`Host`] only: outlines, masks, losses, statistics, and algebra on opaque [`Tensor`] handles.
-//! It needs no libtorch; one that wants it turns on the feature `tch` and calls `Host::to_tch` and `Host::from_tch`. [`export_plugin!`] makes the library; the `conformance` feature tests it without a host.
+//! It needs no libtorch; one that wants it turns on the feature `tch` and calls `Host::to_tch` and `Host::from_tch`. [`export_plugin!`] makes the library; the crate `scaleot-plugin-conformance` tests it without a host.
 //! A whole plugin is the doctest of [`export_plugin!`].
 #![deny(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::missing_safety_doc)]
 
 mod adapter;
 mod algebra;
 mod batch_mean;
-mod coarse;
+mod checkpoint;
+mod coarsening;
 mod compress;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod curvature;
 mod declaration;
 mod error;
@@ -33,20 +32,20 @@ mod module;
 mod objective;
 mod outline;
 mod plan;
-mod regression;
 mod replace;
 mod requirement;
 mod schedule;
 pub mod schema;
-mod services;
+pub mod services;
 mod similarity;
 mod strategy;
 mod tensor;
 mod torch;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
-pub use batch_mean::BatchMean;
-pub use coarse::{prune_smallest, round_to_bits};
+pub use batch_mean::{BatchMean, BatchMeanEstimator, Measure};
+pub use checkpoint::Checkpoint;
+pub use coarsening::{prune_smallest, round_to_bits};
 pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
 pub use curvature::{Curvature, CurvatureRequest};
 pub use declaration::{Declaration, Trait};
@@ -54,22 +53,23 @@ pub use error::{ErrorCode, PluginError};
 pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
 pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};
 pub use importance::{ImportanceEstimator, ImportanceScores};
-pub use low_rank::{RankCut, Storage, TRUNCATED_SVDS, TruncatedSvd};
+pub use low_rank::{RankCut, Storage, TruncatedSvd};
 pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
-pub use regression::{ReducedRank, TwoLayers};
 pub use replace::LayerReplacer;
 pub use requirement::{Need, OptionValue, Requirement};
 pub use schedule::Schedule;
-pub use services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, check_offered, unknown_service};
+pub use services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+pub use services::{check_offered, unknown_service};
 pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
-    AnyStrategy, CompressAnswer, CompressRequest, Method, PluginRecord, SelectRequest, Strategy, StrategyEntry,
-    StrategyKind, StrategyRecord, reply, strategy_from_json,
+    AnyStrategy, CompressAnswer, CompressRequest, Method, NotAStrategyName, PLUGIN_NAME_RULE, PluginRecord,
+    SelectRequest, Strategy, StrategyEntry, StrategyKind, StrategyName, StrategyRecord, is_plugin_name, reply,
+    strategy_from_json,
 };
 #[cfg(feature = "tch")]
 pub use tch;
 pub use tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
-pub use torch::{LEND_TENSOR, LIBTORCH_MARK, TAKE_TENSOR};
+pub use torch::LIBTORCH_MARK;

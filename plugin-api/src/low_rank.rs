@@ -7,13 +7,11 @@ use crate::compress::{CompressionReport, LayerWeights, MatrixReport, WeightForm}
 use crate::error::PluginError;
 use crate::host::Host;
 use crate::outline::WeightRole;
-use crate::services::HostServices;
+use crate::services::TruncatedSvds;
+use crate::services::carrier::HostServices;
 use crate::tensor::{Handle, Tensor};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-
-/// The service's name.
-pub const TRUNCATED_SVDS: &str = "truncated_svds";
 
 /// One matrix and the rank that is kept of it. `T` is a [`Tensor`] for an author and a bare handle on the wire.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,7 +100,8 @@ impl LayerWeights {
     /// `r = max(1, floor(min(rows, cols) * share))`.
     ///
     /// ```
-    /// use scaleot_plugin_api::{PluginError, Storage, WeightRole, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, Storage, WeightRole};
+    /// use scaleot_plugin_conformance::FakeHost;
     /// let mut fake = FakeHost::toy(1, 8);
     /// let mut layer = fake.layer_weights(0);
     /// let report = layer.cut_rank_share(&[WeightRole::AttentionO], 0.7, Storage::Dense, &mut fake.host())?;
@@ -141,7 +140,8 @@ impl Host<'_> {
     /// The nearest matrix of each rank, in the order of the question.
     ///
     /// ```
-    /// use scaleot_plugin_api::{PluginError, RankCut, WeightForm, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, RankCut, WeightForm};
+    /// use scaleot_plugin_conformance::FakeHost;
     /// let mut fake = FakeHost::toy(2, 4);
     /// let mut host = fake.host();
     /// let weight = host.from_f32(&[3.0, 0.0, 0.0, 2.0], &[2, 2])?;
@@ -161,8 +161,7 @@ impl Host<'_> {
             return Ok(Vec::new());
         }
         let question: Vec<RankCut<Handle>> = cuts.iter().map(RankCut::on_the_wire).collect();
-        let answer = self.services.request(TRUNCATED_SVDS, &serde_json::to_vec(&question)?)?;
-        let answer: Vec<TruncatedSvd<Handle>> = serde_json::from_slice(&answer)?;
+        let answer = self.ask::<TruncatedSvds>(&question)?;
         let made: Vec<_> = answer.into_iter().map(|svd| svd.adopt(self.services)).collect();
         if made.len() != cuts.len() {
             let (found, expected) = (made.len(), cuts.len());
@@ -206,23 +205,5 @@ impl TruncatedSvd<Handle> {
             WeightForm::Factored { left, right } => WeightForm::Factored { left: adopt(left), right: adopt(right) },
         };
         TruncatedSvd { form, singular_values: adopt(self.singular_values) }
-    }
-}
-
-impl Host<'_> {
-    /// The weights of a layer by role, as in [`LayerWeights`]; for compressors whose rule looks at other layers too. `roles` that the
-    /// layer does not have are left out.
-    ///
-    /// # Errors
-    /// `Host` for a layer that does not exist or where no weights are at hand, `Unsupported` from a host that is older than this
-    /// service.
-    pub fn layer_weights(
-        &mut self,
-        layer: usize,
-        roles: &[WeightRole],
-    ) -> Result<Vec<(WeightRole, Tensor)>, PluginError> {
-        let found: Vec<(WeightRole, Handle)> = self.ask("layer_weights", &(layer, roles))?;
-        let owner = self.services.releaser();
-        Ok(found.into_iter().map(|(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&owner)))).collect())
     }
 }

@@ -1,8 +1,9 @@
 //! Layer replacers: what stands in for a layer, and which layers it stands in for.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::importance::{ImportanceScores, no_state};
+use crate::importance::ImportanceScores;
 use crate::module::Substitute;
 use crate::objective::Objective;
 use crate::outline::LayerOutline;
@@ -11,7 +12,8 @@ use crate::plan::{LayerPlan, ReplaceRequest};
 /// Offers a substitute for every layer and chooses which layers give way to theirs.
 ///
 /// ```
-/// use scaleot_plugin_api::{conformance::FakeHost, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+/// use scaleot_plugin_api::{Checkpoint, Host, LayerOutline, LayerReplacer, Module, PluginError, Substitute};
+/// use scaleot_plugin_conformance::FakeHost;
 ///
 /// /// LayerDrop: nothing stands in.
 /// struct Drop;
@@ -20,13 +22,14 @@ use crate::plan::{LayerPlan, ReplaceRequest};
 ///         Ok(Substitute::frozen(Module::Identity))
 ///     }
 /// }
+/// impl Checkpoint for Drop {}
 /// let mut fake = FakeHost::toy(4, 8);
 /// let layer = fake.outline().layers[1].clone();
 /// let substitute = Drop.substitute(&layer, &mut fake.host())?;
 /// assert!(matches!(substitute.module, Module::Identity));
 /// # Ok::<(), PluginError>(())
 /// ```
-pub trait LayerReplacer {
+pub trait LayerReplacer: Checkpoint {
     /// What runs instead of `layer`: `[tokens, hidden] -> [tokens, hidden]`.
     ///
     /// # Errors
@@ -34,7 +37,7 @@ pub trait LayerReplacer {
     fn substitute(&mut self, layer: &LayerOutline, host: &mut Host) -> Result<Substitute, PluginError>;
 
     /// Brings the installed substitutes near their layers before importance runs, by [`Host::fit_step`] or
-    /// [`Host::train_step`]. Default: nothing. Not called on plugins of API 1.0.
+    /// [`Host::train_step`]. Default: nothing.
     ///
     /// # Errors
     /// Any [`PluginError`]; those of the host pass through with `?`.
@@ -55,21 +58,5 @@ pub trait LayerReplacer {
     /// Default: the loss of the next token, on substitutes.
     fn objective(&self) -> Option<Objective> {
         None
-    }
-
-    /// See [`crate::ImportanceEstimator::save`].
-    ///
-    /// # Errors
-    /// Any [`PluginError`].
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    /// See [`crate::ImportanceEstimator::restore`].
-    ///
-    /// # Errors
-    /// `Failed` when the bytes are not this strategy's.
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        no_state(state)
     }
 }

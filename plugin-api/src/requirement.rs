@@ -7,9 +7,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Need {
-    /// Public text of the model owner (`data.public_text`): for losses, training steps, fits and moments.
+    /// Public text of the model owner (`public_data.text`): for losses, training steps, fits and moments.
     PublicText,
-    /// The owner's training of the chosen emulator (`train.steps` above 0): without it the strategy is another one.
+    /// The owner's training of the chosen emulator (`[train]`): without it the strategy is another one.
     Training,
     /// A need that this version of the contract does not know; the host refuses the strategy.
     Other(String),

@@ -6,6 +6,7 @@
 
 use crate::error::PluginError;
 use crate::host::Host;
+use crate::services::OutputSimilarity;
 use serde::{Deserialize, Serialize};
 
 /// How the tokens of a window become one row.
@@ -31,7 +32,8 @@ impl Host<'_> {
     /// `[n, n]`, row by row: entry `(i, j)` is the linear CKA of the outputs of layers `i` and `j` of the full model.
     ///
     /// ```
-    /// use scaleot_plugin_api::{PluginError, SimilarityRequest, TokenPooling, conformance::FakeHost};
+    /// use scaleot_plugin_api::{PluginError, SimilarityRequest, TokenPooling};
+    /// use scaleot_plugin_conformance::FakeHost;
     /// let mut fake = FakeHost::toy(3, 8).with_layer_costs(&[1.0, 0.01, 5.0]);
     /// let similar = fake.host().output_similarity(&SimilarityRequest { samples: 64, pooling: TokenPooling::Mean })?;
     /// assert!(similar[0][1] > 0.99, "the second layer changes little");
@@ -40,9 +42,8 @@ impl Host<'_> {
     /// ```
     ///
     /// # Errors
-    /// `Host` without public text or with fewer than 2 samples, `Numeric` when a layer's outputs are all the same,
-    /// `Unsupported` from a host that is older than this service.
+    /// `Host` without public text or with fewer than 2 samples, `Numeric` when a layer's outputs are all the same.
     pub fn output_similarity(&mut self, request: &SimilarityRequest) -> Result<Vec<Vec<f64>>, PluginError> {
-        self.ask("output_similarity", request)
+        self.ask::<OutputSimilarity>(request)
     }
 }

@@ -7,13 +7,7 @@
 //! A `tch` release fits one minor version of libtorch, and so does such a plugin. It carries [`LIBTORCH_MARK`] and that version as
 //! plain bytes, which the host compares with its own before it loads anything.
 
-/// The service behind `Host::to_tch`: a handle's number to the address of its `at::Tensor`, alive until the handle is released.
-pub const LEND_TENSOR: &str = "lend_libtorch_tensor";
-
-/// The service behind `Host::from_tch`: the address of a live `at::Tensor` to a new handle on the same tensor.
-pub const TAKE_TENSOR: &str = "take_libtorch_tensor";
-
-/// What stands before the libtorch version in the bytes of a plugin of this tier; a zero byte ends the version.
+/// The mark before the libtorch version in the bytes of a plugin of this tier; a zero byte ends the version.
 pub const LIBTORCH_MARK: &str = "scaleot-plugin-libtorch=";
 
 #[cfg(not(feature = "tch"))]
@@ -26,10 +20,11 @@ pub(crate) use tier::built_for;
 
 #[cfg(feature = "tch")]
 mod tier {
-    use super::{LEND_TENSOR, LIBTORCH_MARK, TAKE_TENSOR};
+    use super::LIBTORCH_MARK;
     use crate::error::PluginError;
     use crate::host::Host;
-    use crate::tensor::{Handle, Tensor};
+    use crate::services::{LendTensor, TakeTensor};
+    use crate::tensor::Tensor;
 
     /// [`LIBTORCH_MARK`] and the libtorch minor that the workspace's `tch` fits: its build script takes no other.
     static MARK: &str = "scaleot-plugin-libtorch=2.11\0";
@@ -48,22 +43,22 @@ mod tier {
         /// methods return the error instead.
         ///
         /// # Errors
-        /// `Host` for a released handle, `Unsupported` from a host of API 1.1.
+        /// `Host` for a released handle.
         pub fn to_tch(&mut self, a: &Tensor) -> Result<tch::Tensor, PluginError> {
-            let address: usize = self.ask(LEND_TENSOR, &a.handle())?;
+            let address = self.ask::<LendTensor>(&a.handle())?;
             if address == 0 {
                 return Err(PluginError::host("the host lent no tensor"));
             }
             // SAFETY: the host vouches for a live `at::Tensor` while `a` is; the libtorch that owns it is this library's own.
-            Ok(unsafe { tch::Tensor::clone_from_ptr(std::ptr::with_exposed_provenance_mut(address)) })
+            Ok(unsafe { tch::Tensor::clone_from_ptr(std::ptr::with_exposed_provenance_mut(address as usize)) })
         }
 
         /// A handle on a libtorch tensor: the same memory and the same place in the autograd graph.
         ///
         /// # Errors
-        /// `Host` for a tensor that the host cannot hold (undefined, sparse), `Unsupported` from a host of API 1.1.
+        /// `Host` for a tensor that the host cannot hold (undefined, sparse).
         pub fn from_tch(&mut self, a: &tch::Tensor) -> Result<Tensor, PluginError> {
-            let handle: Handle = self.ask(TAKE_TENSOR, &a.as_ptr().expose_provenance())?;
+            let handle = self.ask::<TakeTensor>(&(a.as_ptr().expose_provenance() as u64))?;
             Ok(Tensor::adopt(handle, self.services.releaser()))
         }
     }

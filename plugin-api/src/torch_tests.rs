@@ -1,9 +1,10 @@
 //! The plugin's half of the tier against a host that is a table of libtorch tensors.
 
+use crate::Host;
 use crate::error::PluginError;
-use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp, unknown_service};
+use crate::services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::services::{LendTensor, Service, TakeTensor, unknown_service};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
-use crate::{Host, LEND_TENSOR, TAKE_TENSOR};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -47,12 +48,12 @@ impl HostServices for TorchHost {
     fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
         let number: u64 = serde_json::from_slice(question)?;
         let answer = match name {
-            LEND_TENSOR => {
+            LendTensor::NAME => {
                 let table = self.0.0.borrow();
                 let lent = table[number as usize].as_ref().ok_or_else(|| PluginError::host("released"))?;
                 lent.as_ptr().expose_provenance() as u64
             }
-            TAKE_TENSOR => {
+            TakeTensor::NAME => {
                 let raw = std::ptr::with_exposed_provenance_mut(number as usize);
                 // SAFETY: `from_tch` sends the address of a tensor that it borrows.
                 self.0.put(unsafe { tch::Tensor::clone_from_ptr(raw) })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 const LIBRARY: &str = "libtest_constructor.so";
 const MANIFEST: &str = "scaleot-plugin.toml";
-const PACK: [&str; 6] = ["plugin", "pack", "sent/libtest_constructor.so", "--publisher", "A. Author", "--licence"];
+const PACK: [&str; 6] = ["plugin", "pack", "sent/libtest_constructor.so", "--publisher", "A. Author", "--license"];
 
 /// A folder `sent` with the built plugin, packed.
 fn packed() -> tempfile::TempDir {
@@ -97,7 +97,7 @@ fn a_library_is_packed_under_its_own_name_only() {
     let folder = scratch();
     std::fs::create_dir(folder.path().join("sent")).unwrap();
     let mut said = Said::new(folder.path());
-    let pack = |file: &str| within(folder.path(), &["plugin", "pack", file, "--publisher", "A", "--licence", "MIT"]);
+    let pack = |file: &str| within(folder.path(), &["plugin", "pack", file, "--publisher", "A", "--license", "MIT"]);
     std::fs::copy(marking_plugin(), folder.path().join("sent/libother.so")).unwrap();
     said.case("another file name", 4, pack("sent/libother.so"));
     std::fs::write(folder.path().join("sent/libtext.so"), "text").unwrap();

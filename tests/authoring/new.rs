@@ -100,4 +100,8 @@ fn the_contract_comes_from_where_it_was_said() {
     let git = api("of-git", "https://example.org/scaleot.git#abc123");
     let expected = "scaleot-plugin-api = { git = \"https://example.org/scaleot.git\", rev = \"abc123\" }";
     assert!(git.contains(expected), "{git}");
+    assert!(git.contains(&expected.replace("api", "conformance")), "{git}");
+    let published = api("of-a-registry", "2.0");
+    assert!(published.contains("scaleot-plugin-api = { version = \"2.0\" }"), "{published}");
+    assert!(published.contains("scaleot-plugin-conformance = { version = \"2.0\" }"), "{published}");
 }

@@ -39,7 +39,7 @@ impl Marked {
         arguments.extend(quick(&self.folder.path().join("run")));
         arguments.push(format!("model.path={repository}/tests/fixtures/ci-model"));
         arguments.push(format!("data.folder={repository}/tests/fixtures/tasks"));
-        arguments.push(format!("data.public_text=[\"{repository}/tests/fixtures/text/hellaswag-train.txt\"]"));
+        arguments.push(format!("public_data.text=[\"{repository}/tests/fixtures/text/hellaswag-train.txt\"]"));
         arguments.push("importance.use=test-constructor/even".to_owned());
         arguments.extend(more.iter().map(ToString::to_string));
         self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
@@ -85,7 +85,7 @@ fn looking_at_a_packed_plugin_does_not_run_it() {
         (found.expect(0).stdout, ran)
     };
     // Packing asks the library what it is.
-    assert!(runs(&["plugin", "pack", LIBRARY, "--publisher", "a test", "--licence", "Apache-2.0"]).1);
+    assert!(runs(&["plugin", "pack", LIBRARY, "--publisher", "a test", "--license", "Apache-2.0"]).1);
     let (listed, ran) = runs(&["plugin", "list", "--plugin-path", "."]);
     assert!(!ran && listed.contains("not loaded"), "{listed}");
     let (info, ran) = runs(&["plugin", "info", "test-constructor", "--plugin-path", "."]);
@@ -218,7 +218,7 @@ fn a_lock_in_the_working_folder_counts_too() {
     let paths = [
         format!("model.path={}", model.display()),
         format!("data.folder={}", repository().join("tests/fixtures/tasks").display()),
-        "data.public_text=[]".to_owned(),
+        "public_data.text=[]".to_owned(),
         "evaluate.text=[]".to_owned(),
     ];
     let all: Vec<&str> = arguments.into_iter().chain(paths.iter().map(String::as_str)).collect();

@@ -14,15 +14,15 @@ fn a_config_is_refused_by_file_line_and_key() {
     let mut table = Table::new();
     let steps = "steps = 20";
     let cases: &[(&str, &str, &str)] = &[
-        ("1 unknown key", "replace_count = 2", "replace_cuont = 2"),
+        ("1 unknown key", "\ncount = 2", "\ncuont = 2"),
         ("1 unknown key of the owner's training", "[adapter]\n", "[train]\nstep = 20\n\n[adapter]\n"),
         ("2 key twice", steps, "steps = 20\nsteps = 30"),
         ("3 not a number", "learning_rate = 1e-3", "learning_rate = nan"),
-        ("4 below the range", "replace_count = 2", "replace_ratio = -0.1"),
-        ("4 above the range", "replace_count = 2", "replace_ratio = 1.0000001"),
+        ("4 below the range", "\ncount = 2", "\nratio = -0.1"),
+        ("4 above the range", "\ncount = 2", "\nratio = 1.0000001"),
         ("4 infinite", "learning_rate = 1e-3", "learning_rate = inf"),
-        ("6 odd adapter layers", "adapter_layers = 4", "adapter_layers = 3"),
-        ("6 no adapter layers", "adapter_layers = 4", "adapter_layers = 0"),
+        ("6 odd adapter layers", "\nlayers = 4", "\nlayers = 3"),
+        ("6 no adapter layers", "\nlayers = 4", "\nlayers = 0"),
         ("7 a string for a number", "learning_rate = 1e-3", "learning_rate = \"1e-4\""),
         ("8 batch of none", "batch_size = 2", "batch_size = 0"),
         ("8 steps beyond 63 bits", steps, "steps = 9223372036854775808"),
@@ -40,7 +40,7 @@ fn a_config_is_refused_by_file_line_and_key() {
             "text = [\"tests/fixtures/text/hellaswag-train.txt\"]\nlimit",
             "text = [\"/dev/null\"]\nlimit",
         ),
-        ("12 text is missing", "public_text = [\"tests/", "public_text = [\"toasts/"),
+        ("12 text is missing", "[public_data]\ntext = [\"tests/", "[public_data]\ntext = [\"toasts/"),
         ("12 out of the folder", "path = \"tests/fixtures/ci-model\"", "path = \"../../model\""),
         ("13 NUL", "output = \"runs/ci\"", "output = \"runs/c\\u0000i\""),
         ("15 newer version", "version = 1", "version = 2"),
@@ -85,10 +85,10 @@ fn a_file_that_is_no_config_is_refused_by_byte() {
 #[test]
 fn a_config_that_does_not_fit_its_model_is_refused_with_both_numbers() {
     let mut table = Table::new();
-    table.verb("5 no middle layer stays", 2, "run", &["replace.replace_count=4"]);
-    table.verb("5 more than there are", 2, "run", &["replace.replace_count=40"]);
-    table.verb("5 a ratio that leaves none", 2, "run", &["replace.replace_ratio=0.99"]);
-    table.verb("6 as many as the model has", 2, "run", &["adapter.adapter_layers=8"]);
+    table.verb("5 no middle layer stays", 2, "run", &["replace.count=4"]);
+    table.verb("5 more than there are", 2, "run", &["replace.count=40"]);
+    table.verb("5 a ratio that leaves none", 2, "run", &["replace.ratio=0.99"]);
+    table.verb("6 as many as the model has", 2, "run", &["adapter.layers=8"]);
     table.verb("12 output in the model", 2, "run", &["output=tests/fixtures/ci-model/run"]);
     table.verb("14 output is the model", 2, "run", &["output=tests/fixtures/ci-model"]);
     table.verb("override without a value", 2, "run", &["tune.steps"]);

@@ -59,7 +59,7 @@ fn what_only_a_strategy_refuses_is_found_before_work() {
     let ranked = ["importance.use=offsite-tuning/random", "replace.use=scaleot/harmonizer"];
     refused(&mut table, "options that exclude each other", 2, &[&ranked[..], &norm].concat());
     refused(&mut table, "biases of a family without", 4, &["adapter.use=peft/bit-fit"]);
-    refused(&mut table, "more layers than there are", 2, &["replace.replace_count=4"]);
+    refused(&mut table, "more layers than there are", 2, &["replace.count=4"]);
     refused(&mut table, "no such plugin", 2, &["compress.use=no-such/plugin"]);
     refused(&mut table, "no such option", 2, &["adapter.options.depth=3"]);
     insta::assert_snapshot!(table.said());
@@ -102,7 +102,7 @@ fn scores_that_turn_out_to_be_equal_are_not_sorted_by() {
     assert!(refused.contains("key `adapter.placement`: found \"top_score\""), "{refused}");
     // A rule of its own is asked for no scores, whether it is declared or not.
     verb("replace", &run, &plugin).expect(0);
-    let even = ["replace.use=scaleot/harmonizer", "replace.options.selection=even", "data.public_text=[]"];
+    let even = ["replace.use=scaleot/harmonizer", "replace.options.selection=even", "public_data.text=[]"];
     for name in ["importance", "replace"] {
         verb(name, &folder.path().join("other"), &[&plugin[..], &even].concat()).expect(0);
     }
@@ -111,20 +111,45 @@ fn scores_that_turn_out_to_be_equal_are_not_sorted_by() {
 #[test]
 fn a_key_without_effect_is_told_once() {
     let folder = scratch();
-    let more =
-        ["train.learning_rate=1e-4", "data.block_length=1024", "evaluate.columns=[\"zero_shot\"]", "tune.steps=2"];
+    let more = [
+        "full_tuning.learning_rate=1e-4",
+        "data.block_length=1024",
+        "evaluate.columns=[\"zero_shot\"]",
+        "tune.steps=2",
+    ];
     let said = verb("run", &folder.path().join("run"), &more).expect(0).stderr;
     for told in [
-        "notice: train.learning_rate has no effect: train.steps is 0",
-        "notice: data.block_length has no effect: no text is read in blocks",
-        "notice: data.public_text has no effect: no strategy of this config says that it reads public text",
+        "notice: full_tuning.learning_rate has no effect: evaluate.columns does not name full_tuning",
+        "notice: data.block_length has no effect: data.text is empty",
+        "notice: public_data.text has no effect: no strategy of this config says that it reads public text",
     ] {
         assert_eq!(said.matches(told).count(), 1, "{told}: {said}");
     }
     // The record that the run left has every key, and says nothing of those.
     let record = folder.path().join("run/config.toml");
     let said = scaleot(["config", "validate", record.to_str().unwrap()]).expect(0).stderr;
-    assert!(said.contains("train.learning_rate has no effect") && !said.contains("train.batch_size"), "{said}");
+    assert!(
+        said.contains("full_tuning.learning_rate has no effect") && !said.contains("full_tuning.batch_size"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_training_of_the_owner_is_there_with_its_length_or_not_at_all() {
+    let folder = scratch();
+    let run = folder.path().join("run");
+    let refused = verb("train", &run, &["train.learning_rate=1e-4"]).expect(2).stderr;
+    assert!(refused.contains("key `train.steps`: missing, expected a whole number of at least 1"), "{refused}");
+    let file = folder.path().join("mine.toml");
+    let text = std::fs::read_to_string(behaviour::repository().join(behaviour::CONFIG)).unwrap();
+    let with = |steps: u32| std::fs::write(&file, format!("{text}\n[train]\nsteps = {steps}\n")).unwrap();
+    with(0);
+    let validate = |more: &[&str]| scaleot([&["config", "show", file.to_str().unwrap()], more].concat());
+    let refused = validate(&[]).expect(2).stderr;
+    assert!(refused.contains("key `train.steps`: found 0, expected at least 1 step, or no [train]"), "{refused}");
+    with(5);
+    assert!(validate(&[]).expect(0).stdout.contains("[train]"));
+    assert!(!validate(&["train.steps=0"]).expect(0).stdout.contains("[train]"));
 }
 
 /// Every run config that is shipped, on the tests' model and data: its strategies exist, take their options and go together.
@@ -139,13 +164,13 @@ fn every_shipped_config_can_mean_something() {
         let text = std::fs::read_to_string(&file).unwrap();
         let mut more = vec!["model.path=tests/fixtures/ci-model", "data.folder=tests/fixtures/tasks"];
         // The tests' text is short.
-        more.extend(["evaluate.text=[]", "data.block_length=32"]);
-        if text.contains("public_text") {
-            more.push("data.public_text=[\"tests/fixtures/text/hellaswag-train.txt\"]");
+        more.extend(["evaluate.text=[]", "public_data.block_length=32"]);
+        if text.contains("[public_data]") {
+            more.push("public_data.text=[\"tests/fixtures/text/hellaswag-train.txt\"]");
         }
         // The model has four layers between the adapters.
-        if !text.contains("replace_count = 0") {
-            more.push("replace.replace_count=2");
+        if !text.contains("\ncount = 0") {
+            more.push("replace.count=2");
         }
         let arguments = [&["config", "validate", file.to_str().unwrap()], &more[..]].concat();
         scaleot(arguments).expect(0);

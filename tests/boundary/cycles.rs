@@ -3,12 +3,12 @@
 //! Arguments: how many cycles, then the libraries of `tests/plugin`. Each cycle loads every library, reads its record, makes
 //! strategies of all kinds, calls them, lets them fail and panic, and drops them. No tensor of a cycle may be left at the host.
 
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::export::abi_stable::library::lib_header_from_path;
 use scaleot_plugin_api::export::{PluginModule_Ref, RawStrategy};
 use scaleot_plugin_api::{
     CompressRequest, HostServices as _, Method, PluginRecord, ReplaceRequest, SelectRequest, StrategyKind,
 };
+use scaleot_plugin_conformance::FakeHost;
 use serde_json::{Value, json};
 use std::path::Path;
 

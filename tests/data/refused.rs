@@ -38,8 +38,8 @@ fn data_files_are_no_text() {
         assert!(scored.contains(&format!("{name}: ")) && scored.contains(expected), "{scored}");
         let output = format!("output={}", path("run").display());
         let keys: &[&str] = match name {
-            "private.jsonl" => &["data.text", "data.public_text", "evaluate.text"],
-            "binary.txt" => &["data.public_text"],
+            "private.jsonl" => &["data.text", "public_data.text", "evaluate.text"],
+            "binary.txt" => &["public_data.text"],
             _ => &[],
         };
         for key in keys {

@@ -8,7 +8,7 @@ use std::process::Stdio;
 /// A suite of two methods on the ordinary config.
 const SUITE: &str = "version = 1\noutput = \"suite\"\ntasks = [\"arc_easy\"]\nseeds = [1]\n\n[[method]]\nname = \"drop\"\n\
                      config = \"configs/ci.toml\"\n\n[[method]]\nname = \"other\"\nconfig = \"configs/ci.toml\"\n\
-                     set = [\"replace.replace_count=1\"]\n\n[axes]\n\"tune.learning_rate\" = [1e-3, 1e-4]\n";
+                     set = [\"replace.count=1\"]\n\n[axes]\n\"tune.learning_rate\" = [1e-3, 1e-4]\n";
 
 pub struct Base {
     /// Everything that a case finds in its folder.
@@ -34,7 +34,7 @@ impl Base {
         fs::create_dir(root.join("packed")).unwrap();
         let file = root.join("packed/libshortgpt.so");
         fs::copy(library("libshortgpt.so"), &file).unwrap();
-        let words = ["plugin", "pack", file.to_str().unwrap(), "--publisher", "tests", "--licence", "Apache-2.0"];
+        let words = ["plugin", "pack", file.to_str().unwrap(), "--publisher", "tests", "--license", "Apache-2.0"];
         behaviour::scaleot(words).expect(0);
         let lock = ["plugin", "lock", "configs/ci.toml"];
         let mut command = behaviour::command(lock);

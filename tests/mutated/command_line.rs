@@ -43,7 +43,7 @@ const LINES: [&str; 42] = [
     "plugin check scaleot --json",
     "plugin check shortgpt",
     "plugin new my-method --kind adapter --path crate --json",
-    "plugin pack packed/libshortgpt.so --publisher me --licence MIT --json",
+    "plugin pack packed/libshortgpt.so --publisher me --license MIT --json",
     "plugin add packed",
     "plugin remove shortgpt --json",
     "plugin lock configs/ci.toml --json",

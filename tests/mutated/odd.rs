@@ -27,7 +27,7 @@ pub const WORDS: [&str; 52] = [
     "tune.batch_size=4294967295",
     "data.block_length=1",
     "evaluate.batch_tokens=1",
-    "replace.replace_count=0",
+    "replace.count=0",
     "--json",
     "--help",
     "--quiet",

@@ -2,7 +2,9 @@
 //!
 //! So a test can tell whether any of its code ran.
 
-use scaleot_plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
+use scaleot_plugin_api::{
+    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait,
+};
 
 /// Where the mark is to be made.
 const VARIABLE: &str = "SCALEOT_TEST_MARK";
@@ -44,6 +46,8 @@ impl ImportanceEstimator for Even {
         Ok(ImportanceScores { scores: vec![self.0.score.into(); host.outline()?.n_layers()] })
     }
 }
+
+impl Checkpoint for Even {}
 
 scaleot_plugin_api::export_plugin! {
     name: "test-constructor",

@@ -3,8 +3,8 @@
 //! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; the shallowest layers give way.
 
 use scaleot_plugin_api::{
-    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective, ObjectiveTerm,
-    PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
+    Checkpoint, Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective,
+    ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
 };
 
 /// Width and objective.
@@ -74,6 +74,8 @@ impl LayerReplacer for Harmonizers {
         Some(more.into_iter().flatten().fold(objective, |sum, (weight, term)| sum.plus(weight, term)))
     }
 }
+
+impl Checkpoint for Harmonizers {}
 
 scaleot_plugin_api::export_plugin! {
     name: "test-objectives",

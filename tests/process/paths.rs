@@ -68,7 +68,7 @@ fn every_verb_takes_a_path_that_is_no_utf_8() {
         "plugin list --plugin-path ODD/plugins",
         "plugin info shortgpt --plugin-path ODD/plugins",
         "plugin check shortgpt --plugin-path ODD/plugins",
-        "plugin pack ODD/plugins/libshortgpt.so --publisher tests --licence MIT",
+        "plugin pack ODD/plugins/libshortgpt.so --publisher tests --license MIT",
         "plugin new my-method --kind adapter --path ODD/crate",
         "plugin lock ODD/c.toml",
         "bench tune ODD/c.toml output=OUT/run QUICK --steps 1 --warmup 0",
@@ -116,7 +116,7 @@ fn missing_files_and_strange_neighbours_are_named() {
         (2, "choose ODD/none.toml"),
         (3, "verify ODD/none"),
         (3, "evaluate --model ODD/none --task arc_easy"),
-        (4, "plugin pack ODD/none.so --publisher a --licence MIT"),
+        (4, "plugin pack ODD/none.so --publisher a --license MIT"),
     ];
     for (code, line) in refused {
         let outcome = run(line, &odd, root.path()).expect(code);
@@ -141,7 +141,7 @@ fn surroundings_that_are_no_text_are_no_fault() {
     assert!(outcome.json()["threads"]["wait"]["value"].as_str().unwrap().contains('\u{fffd}'));
     // The working folder itself: everything relative, results included.
     let mut run =
-        command(["run", "c.toml", "model.path=model", "data.folder=tasks", "data.public_text=[]", "output=out"]);
+        command(["run", "c.toml", "model.path=model", "data.folder=tasks", "public_data.text=[]", "output=out"]);
     run.args(QUICK.split(' ')).arg("--json").current_dir(&odd);
     assert!(behaviour::outcome(&mut run).expect(0).json().is_object());
     assert!(odd.join("out/report.json").is_file());

@@ -69,7 +69,7 @@ fn cells_side_by_side_share_the_cores() {
         let output = folder.path().join(output);
         let head = format!("version = 1\noutput = \"{}\"\ntasks = [\"arc_easy\"]\nseeds = [1]\n", output.display());
         let suite = folder.path().join("suite.toml");
-        let other = method("other") + "set = [\"replace.replace_count=1\"]\n";
+        let other = method("other") + "set = [\"replace.count=1\"]\n";
         std::fs::write(&suite, head + &method("drop") + &other).unwrap();
         let mut arguments = vec!["compare", suite.to_str().unwrap(), "--jobs", "2", "tune.steps=1"];
         arguments.extend(["evaluate.limit=1", "evaluate.text=[]", "evaluate.columns=[\"emulator\"]"]);

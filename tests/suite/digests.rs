@@ -32,7 +32,7 @@ fn a_digest_feels_what_its_result_depends_on_and_nothing_else() {
     assert_eq!(changed(&plain, &["tune.checkpoint_every=1"]), none);
     assert_eq!(changed(&plain, &["data.train_limit=5"]), ["tuning"]);
     // How many layers give way is not the scores' matter.
-    assert_eq!(changed(&plain, &["replace.replace_count=1"]), ["replace", "ledger", "tuning"]);
+    assert_eq!(changed(&plain, &["replace.count=1"]), ["replace", "ledger", "tuning"]);
     // Columns are evaluated one by one; which others there are changes none. The task of `data` is that of `evaluate`.
     assert_eq!(changed(&plain, &["evaluate.columns=[\"zero_shot\",\"emulator\"]"]), none);
     assert_eq!(changed(&plain, &["evaluate.tasks=[\"arc_easy\"]"]), none);
@@ -48,7 +48,7 @@ fn files_count_by_content_wherever_they_lie() {
     behaviour::copy(&repository().join("tests/fixtures/tasks"), &tasks);
     let text = folder.path().join("public.txt");
     std::fs::copy(repository().join("tests/fixtures/text/hellaswag-train.txt"), &text).unwrap();
-    let moved = [format!("data.folder={}", tasks.display()), format!("data.public_text=[\"{}\"]", text.display())];
+    let moved = [format!("data.folder={}", tasks.display()), format!("public_data.text=[\"{}\"]", text.display())];
     let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
     assert_eq!(changed(&plain, &moved), [""; 0]);
     let spoil = |path: &Path, from: &str| {

@@ -32,7 +32,7 @@ fn a_suite_is_refused_by_file_line_and_key() {
         ("axis without values", with("[axes]\n\"tune.learning_rate\" = []\n")),
         ("axis value twice", with("[axes]\n\"tune.learning_rate\" = [1e-3, 1e-3]\n")),
         ("axis on an unknown key", with("[axes]\n\"tune.learning_rat\" = [1e-3]\n")),
-        ("axis out of range", with("[axes]\n\"replace.replace_ratio\" = [0.25, 1.5]\n")),
+        ("axis out of range", with("[axes]\n\"replace.ratio\" = [0.25, 1.5]\n")),
         ("axis of the suite's own", with("[axes]\n\"tune.seed\" = [1, 2]\n")),
         ("set of an unknown key", with("set = [\"tune.steps=3\", \"tune.stpes=4\"]\n")),
         ("set without a value", with("set = [\"tune.steps\"]\n")),
@@ -58,7 +58,7 @@ fn what_a_cell_would_be_refused_for_is_found_before_the_first() {
             "a combination without meaning",
             with("[[method]]\nname = \"b\"\nconfig = \"METHOD\"\nset = [\"replace.use=shortgpt/layer-removal\"]\n"),
         ),
-        ("a budget that does not fit", with("[axes]\n\"replace.replace_count\" = [1, 4]\n")),
+        ("a budget that does not fit", with("[axes]\n\"replace.count\" = [1, 4]\n")),
         (
             "an option that only its strategy refuses",
             with("set = [\"compress.use=edge-llm/layer-wise\", \"compress.options.bits=1\"]\n"),

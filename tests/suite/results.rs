@@ -9,7 +9,7 @@ const GRID: &str = "seeds = [0, 1]\n\
     [[method]]\nname = \"uniform\"\nconfig = \"METHOD\"\n\
     [[method]]\nname = \"rank\"\nconfig = \"METHOD\"\n\
     set = [\"compress.use=scaleot/selective-rank\", \"compress.options.rank_ratio=0.5\"]\n\
-    [axes]\n\"replace.replace_count\" = [1, 2]\n";
+    [axes]\n\"replace.count\" = [1, 2]\n";
 
 /// A finished sweep with what it said; nobody may write into it.
 fn sweep() -> &'static (Suite, behaviour::Outcome) {
@@ -22,7 +22,7 @@ fn sweep() -> &'static (Suite, behaviour::Outcome) {
 }
 
 fn cell(method: &str, count: usize, seed: usize) -> String {
-    format!("{method}.replace_count-{count}.arc_easy.seed-{seed}")
+    format!("{method}.count-{count}.arc_easy.seed-{seed}")
 }
 
 /// A point of the record.
@@ -91,7 +91,7 @@ fn a_cell_is_what_the_run_by_itself_is() {
 fn figures_are_those_of_the_runs_and_say_what_their_error_is_over() {
     let (suite, _) = sweep();
     let record = suite.record("sweep");
-    let point = point(&record, "uniform replace_count=2");
+    let point = point(&record, "uniform count=2");
     let loss = row(point, "answer_loss");
     let seeds =
         [0, 1].map(|seed| mean(&questions(suite, &cell("uniform", 2, seed), "evaluate-plug-in", "answer_loss")));
@@ -128,9 +128,7 @@ fn the_paired_test_is_of_questions_averaged_over_seeds() {
     let pair = pairs
         .iter()
         .find(|pair| {
-            pair["metric"] == "answer_loss"
-                && pair["first"] == "uniform replace_count=1"
-                && pair["second"] == "rank replace_count=2"
+            pair["metric"] == "answer_loss" && pair["first"] == "uniform count=1" && pair["second"] == "rank count=2"
         })
         .unwrap();
     let of = |method: &str, count: usize| {
@@ -150,19 +148,17 @@ fn the_paired_test_is_of_questions_averaged_over_seeds() {
 #[test]
 fn the_tables_have_every_point_and_the_files_say_the_same() {
     let (suite, outcome) = sweep();
-    for word in
-        ["uniform replace_count=1", "rank replace_count=2", "zero-shot", "gap", "bundle", "dominated by", "Holm"]
-    {
+    for word in ["uniform count=1", "rank count=2", "zero-shot", "gap", "bundle", "dominated by", "Holm"] {
         assert!(outcome.stdout.contains(word), "{word}: {}", outcome.stdout);
     }
     assert!(outcome.stdout.contains("8 of 8 cells finished"));
     let page = std::fs::read_to_string(suite.output().join("sweep.md")).unwrap();
-    assert!(page.starts_with("# suite\n") && page.contains("| uniform replace_count=1 |"), "{page}");
+    assert!(page.starts_with("# suite\n") && page.contains("| uniform count=1 |"), "{page}");
     let table = std::fs::read_to_string(suite.output().join("sweep.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     // Four points, three metrics, four columns and the gap.
     assert_eq!(lines.len(), 1 + 4 * 3 * 5);
-    assert!(lines[1].starts_with("uniform,replace.replace_count=1,arc_easy,acc,zero_shot,"), "{}", lines[1]);
+    assert!(lines[1].starts_with("uniform,replace.count=1,arc_easy,acc,zero_shot,"), "{}", lines[1]);
 }
 
 #[test]
@@ -183,7 +179,7 @@ fn the_report_is_one_page_that_needs_nothing_else() {
         assert!(page.contains(&format!("<h2>{head}")), "{head}");
     }
     assert!(page.contains("tuning on arc_easy") && !page.contains("<h2>Missing</h2>"));
-    let loss = &row(point(&record, "uniform replace_count=1"), "answer_loss")["figures"]["plug_in"];
+    let loss = &row(point(&record, "uniform count=1"), "answer_loss")["figures"]["plug_in"];
     let figure = format!("{:.3} ± {:.3}", loss["mean"].as_f64().unwrap(), loss["stderr"].as_f64().unwrap());
     assert!(page.contains(&figure), "{figure}");
 }

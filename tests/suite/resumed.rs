@@ -11,7 +11,7 @@ const BROKEN: &str = "seeds = [0]\n\
     [[method]]\nname = \"good\"\nconfig = \"METHOD\"\n\
     [[method]]\nname = \"broken\"\nconfig = \"METHOD\"\n\
     set = [\"tune.learning_rate=1e3\", \"tune.clip_norm=0.0\", \"model.dtype=fp16\"]\n\
-    [[method]]\nname = \"other\"\nconfig = \"METHOD\"\nset = [\"replace.replace_count=1\"]\n";
+    [[method]]\nname = \"other\"\nconfig = \"METHOD\"\nset = [\"replace.count=1\"]\n";
 
 fn start(suite: &Suite) -> Child {
     suite.command("compare", &[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()

@@ -68,7 +68,8 @@ fn a_message_names_no_key_that_does_not_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     sources(&root.join("host"), &mut files);
     let (mut told, mut seen) = (Vec::new(), 0);
-    for file in files {
+    // The table of old keys names keys that are no more.
+    for file in files.into_iter().filter(|file| !file.ends_with("config/src/renamed.rs")) {
         for literal in literals(&std::fs::read_to_string(&file).unwrap()) {
             let words: Vec<&str> = literal
                 .split(|c: char| !(c.is_ascii_lowercase() || "._`".contains(c) || c.is_ascii_uppercase()))

@@ -5,10 +5,11 @@
 //! is closed unless it says otherwise.
 
 use scaleot_plugin_api::schema::{NumberBounds, referenced};
+use scaleot_tensor::Device;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::choices::{Device, StrategyName};
+use super::choices::StrategyName;
 use super::error::ConfigError;
 use super::expect::{choices_of, describe, found, hint};
 use super::place::{KeyPath, Places};

@@ -1,8 +1,8 @@
 //! Keys that take one of a few words.
 
 use std::borrow::Cow;
-use std::fmt;
 
+use scaleot_tensor::Dtype;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,16 @@ pub enum Precision {
     Fp32,
     Bf16,
     Fp16,
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::F32,
+            Precision::Bf16 => Self::BF16,
+            Precision::Fp16 => Self::F16,
+        }
+    }
 }
 
 /// Where plugin libraries run.
@@ -49,13 +59,14 @@ pub enum Unpinned {
     Refuse,
 }
 
-/// A part of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    Train,
-    Validation,
-    Test,
+impl Unpinned {
+    /// The word in configs and on the command line.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// A column of the result table.
@@ -87,7 +98,7 @@ impl Column {
     }
 }
 
-pub use scaleot_plugin_api::StrategyKind;
+pub use scaleot_plugin_api::{StrategyKind, StrategyName};
 
 /// A word that is none of those that a key takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,136 +107,19 @@ pub struct NotAChoice {
     pub expected: &'static str,
 }
 
-/// Where the work is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Device {
-    Cpu,
-    /// The GPU of this index.
-    Cuda(u32),
-}
+/// The schema and the words of `runtime.device`.
+pub(super) struct DeviceText;
 
-impl Device {
+impl DeviceText {
     /// What a config may say.
-    pub const EXPECTED: &'static str = "\"cpu\", \"cuda\" or \"cuda:<number>\"";
+    pub(super) const EXPECTED: &'static str = "\"cpu\", \"cuda\" or \"cuda:<number>\"";
 }
 
-impl std::str::FromStr for Device {
-    type Err = NotAChoice;
-
-    fn from_str(text: &str) -> Result<Self, NotAChoice> {
-        let index = |digits: &str| {
-            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        };
-        match text {
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(index)
-                .map(Self::Cuda)
-                .ok_or(NotAChoice { expected: Self::EXPECTED }),
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-impl TryFrom<String> for Device {
-    type Error = NotAChoice;
-    fn try_from(text: String) -> Result<Self, NotAChoice> {
-        text.parse()
-    }
-}
-
-impl From<Device> for String {
-    fn from(device: Device) -> Self {
-        device.to_string()
-    }
-}
-
-impl JsonSchema for Device {
+impl JsonSchema for DeviceText {
     fn schema_name() -> Cow<'static, str> {
         "Device".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "scaleot-device", "pattern": "^(cpu|cuda(:[0-9]{1,3})?)$" })
-    }
-}
-
-/// The name of a strategy, `<plugin>/<strategy>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StrategyName {
-    plugin: String,
-    strategy: String,
-}
-
-impl StrategyName {
-    /// What a config may say.
-    pub const EXPECTED: &'static str =
-        "\"<plugin>/<strategy>\" in small letters, digits and `-`, such as \"offsite-tuning/layer-drop\"";
-
-    /// The plugin's name.
-    pub fn plugin(&self) -> &str {
-        &self.plugin
-    }
-
-    /// The strategy's name within the plugin.
-    pub fn strategy(&self) -> &str {
-        &self.strategy
-    }
-}
-
-impl std::str::FromStr for StrategyName {
-    type Err = NotAChoice;
-
-    fn from_str(text: &str) -> Result<Self, NotAChoice> {
-        let plain = |part: &str| {
-            (1..=60).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        };
-        match text.split_once('/') {
-            Some((plugin, strategy)) if plain(plugin) && plain(strategy) => {
-                Ok(Self { plugin: plugin.to_owned(), strategy: strategy.to_owned() })
-            }
-            _ => Err(NotAChoice { expected: Self::EXPECTED }),
-        }
-    }
-}
-
-impl fmt::Display for StrategyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.plugin, self.strategy)
-    }
-}
-
-impl TryFrom<String> for StrategyName {
-    type Error = NotAChoice;
-    fn try_from(text: String) -> Result<Self, NotAChoice> {
-        text.parse()
-    }
-}
-
-impl From<StrategyName> for String {
-    fn from(name: StrategyName) -> Self {
-        name.to_string()
-    }
-}
-
-impl JsonSchema for StrategyName {
-    fn schema_name() -> Cow<'static, str> {
-        "StrategyName".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "scaleot-strategy", "pattern": "^[a-z0-9-]{1,60}/[a-z0-9-]{1,60}$" })
     }
 }

@@ -10,7 +10,7 @@ use scaleot_plugin_api::{Declaration, OptionValue, StrategyRecord, Trait};
 use super::choices::Placement;
 use super::error::ConfigError;
 use super::place::KeyPath;
-use super::sections::RunConfig;
+use super::sections::{RunConfig, TrainingLength, TrainingSection};
 use super::strategy::option_value;
 
 /// A strategy of the config as its plugin describes it.
@@ -56,9 +56,9 @@ impl RunConfig {
     /// Refuses an owner's training of a replacer that leaves it nothing to do.
     ///
     /// # Errors
-    /// `train.steps`, and what to do.
+    /// The key of the training's length, and what to do.
     pub fn check_trains(&self, replacer: &Described) -> Result<(), ConfigError> {
-        if self.train.steps == 0 || !self.declares(&replacer.record, &Trait::TrainsNothing) {
+        if self.train.is_none() || !self.declares(&replacer.record, &Trait::TrainsNothing) {
             return Ok(());
         }
         Err(self.nothing_trains())
@@ -66,12 +66,17 @@ impl RunConfig {
 
     /// The refusal of an owner's training that would change nothing.
     pub fn nothing_trains(&self) -> ConfigError {
+        let (key, found) = match self.train.as_ref().map(TrainingSection::length) {
+            Some(TrainingLength::Steps(steps)) => ("train.steps", steps.to_string()),
+            Some(TrainingLength::Epochs(epochs)) => ("train.epochs", epochs.to_string()),
+            None => ("train", "no [train]".to_owned()),
+        };
         let expected = format!(
-            "0, because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
+            "no [train], because nothing that {} puts in a layer's place can train; or a replace.use whose substitutes do, \
              or whose objective trains kept layers",
             self.replace.strategy
         );
-        self.wrong("train.steps", self.train.steps.to_string(), expected)
+        self.wrong(key, found, expected)
     }
 
     /// The refusal of scores that turned out to be all the same, where the replacer sorts by them.
@@ -95,8 +100,7 @@ impl RunConfig {
     }
 
     fn replaces_any(&self) -> bool {
-        let none =
-            self.replace.replace_count == Some(0) || self.replace.replace_ratio.is_some_and(|ratio| ratio.get() == 0.0);
+        let none = self.replace.count == Some(0) || self.replace.ratio.is_some_and(|ratio| ratio.get() == 0.0);
         !none
     }
 

@@ -43,7 +43,7 @@ fn scores_need_a_reader_and_a_reader_needs_a_ranking() {
         "override `importance.use=a/one`: key `importance.use`: found \"a/one\", which gives every layer the same score, expected an estimator that ranks layers, because replace.use = \"b/other\" chooses them by score; or a replacer with a rule of its own, such as \"offsite-tuning/layer-drop\""
     );
     // Where no layer gives way, nobody chooses.
-    for none in ["replace.replace_count=0", "replace.replace_ratio=0.0"] {
+    for none in ["replace.count=0", "replace.ratio=0.0"] {
         assert_eq!(check(&[none], &equal, &sorts), Ok(()));
         assert_eq!(check(&[none], &ranks, &own_rule), Ok(()));
     }
@@ -59,7 +59,7 @@ fn adapters_placed_by_score_read_it() {
         check(&top, &equal, &own_rule).unwrap_err(),
         "override `adapter.placement=top_score`: key `adapter.placement`: found \"top_score\", expected \"outer\", \"spread\" or \"spread_kept\", because importance.use = \"a/one\" gives every layer the same score; or an estimator that ranks layers"
     );
-    assert!(check(&[top[0], "replace.replace_count=0"], &equal, &own_rule).is_err());
+    assert!(check(&[top[0], "replace.count=0"], &equal, &own_rule).is_err());
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn who_could_not_declare_is_not_judged_by_silence() {
 
 #[test]
 fn a_training_needs_something_that_trains() {
-    let config = parse(SMALL, &["train.steps=5", "data.public_text=[\"a.txt\"]", "replace.use=b/other"]).unwrap();
+    let config = parse(SMALL, &["train.steps=5", "public_data.text=[\"a.txt\"]", "replace.use=b/other"]).unwrap();
     assert!(config.check_trains(&replacer(&[])).is_ok());
     assert_eq!(
         config.check_trains(&replacer(&[Trait::TrainsNothing])).unwrap_err().to_string(),
-        "override `train.steps=5`: key `train.steps`: found 5, expected 0, because nothing that b/other puts in a layer's place can train; or a replace.use whose substitutes do, or whose objective trains kept layers"
+        "override `train.steps=5`: key `train.steps`: found 5, expected no [train], because nothing that b/other puts in a layer's place can train; or a replace.use whose substitutes do, or whose objective trains kept layers"
     );
     let untrained = parse(SMALL, &["replace.use=b/other"]).unwrap();
     assert!(untrained.check_trains(&replacer(&[Trait::TrainsNothing])).is_ok());

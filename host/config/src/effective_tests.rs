@@ -2,22 +2,22 @@
 
 use std::fs;
 
-use super::super::choices::{Device, StrategyKind};
+use super::super::choices::StrategyKind;
 use super::super::sections::TrainingLength;
 use super::tests::{SMALL, check_override, parse, small};
 use super::*;
 use proptest::prelude::*;
 use scaleot_store::exit_code::{ExitCode, HasExitCode as _};
+use scaleot_tensor::Device;
 use serde_json::json;
 
 #[test]
 fn overrides_win_and_say_where_they_came_from() {
-    let config =
-        small(&["runtime.device=cuda:1", "tune.steps = 7", "output=\"runs/a b\"", "replace.replace_ratio=0.5"]);
+    let config = small(&["runtime.device=cuda:1", "tune.steps = 7", "output=\"runs/a b\"", "replace.ratio=0.5"]);
     assert_eq!(config.runtime.device, Device::Cuda(1));
     assert_eq!(config.tune.length(), TrainingLength::Steps(7.try_into().unwrap()));
     assert_eq!(config.output, Path::new("runs/a b"));
-    assert_eq!((config.replace.replace_count, config.replace.replace_ratio.unwrap().get()), (None, 0.5));
+    assert_eq!((config.replace.count, config.replace.ratio.unwrap().get()), (None, 0.5));
     let config = small(&["data.text=[\"a.txt\"]"]);
     assert_eq!((config.data.task, config.data.text.len()), (None, 1));
 
@@ -65,14 +65,14 @@ fn the_effective_config_loads_to_itself() {
 
 #[test]
 fn differences_are_listed_by_key() {
-    let (old, new) = (small(&[]), small(&["seed=7", "replace.replace_ratio=0.5", "compress.use=a/b"]));
+    let (old, new) = (small(&[]), small(&["seed=7", "replace.ratio=0.5", "compress.use=a/b"]));
     let listed: Vec<_> = new.differences(&old).unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(
         listed,
         [
             "`compress.use` was not set, is the string \"a/b\"",
-            "`replace.replace_count` was 2, is not set",
-            "`replace.replace_ratio` was not set, is 0.5",
+            "`replace.count` was 2, is not set",
+            "`replace.ratio` was not set, is 0.5",
             "`seed` was 42, is 7",
         ]
     );
@@ -107,11 +107,11 @@ fn the_reference_names_every_key() {
 #[test]
 fn the_reference_is_a_config() {
     let mut text = REFERENCE.to_owned();
-    for key in ["version", "output", "path", "task", "replace_count"] {
+    for key in ["version", "output", "path", "task", "count", "steps"] {
         text = text.replacen(&format!("# {key} ="), &format!("{key} ="), 1);
     }
     let reference = parse(&text, &[]).unwrap();
-    let minimal = parse("version = 1\noutput = \"runs/demo\"\n[model]\npath = \".assets/models/smollm2-135m-instruct\"\n[data]\ntask = \"arc_easy\"\n[replace]\nreplace_count = 12\n", &[]).unwrap();
+    let minimal = parse("version = 1\noutput = \"runs/demo\"\n[model]\npath = \".assets/models/smollm2-135m-instruct\"\n[data]\ntask = \"arc_easy\"\n[replace]\ncount = 12\n", &["train.steps=120"]).unwrap();
     assert_eq!(reference.to_toml().unwrap(), minimal.to_toml().unwrap());
 }
 

@@ -33,6 +33,9 @@ pub enum ConfigError {
     #[error("{place}: key `{key}`: unknown{hint}")]
     UnknownKey { place: Place, key: KeyPath, hint: String },
 
+    #[error("{place}: key `{key}`: is called `{new}` now")]
+    Renamed { place: Place, key: KeyPath, new: &'static str },
+
     #[error("{place}: key `{key}`: missing, expected {expected}")]
     MissingKey { place: Place, key: KeyPath, expected: String },
 
@@ -86,6 +89,7 @@ impl ConfigError {
             Self::Override { text, .. } | Self::OverrideTwice { second: text, .. } => Some(text),
             Self::Option { problem, .. } => problem.blamed_override(),
             Self::UnknownKey { place, .. }
+            | Self::Renamed { place, .. }
             | Self::MissingKey { place, .. }
             | Self::Value { place, .. }
             | Self::NewerVersion { place, .. }

@@ -4,7 +4,7 @@ use scaleot_plugin_api::schema::NumberBounds;
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::choices::{Device, StrategyName};
+use super::choices::{DeviceText, StrategyName};
 use scaleot_store::escape::escape_to;
 
 /// What a value is, with its text where that is short.
@@ -81,7 +81,7 @@ fn list(schema: &Json) -> String {
 
 fn text(schema: &Json) -> String {
     match schema.get("format").and_then(Json::as_str) {
-        Some("scaleot-device") => Device::EXPECTED.to_owned(),
+        Some("scaleot-device") => DeviceText::EXPECTED.to_owned(),
         Some("scaleot-strategy") => StrategyName::EXPECTED.to_owned(),
         Some("scaleot-sha256") => "64 lower-case hexadecimal digits".to_owned(),
         _ if schema.get("minLength").and_then(Json::as_u64).is_some_and(|least| least > 0) => {

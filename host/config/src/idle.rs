@@ -17,6 +17,24 @@ struct Idle {
     why: &'static str,
 }
 
+/// The model owner's keys, as in [`Idle`]; `adapter.use`, its options and `adapter.layers` are held against the bundle instead.
+const OWNERS_KEYS: [&str; 9] = [
+    "model.path",
+    "public_data.",
+    "importance.",
+    "replace.",
+    "train.",
+    "compress.",
+    "adapter.placement",
+    "bundle.",
+    "plug_in.",
+];
+
+/// True of the key itself, or of any key of a section that is named with a dot at its end.
+fn is_meant(keys: &str, key: &str) -> bool {
+    key == keys || (keys.ends_with('.') && key.starts_with(keys))
+}
+
 impl RunConfig {
     /// One sentence a reason, with the keys that it concerns. `reads_public_text` says whether a strategy declares that it
     /// does; `context` is the model's, where one is known.
@@ -24,8 +42,7 @@ impl RunConfig {
         let set = self.set_keys();
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for Idle { keys, why } in self.idle(reads_public_text) {
-            let is_meant = |key: &&String| *key == keys || (keys.ends_with('.') && key.starts_with(keys));
-            for key in set.iter().filter(is_meant).filter(|key| *key != "train.steps") {
+            for key in set.iter().filter(|key| is_meant(keys, key)) {
                 reasons.entry(why).or_default().push(key);
             }
         }
@@ -37,6 +54,16 @@ impl RunConfig {
         idle.chain(self.cut_blocks(&set, reads_public_text, context)).chain(self.long_warm_ups(&set)).collect()
     }
 
+    /// Keys of the model owner that a data owner's config sets: on a bundle from elsewhere their owner has decided them.
+    pub fn notice_of_owners_keys(&self) -> Option<String> {
+        let of_the_owner = |key: &String| OWNERS_KEYS.iter().any(|keys| is_meant(keys, key));
+        let keys: Vec<String> = self.set_keys().into_iter().filter(of_the_owner).collect();
+        let effect = if keys.len() == 1 { "has" } else { "have" };
+        (!keys.is_empty()).then(|| {
+            format!("{} {effect} no effect: with --bundle the model owner's part is the bundle's", keys.join(", "))
+        })
+    }
+
     fn idle(&self, reads_public_text: bool) -> Vec<Idle> {
         let mut idle = Vec::new();
         let mut when = |holds: bool, why: &'static str, all: &[&'static str]| {
@@ -44,17 +71,17 @@ impl RunConfig {
                 idle.extend(all.iter().map(|keys| Idle { keys, why }));
             }
         };
-        let trains = self.train.steps > 0;
-        let public = !self.data.public_text.is_empty() && (reads_public_text || trains);
-        when(!trains, "train.steps is 0", &["train."]);
+        let public = !self.public_data.text.is_empty() && (reads_public_text || self.train.is_some());
         let full = self.evaluate.columns.contains(&Column::FullTuning);
         when(!full, "evaluate.columns does not name full_tuning", &["full_tuning."]);
-        let nobody = "no strategy of this config says that it reads public text, and train.steps is 0";
-        when(!public && !self.data.public_text.is_empty(), nobody, &["data.public_text"]);
+        let nobody = "no strategy of this config says that it reads public text, and there is no [train]";
+        when(!public && !self.public_data.text.is_empty(), nobody, &["public_data.text"]);
         let windows = ["importance.batch_size", "importance.held_out_batch_size"];
         when(!reads_public_text, "no strategy of this config says that it reads public text", &windows);
         let of_tasks = self.data.text.is_empty();
-        when(!public && of_tasks, "no text is read in blocks", &["data.block_length"]);
+        let of_public_text = "data.text is empty, and windows of public text have public_data.block_length tokens";
+        when(of_tasks, of_public_text, &["data.block_length"]);
+        when(!public, "no public text is read", &["public_data.block_length"]);
         let whole = "data.text is used whole, but for its last twentieth, which is held out";
         when(!of_tasks, whole, &["data.train_limit", "data.validation_limit"]);
         let no_task = self.evaluate.tasks.is_empty();
@@ -67,9 +94,10 @@ impl RunConfig {
     /// Windows of text that are shorter than somebody asked for.
     fn cut_blocks(&self, set: &[String], reads_public_text: bool, context: Option<usize>) -> Vec<String> {
         let Some(context) = context else { return Vec::new() };
-        let read = reads_public_text || self.train.steps > 0 || !self.data.text.is_empty();
+        let reads_public_text = reads_public_text || self.train.is_some();
         let blocks = [
-            ("data.block_length", self.data.block_length, read),
+            ("data.block_length", self.data.block_length, !self.data.text.is_empty()),
+            ("public_data.block_length", self.public_data.block_length, reads_public_text),
             ("evaluate.block_length", self.evaluate.block_length, !self.evaluate.text.is_empty()),
         ];
         let cut = |(key, length, read): &(&str, u32, bool)| {
@@ -87,7 +115,7 @@ impl RunConfig {
         let trainings = [
             ("tune", of(&self.tune)),
             ("full_tuning", if full { of(&self.full_tuning) } else { (0, 0) }),
-            ("train", (self.train.steps, self.train.warmup_steps)),
+            ("train", self.train.as_ref().map_or((0, 0), of)),
         ];
         let never = |(section, (steps, warm_up)): (&str, (u64, u32))| {
             let odd = steps > 0 && u64::from(warm_up) >= steps && set.contains(&format!("{section}.warmup_steps"));

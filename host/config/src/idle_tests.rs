@@ -9,9 +9,9 @@ fn told(text: &str, overrides: &[&str], reads_public_text: bool) -> Vec<String> 
 #[test]
 fn a_config_whose_keys_all_count_says_nothing() {
     assert_eq!(told(SMALL, &[], false), [""; 0]);
-    let reads = ["data.public_text=[\"a.txt\"]", "data.block_length=128", "importance.batch_size=4"];
+    let reads = ["public_data.text=[\"a.txt\"]", "public_data.block_length=128", "importance.batch_size=4"];
     assert_eq!(told(SMALL, &reads, true), [""; 0]);
-    let trains = ["data.public_text=[\"a.txt\"]", "train.steps=5", "train.learning_rate=1e-4"];
+    let trains = ["public_data.text=[\"a.txt\"]", "train.steps=5", "train.learning_rate=1e-4"];
     assert_eq!(told(SMALL, &trains, false), [""; 0]);
     // An effective config writes every key with its default.
     let effective = small(&[]).to_toml().unwrap();
@@ -21,23 +21,22 @@ fn a_config_whose_keys_all_count_says_nothing() {
 #[test]
 fn a_key_without_effect_is_told_with_its_reason() {
     let overrides = [
-        "train.learning_rate=1e-4",
-        "train.batch_size=7",
         "full_tuning.steps=3",
-        "data.public_text=[\"a.txt\"]",
+        "public_data.text=[\"a.txt\"]",
         "data.block_length=64",
+        "public_data.block_length=64",
         "importance.batch_size=4",
         "evaluate.block_length=64",
     ];
     assert_eq!(
         told(SMALL, &overrides, false),
         [
+            "data.block_length has no effect: data.text is empty, and windows of public text have public_data.block_length tokens",
             "full_tuning.steps has no effect: evaluate.columns does not name full_tuning",
             "evaluate.block_length has no effect: evaluate.text is empty",
+            "public_data.block_length has no effect: no public text is read",
             "importance.batch_size has no effect: no strategy of this config says that it reads public text",
-            "data.public_text has no effect: no strategy of this config says that it reads public text, and train.steps is 0",
-            "data.block_length has no effect: no text is read in blocks",
-            "train.batch_size, train.learning_rate have no effect: train.steps is 0",
+            "public_data.text has no effect: no strategy of this config says that it reads public text, and there is no [train]",
         ]
     );
     let text = ["data.text=[\"a.txt\"]", "data.train_limit=10", "data.folder=elsewhere", "evaluate.split=train"];

@@ -1,7 +1,7 @@
 //! How a model's layers are shared out: the one check of the config that needs the model.
 //!
-//! Rule: of `n` layers, `adapter_layers` (N_a) train; the rest is the middle. Of the middle, `replace_count`, or
-//! `round(replace_ratio · middle)`, are replaced, and at least one stays.
+//! Rule: of `n` layers, `adapter.layers` (N_a) train; the rest is the middle. Of the middle, `replace.count`, or
+//! `round(replace.ratio · middle)`, are replaced, and at least one stays.
 
 use super::error::ConfigError;
 use super::place::KeyPath;
@@ -23,27 +23,43 @@ pub struct LayerBudget {
 impl RunConfig {
     /// Shares out the layers of a model that has `layers` of them.
     pub fn validate_against(&self, layers: u32) -> Result<LayerBudget, ConfigError> {
-        let adapter = self.adapter.adapter_layers;
+        let adapter = self.adapter.layers;
         let middle = match layers.checked_sub(adapter) {
             Some(middle) if middle > 0 => middle,
             _ => {
                 let expected = format!("fewer than the model's {layers} layers");
-                return Err(self.refused("adapter.adapter_layers", adapter.to_string(), expected));
+                return Err(self.refused("adapter.layers", adapter.to_string(), expected));
             }
         };
         let replaced = self.replaced(middle)?;
         Ok(LayerBudget { layers, adapter, replaced, kept: middle - replaced })
     }
 
+    /// Refuses an `adapter.layers` that somebody wrote and that is not the number of layers that a bundle trains.
+    ///
+    /// # Errors
+    /// The key, with both numbers.
+    pub fn check_bundle_layers(&self, trained: usize) -> Result<(), ConfigError> {
+        let layers = self.adapter.layers;
+        if !self.places.is_set(&KeyPath::of("adapter").key("layers")) || layers as usize == trained {
+            return Ok(());
+        }
+        let expected = format!(
+            "the owner's number, because the bundle trains {trained} layers; \
+             left out with --bundle, the bundle alone says what trains"
+        );
+        Err(self.refused("adapter.layers", layers.to_string(), expected))
+    }
+
     fn replaced(&self, middle: u32) -> Result<u32, ConfigError> {
-        if let Some(count) = self.replace.replace_count {
+        if let Some(count) = self.replace.count {
             if count < middle {
                 return Ok(count);
             }
             let expected = format!("fewer than the model's {middle} middle layers, so that one stays");
-            return Err(self.refused("replace.replace_count", count.to_string(), expected));
+            return Err(self.refused("replace.count", count.to_string(), expected));
         }
-        let ratio = self.replace.replace_ratio.map_or(0.0, super::numbers::Ratio::get);
+        let ratio = self.replace.ratio.map_or(0.0, super::numbers::Ratio::get);
         // Within 0 to middle, since the ratio lies within 0 to 1.
         let count = (ratio * f64::from(middle)).round() as u32;
         let problem = match count {
@@ -52,7 +68,7 @@ impl RunConfig {
             count => return Ok(count),
         };
         let found = format!("{ratio}, which is {count} of the model's {middle} middle layers");
-        Err(self.refused("replace.replace_ratio", found, problem.to_owned()))
+        Err(self.refused("replace.ratio", found, problem.to_owned()))
     }
 
     fn refused(&self, key: &str, found: String, expected: String) -> ConfigError {

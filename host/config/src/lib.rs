@@ -17,13 +17,14 @@ pub mod numbers;
 pub mod overlay;
 pub mod paths;
 pub mod place;
+mod renamed;
 pub mod sections;
 pub mod show;
 pub mod source;
 pub mod strategy;
 
 pub use check::check_options;
-pub use choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyKind, StrategyName, Unpinned};
+pub use choices::{Column, Isolation, Placement, Precision, StrategyKind, StrategyName, Unpinned};
 pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;
@@ -32,9 +33,11 @@ pub use needs::ConfigNeed;
 pub use numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 pub use overlay::refuse_twice;
 pub use place::{KeyPath, Place, Places};
+pub use scaleot_data::Split;
 pub use scaleot_plugin_api::Schedule;
 pub use sections::{
     AdapterSection, BundleSection, CompressSection, DataSection, EvaluateSection, ImportanceSection, ModelSection,
-    PluginsSection, ReplaceSection, RunConfig, RuntimeSection, TrainingLength, TrainingSection,
+    PlugInSection, PluginsSection, PublicDataSection, ReplaceSection, RunConfig, RuntimeSection, TrainingLength,
+    TrainingSection,
 };
 pub use strategy::KnownStrategy;

@@ -9,7 +9,8 @@ use super::check::check_options;
 use super::choices::Isolation;
 use super::error::ConfigError;
 use super::overlay::{self, EXCLUSIVE};
-use super::place::{KeyPath, Places};
+use super::place::{KeyPath, Place, Places};
+use super::renamed::refuse_old_keys;
 use super::sections::RunConfig;
 use super::{paths, show, source};
 
@@ -32,8 +33,13 @@ impl RunConfig {
         for text in overrides {
             overlay::apply(&mut written, text, &mut places)?;
         }
+        refuse_old_keys(&written, &places)?;
         check_exclusive(&written, &places)?;
+        leave_out_train(&mut written, &places)?;
         let mut whole = defaults()?;
+        if !written.contains_key("train") {
+            whole.remove("train");
+        }
         overlay::overlay(&mut whole, written);
         check_options(&schema(), &whole, &KeyPath::default(), &places)?;
         let types = |problem: toml::de::Error| ConfigError::Types {
@@ -58,7 +64,20 @@ impl RunConfig {
     /// What no single key shows.
     fn validate(&self) -> Result<(), ConfigError> {
         self.check_isolation()?;
+        self.check_train()?;
         paths::check(self)
+    }
+
+    /// The owner's training has no length by default.
+    fn check_train(&self) -> Result<(), ConfigError> {
+        match &self.train {
+            Some(section) if section.steps.is_none() && section.epochs.is_none() => {
+                let key = KeyPath::of("train").key("steps");
+                let expected = "a whole number of at least 1: optimiser steps; or `train.epochs`".to_owned();
+                Err(ConfigError::MissingKey { place: self.places.of(&key), key, expected })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A limit needs somebody who keeps watch.
@@ -70,6 +89,26 @@ impl RunConfig {
         let key = KeyPath::of("plugins").key("call_timeout_s");
         let (place, expected) = (self.places.of(&key), "0, because plugins.isolation is \"none\"".to_owned());
         Err(ConfigError::Value { place, key, found: seconds.to_string(), expected })
+    }
+}
+
+/// No steps: an override takes the whole section away, so that a suite can leave out a training that a method's config has.
+/// In a file the section itself is to be left out.
+fn leave_out_train(written: &mut Table, places: &Places) -> Result<(), ConfigError> {
+    let steps = written.get("train").and_then(|train| train.get("steps"));
+    if steps != Some(&Value::Integer(0)) {
+        return Ok(());
+    }
+    let key = KeyPath::of("train").key("steps");
+    match places.of(&key) {
+        Place::Override { .. } => {
+            written.remove("train");
+            Ok(())
+        }
+        place => {
+            let expected = "at least 1 step, or no [train]: left out, nothing of the emulator trains".to_owned();
+            Err(ConfigError::Value { place, key, found: "0".to_owned(), expected })
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::super::choices::StrategyKind;
 use super::super::needs::ConfigNeed;
+use super::super::sections::TrainingLength;
 use super::super::strategy::KnownStrategy;
 use super::*;
 use scaleot_store::exit_code::{ExitCode, HasExitCode as _};
@@ -17,7 +18,7 @@ path = "models/test"
 [data]
 task = "arc_easy"
 [replace]
-replace_count = 2
+count = 2
 "#;
 
 pub(crate) fn parse(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
@@ -46,29 +47,26 @@ pub(super) fn check_override(text: &str, expected: &str) {
 
 #[test]
 fn n01_an_unknown_key() {
-    check(
-        "replace_ration = 0.5",
-        "c.toml, line 9: key `replace.replace_ration`: unknown; the nearest valid name is `replace_ratio`",
-    );
+    check("ration = 0.5", "c.toml, line 9: key `replace.ration`: unknown; the nearest valid name is `ratio`");
     check_override(
         "max_delta_ratio=2",
         "override `max_delta_ratio=2`: key `max_delta_ratio`: unknown; it stands in a section: `plug_in.max_delta_ratio`",
     );
     check_override(
         "epochs=2",
-        "override `epochs=2`: key `epochs`: unknown; it stands in a section: `full_tuning.epochs`, `tune.epochs`",
+        "override `epochs=2`: key `epochs`: unknown; it stands in a section: `full_tuning.epochs`, `train.epochs`, `tune.epochs`",
     );
     check("[tunes]", "c.toml, line 9: key `tunes`: unknown; the nearest valid name is `tune`");
     check("[runtime]\nxyz = 1", "c.toml, line 10: key `runtime.xyz`: unknown; valid are device, threads");
     check(
         "\"a\\u001b[31m\" = 1",
-        "c.toml, line 9: key `replace.\"a\\u{1b}[31m\"`: unknown; valid are options, replace_count, replace_ratio, use",
+        "c.toml, line 9: key `replace.\"a\\u{1b}[31m\"`: unknown; valid are count, options, ratio, use",
     );
 }
 
 #[test]
 fn n02_a_key_twice() {
-    check("replace_count = 3", "c.toml, lines 8 and 9: key `replace_count`: found twice, expected once");
+    check("count = 3", "c.toml, lines 8 and 9: key `count`: found twice, expected once");
     check("[model]", "c.toml, lines 3 and 9: key `model`: found twice, expected once");
 }
 
@@ -83,10 +81,10 @@ fn n03_and_04_numbers_that_are_not_finite_or_out_of_range() {
         "c.toml, line 11: key `compress.options.deep[0].rank_ratio`: found nan, expected a finite number",
     );
     for (value, shown) in [("-0.1", "-0.1"), ("1.0000001", "1.0000001"), ("2", "2")] {
-        let text = SMALL.replace("replace_count = 2", &format!("replace_ratio = {value}"));
+        let text = SMALL.replace("count = 2", &format!("ratio = {value}"));
         assert_eq!(
             refused(parse(&text, &[])),
-            format!("c.toml, line 8: key `replace.replace_ratio`: found {shown}, expected a number from 0 to 1")
+            format!("c.toml, line 8: key `replace.ratio`: found {shown}, expected a number from 0 to 1")
         );
     }
     check(
@@ -114,20 +112,20 @@ fn budget(overrides: &[&str], layers: u32) -> Result<[u32; 3], String> {
 
 #[test]
 fn n05_replaced_layers_must_leave_one() {
-    assert_eq!(budget(&["replace.replace_count=12"], 30), Ok([4, 12, 14]));
-    assert_eq!(budget(&["replace.replace_ratio=0.46"], 30), Ok([4, 12, 14]));
-    assert_eq!(budget(&["replace.replace_ratio=0"], 30), Ok([4, 0, 26]));
+    assert_eq!(budget(&["replace.count=12"], 30), Ok([4, 12, 14]));
+    assert_eq!(budget(&["replace.ratio=0.46"], 30), Ok([4, 12, 14]));
+    assert_eq!(budget(&["replace.ratio=0"], 30), Ok([4, 0, 26]));
     assert_eq!(
         budget(&[], 6).unwrap_err(),
-        "c.toml, line 8: key `replace.replace_count`: found 2, expected fewer than the model's 2 middle layers, so that one stays"
+        "c.toml, line 8: key `replace.count`: found 2, expected fewer than the model's 2 middle layers, so that one stays"
     );
     assert_eq!(
-        budget(&["replace.replace_ratio=0.99"], 30).unwrap_err(),
-        "override `replace.replace_ratio=0.99`: key `replace.replace_ratio`: found 0.99, which is 26 of the model's 26 middle layers, expected fewer, so that one stays"
+        budget(&["replace.ratio=0.99"], 30).unwrap_err(),
+        "override `replace.ratio=0.99`: key `replace.ratio`: found 0.99, which is 26 of the model's 26 middle layers, expected fewer, so that one stays"
     );
     assert_eq!(
-        budget(&["replace.replace_ratio=0.01"], 30).unwrap_err(),
-        "override `replace.replace_ratio=0.01`: key `replace.replace_ratio`: found 0.01, which is 0 of the model's 26 middle layers, expected at least one"
+        budget(&["replace.ratio=0.01"], 30).unwrap_err(),
+        "override `replace.ratio=0.01`: key `replace.ratio`: found 0.01, which is 0 of the model's 26 middle layers, expected at least one"
     );
 }
 
@@ -135,21 +133,21 @@ fn n05_replaced_layers_must_leave_one() {
 fn n06_adapter_layers() {
     for (value, layers) in [("3", 30), ("0", 30)] {
         assert_eq!(
-            refused(parse(&format!("{SMALL}[adapter]\nadapter_layers = {value}"), &[])),
+            refused(parse(&format!("{SMALL}[adapter]\nlayers = {value}"), &[])),
             format!(
-                "c.toml, line 10: key `adapter.adapter_layers`: found {value}, expected an even whole number of at least 2"
+                "c.toml, line 10: key `adapter.layers`: found {value}, expected an even whole number of at least 2"
             ),
             "{layers}"
         );
     }
     assert_eq!(
-        budget(&["adapter.adapter_layers=30"], 30).unwrap_err(),
-        "override `adapter.adapter_layers=30`: key `adapter.adapter_layers`: found 30, expected fewer than the model's 30 layers"
+        budget(&["adapter.layers=30"], 30).unwrap_err(),
+        "override `adapter.layers=30`: key `adapter.layers`: found 30, expected fewer than the model's 30 layers"
     );
     // A default is nobody's line.
     assert_eq!(
         budget(&[], 4).unwrap_err(),
-        "c.toml: key `adapter.adapter_layers`: found 4, expected fewer than the model's 4 layers"
+        "c.toml: key `adapter.layers`: found 4, expected fewer than the model's 4 layers"
     );
 }
 
@@ -209,7 +207,7 @@ fn n08_counts() {
     for (section, key, value, expected) in [
         ("tune", "steps", "0", "a whole number from 1 to 1000000000000"),
         ("tune", "steps", "1000000000001", "a whole number from 1 to 1000000000000"),
-        ("train", "steps", "1000000000001", "a whole number from 0 to 1000000000000"),
+        ("train", "steps", "1000000000001", "a whole number from 1 to 1000000000000"),
         ("tune", "epochs", "0", "a whole number from 1 to 1000000"),
         ("evaluate", "batch_tokens", "0", "a whole number from 1 to 16777216"),
         ("evaluate", "limit", "0", "a whole number of at least 1"),
@@ -415,10 +413,7 @@ fn n15_versions() {
 
 #[test]
 fn keys_that_are_missing_or_exclude_each_other() {
-    check(
-        "replace_ratio = 0.5",
-        "c.toml, line 9: found both `replace.replace_ratio` and `replace.replace_count`, expected one of them",
-    );
+    check("ratio = 0.5", "c.toml, line 9: found both `replace.ratio` and `replace.count`, expected one of them");
     check(
         "[tune]\nsteps = 5\nepochs = 2",
         "c.toml, line 11: found both `tune.epochs` and `tune.steps`, expected one of them",
@@ -439,7 +434,7 @@ fn each_verb_asks_for_its_own_keys() {
     );
     assert_eq!(
         asked(ConfigNeed::Replaced, "replace"),
-        "c.toml: found neither `replace.replace_ratio` nor `replace.replace_count`, expected one of them, because `scaleot replace` needs it"
+        "c.toml: found neither `replace.ratio` nor `replace.count`, expected one of them, because `scaleot replace` needs it"
     );
     assert_eq!(bare.require(ConfigNeed::PublicText, "train").map_err(|error| error.to_string()), Ok(()));
     // What is left out stays out of the effective config.
@@ -477,5 +472,26 @@ fn an_override_is_given_once() {
     assert_eq!(
         twice(&["tune.steps=1", "seed=3", " tune.steps =2"]).unwrap_err(),
         "override ` tune.steps =2`: key `tune.steps`: found twice, expected once; `tune.steps=1` is given as well"
+    );
+}
+
+#[test]
+fn the_owners_training_is_a_section_or_nothing() {
+    let train = |text: &str, overrides: &[&str]| parse(&format!("{SMALL}{text}"), overrides);
+    assert_eq!(train("", &[]).unwrap().train, None);
+    let on = train("[train]\nsteps = 5", &[]).unwrap().train.unwrap();
+    assert_eq!(on.length(), TrainingLength::Steps(5.try_into().unwrap()));
+    // An override takes away what the file has, whatever else was set of it.
+    assert_eq!(train("[train]\nsteps = 5\nwarmup_steps = 2", &["train.steps=0"]).unwrap().train, None);
+    assert_eq!(train("[train]\nsteps = 5", &["train.warmup_steps=2", "train.steps=0"]).unwrap().train, None);
+    let epochs = train("[train]\nsteps = 5", &["train.epochs=2"]).unwrap().train.unwrap();
+    assert_eq!(epochs.length(), TrainingLength::Epochs(2.try_into().unwrap()));
+    assert_eq!(
+        refused(train("[train]\nsteps = 0", &[])),
+        "c.toml, line 10: key `train.steps`: found 0, expected at least 1 step, or no [train]: left out, nothing of the emulator trains"
+    );
+    assert_eq!(
+        refused(train("[train]\nwarmup_steps = 2", &[])),
+        "c.toml, line 9: key `train.steps`: missing, expected a whole number of at least 1: optimiser steps; or `train.epochs`"
     );
 }

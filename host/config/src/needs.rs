@@ -35,15 +35,15 @@ impl RunConfig {
             ConfigNeed::Data => self.files("data.text", &self.data.text),
             ConfigNeed::Replaced => {
                 let replace = &self.replace;
-                if replace.replace_ratio.is_some() || replace.replace_count.is_some() {
+                if replace.ratio.is_some() || replace.count.is_some() {
                     return Ok(());
                 }
-                Err(self.neither("replace", ["replace_ratio", "replace_count"], verb))
+                Err(self.neither("replace", ["ratio", "count"], verb))
             }
-            ConfigNeed::PublicText if self.train.steps > 0 && self.data.public_text.is_empty() => {
+            ConfigNeed::PublicText if self.train.is_some() && self.public_data.text.is_empty() => {
                 Err(self.no_public_text())
             }
-            ConfigNeed::PublicText => self.files("data.public_text", &self.data.public_text),
+            ConfigNeed::PublicText => self.files("public_data.text", &self.public_data.text),
             ConfigNeed::Evaluate => {
                 if !self.evaluate.tasks.is_empty() {
                     self.folder("data.folder", &self.data.folder)?;
@@ -55,8 +55,8 @@ impl RunConfig {
 
     /// The refusal of an owner's training without public text.
     pub fn no_public_text(&self) -> ConfigError {
-        let key = KeyPath::of("data").key("public_text");
-        let expected = format!("one or more UTF-8 files, because train.steps is {}", self.train.steps);
+        let key = KeyPath::of("public_data").key("text");
+        let expected = "one or more UTF-8 files, because the config has a [train]".to_owned();
         ConfigError::Value { place: self.places.of(&key), key, found: "no file".to_owned(), expected }
     }
 

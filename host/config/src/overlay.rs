@@ -11,9 +11,10 @@ use super::source;
 use scaleot_store::escape::escape_to;
 
 /// Keys of one section of which only one may be given.
-pub(super) const EXCLUSIVE: [(&str, &str, &str); 4] = [
+pub(super) const EXCLUSIVE: [(&str, &str, &str); 5] = [
     ("data", "task", "text"),
-    ("replace", "replace_ratio", "replace_count"),
+    ("replace", "ratio", "count"),
+    ("train", "epochs", "steps"),
     ("tune", "epochs", "steps"),
     ("full_tuning", "epochs", "steps"),
 ];

@@ -45,7 +45,7 @@ pub(super) fn check(config: &RunConfig) -> Result<(), ConfigError> {
         .chain(one("data.folder", config.data.folder.as_path()))
         .chain(list("plugins.paths", &config.plugins.paths))
         .chain(list("data.text", &config.data.text))
-        .chain(list("data.public_text", &config.data.public_text))
+        .chain(list("public_data.text", &config.public_data.text))
         .chain(list("evaluate.text", &config.evaluate.text));
     for (key, path) in all {
         if path.as_os_str().is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn check(config: &RunConfig) -> Result<(), ConfigError> {
 /// it is written down.
 pub(super) fn from_here(config: &mut RunConfig) {
     let Ok(here) = std::env::current_dir() else { return };
-    let RunConfig { places, output, model, data, plugins, evaluate, .. } = config;
+    let RunConfig { places, output, model, data, public_data, plugins, evaluate, .. } = config;
     let absolute = |key: KeyPath, path: &mut PathBuf| {
         if leads_out(path) && matches!(places.of(&key), Place::Override { .. }) {
             *path = here.join(&*path);
@@ -81,7 +81,7 @@ pub(super) fn from_here(config: &mut RunConfig) {
     let lists = [
         ("plugins.paths", &mut plugins.paths),
         ("data.text", &mut data.text),
-        ("data.public_text", &mut data.public_text),
+        ("public_data.text", &mut public_data.text),
         ("evaluate.text", &mut evaluate.text),
     ];
     for (key, paths) in lists {

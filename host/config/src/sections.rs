@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
+use scaleot_data::Split;
 use scaleot_plugin_api::Schedule;
+use scaleot_tensor::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Column, Device, Isolation, Placement, Precision, Split, StrategyName, Unpinned};
+use super::choices::{Column, DeviceText, Isolation, Placement, Precision, StrategyName, Unpinned};
 use super::numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 use super::place::Places;
 
@@ -39,14 +41,17 @@ pub struct RunConfig {
     pub runtime: RuntimeSection,
     /// Folders of plugin libraries, and the trust that they are given.
     pub plugins: PluginsSection,
-    /// The data to tune on, and the owner's public text.
+    /// The data owner's data, and the folder of task files.
     pub data: DataSection,
+    /// The model owner's public text.
+    pub public_data: PublicDataSection,
     /// The estimator that scores layers.
     pub importance: ImportanceSection,
     /// The replacer, and the number of layers that give way.
     pub replace: ReplaceSection,
-    /// The owner's training of the chosen emulator on public text, with AdamW.
-    pub train: TrainSection,
+    /// The owner's training of the chosen emulator on public text, with AdamW. Left out, nothing of it trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainingSection>,
     /// Left out, kept layers stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressSection>,
@@ -95,6 +100,7 @@ impl ModelSection {
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSection {
     /// The device that does the work: `cpu`, `cuda` or `cuda:<number>`.
+    #[schemars(with = "DeviceText")]
     pub device: Device,
     /// Threads of the tensor engine; 0 takes all cores.
     #[schemars(range(max = 4096))]
@@ -119,7 +125,7 @@ pub struct PluginsSection {
     pub call_timeout_s: u32,
 }
 
-/// The data to tune on, and the owner's public text.
+/// The data owner's data, and the folder of task files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
@@ -139,11 +145,20 @@ pub struct DataSection {
     /// Use at most this many validation samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_limit: Option<NonZeroU32>,
+    /// Tokens of one block of `text`; at most the model's context counts.
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub block_length: u32,
+}
+
+/// The model owner's public text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicDataSection {
+    /// Text files for importance and for training replacements; no part of the private data.
+    pub text: Vec<PathBuf>,
     /// Tokens of one block of text; at most the model's context counts.
     #[schemars(range(min = 2, max = 1_048_576))]
     pub block_length: u32,
-    /// Text files of the model owner for importance and for training replacements; no part of the private data.
-    pub public_text: Vec<PathBuf>,
 }
 
 /// The estimator that scores layers.
@@ -174,48 +189,15 @@ pub struct ReplaceSection {
     /// `<plugin>/<strategy>`.
     #[serde(rename = "use")]
     pub strategy: StrategyName,
-    /// The share of the middle layers that is replaced (alpha); or `replace_count`.
+    /// The share of the middle layers that is replaced (alpha); or `count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replace_ratio: Option<Ratio>,
-    /// The number of middle layers that are replaced; or `replace_ratio`.
+    pub ratio: Option<Ratio>,
+    /// The number of middle layers that are replaced; or `ratio`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replace_count: Option<u32>,
+    pub count: Option<u32>,
     /// The strategy's own options.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub options: toml::Table,
-}
-
-/// The owner's training of the chosen emulator on public text, with AdamW.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TrainSection {
-    /// Optimiser steps; 0 trains nothing.
-    #[schemars(range(max = MOST_STEPS))]
-    pub steps: u64,
-    /// The peak learning rate.
-    pub learning_rate: Rate,
-    /// Windows of `data.block_length` tokens of one forward pass.
-    #[schemars(range(min = 1, max = LARGEST_BATCH))]
-    pub batch_size: NonZeroU32,
-    /// Forward passes of one optimiser step.
-    #[schemars(range(min = 1, max = LARGEST_BATCH))]
-    pub accumulation: NonZeroU32,
-    /// AdamW's decay of the trained values, as a share of the learning rate.
-    pub weight_decay: Decay,
-    /// AdamW's two decays.
-    pub betas: [Momentum; 2],
-    /// AdamW's divisor floor.
-    pub epsilon: Epsilon,
-    /// The fall of the learning rate after the warm-up.
-    pub schedule: Schedule,
-    /// Steps in which the learning rate rises from 0.
-    pub warmup_steps: u32,
-    /// The gradient's greatest norm; 0 leaves it whole.
-    pub clip_norm: NonNegative,
-    /// Optimiser steps between validations on held-out text; 0 validates after each pass over the text.
-    pub evaluate_every: u32,
-    /// Optimiser steps between checkpoints.
-    pub checkpoint_every: NonZeroU32,
 }
 
 /// How the kept layers' weights are made smaller.
@@ -240,7 +222,7 @@ pub struct AdapterSection {
     pub strategy: StrategyName,
     /// How many layers train in all (N_a): even, split between the two ends.
     #[schemars(range(min = 2), extend("multipleOf" = 2))]
-    pub adapter_layers: u32,
+    pub layers: u32,
     /// Where the adapter layers stand.
     pub placement: Placement,
     /// The strategy's own options.
@@ -259,7 +241,7 @@ pub struct BundleSection {
     pub include: Vec<String>,
 }
 
-/// A training with AdamW.
+/// A training with AdamW, of either party.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSection {
@@ -315,28 +297,6 @@ impl TrainingSection {
             (Some(steps), _) => TrainingLength::Steps(steps),
             (None, epochs) => TrainingLength::Epochs(epochs.unwrap_or(NonZeroU32::MIN)),
         }
-    }
-}
-
-impl TrainSection {
-    /// The training that the section describes; `None` where it has no steps.
-    pub fn training(&self) -> Option<TrainingSection> {
-        Some(TrainingSection {
-            learning_rate: self.learning_rate,
-            epochs: None,
-            steps: Some(NonZeroU64::new(self.steps)?),
-            batch_size: self.batch_size,
-            accumulation: self.accumulation,
-            weight_decay: self.weight_decay,
-            betas: self.betas,
-            epsilon: self.epsilon,
-            schedule: self.schedule,
-            warmup_steps: self.warmup_steps,
-            clip_norm: self.clip_norm,
-            evaluate_every: self.evaluate_every,
-            checkpoint_every: self.checkpoint_every,
-            seed: None,
-        })
     }
 }
 

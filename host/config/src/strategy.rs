@@ -79,8 +79,8 @@ impl RunConfig {
         let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
         let value_of = |option: &str| option_value(options, record, option);
         let lacks = |requirement: &&Requirement| match requirement.need {
-            Need::PublicText => self.data.public_text.is_empty(),
-            Need::Training => self.train.steps == 0,
+            Need::PublicText => self.public_data.text.is_empty(),
+            Need::Training => self.train.is_none(),
             Need::Other(_) => true,
         };
         let Some(lacking) = record.requires.iter().filter(|one| one.applies(value_of)).find(lacks) else {
@@ -91,12 +91,12 @@ impl RunConfig {
             Need::PublicText => {
                 let because = escape_to(&lacking.to_string(), 200);
                 let expected = format!("one or more UTF-8 files, because {used} needs {because}");
-                (KeyPath::of("data").key("public_text"), "no file".to_owned(), expected)
+                (KeyPath::of("public_data").key("text"), "no file".to_owned(), expected)
             }
             Need::Training => {
                 let because = escape_to(&lacking.to_string(), 200);
                 let expected = format!("at least 1 step, because {used} needs {because}");
-                (KeyPath::of("train").key("steps"), "0".to_owned(), expected)
+                (KeyPath::of("train").key("steps"), "no [train]".to_owned(), expected)
             }
             Need::Other(other) => {
                 let expected =

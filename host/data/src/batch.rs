@@ -32,7 +32,7 @@ pub struct PackedBatch {
 }
 
 impl PackedBatch {
-    /// An empty batch, to be filled with `push_causal` and `push_tree`.
+    /// An empty batch, to be filled with `push_causal`.
     pub fn new() -> Self {
         PackedBatch::default()
     }
@@ -58,30 +58,6 @@ impl PackedBatch {
         self.positions.extend(0..ids.len() as i64);
         self.sequences.push(Sequence { start, len: ids.len(), ancestry: Ancestry::Causal });
         start
-    }
-
-    /// Adds a context and its alternative continuations as one tree; the positions of every
-    /// continuation go on from the context. Returns the first row of the context and of each one.
-    pub fn push_tree(&mut self, context: &[i64], continuations: &[&[i64]]) -> Vec<usize> {
-        let start = self.ids.len();
-        let mut parents: Vec<Option<usize>> = (0..context.len()).map(|i| i.checked_sub(1)).collect();
-        self.ids.extend_from_slice(context);
-        self.positions.extend(0..context.len() as i64);
-        let mut rows = vec![start];
-        for continuation in continuations {
-            let first = parents.len();
-            rows.push(start + first);
-            for i in 0..continuation.len() {
-                let parent = if i == 0 { context.len().checked_sub(1) } else { Some(first + i - 1) };
-                parents.push(parent);
-            }
-            self.ids.extend_from_slice(continuation);
-            let from = context.len() as i64;
-            self.positions.extend(from..from + continuation.len() as i64);
-        }
-        let len = parents.len();
-        self.sequences.push(Sequence { start, len, ancestry: Ancestry::Tree(parents) });
-        rows
     }
 
     /// Refuses a batch that the model cannot run, naming the first thing wrong.
@@ -136,18 +112,6 @@ fn check_tree(sequence: &Sequence) -> Result<(), BatchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tree_shares_its_context() {
-        let mut batch = PackedBatch::new();
-        batch.push_causal(&[9]);
-        let rows = batch.push_tree(&[1, 2], &[&[3, 4], &[5]]);
-        assert_eq!(rows, [1, 3, 5]);
-        assert_eq!(batch.positions, [0, 0, 1, 2, 3, 2]);
-        let parents = vec![None, Some(0), Some(1), Some(2), Some(1)];
-        assert_eq!(batch.sequences[1].ancestry, Ancestry::Tree(parents));
-        batch.check(10, 4).unwrap();
-    }
 
     #[test]
     fn what_cannot_run_is_named() {

@@ -1,17 +1,17 @@
 //! What can be wrong with a tokenizer, a task file, a question file or a text.
 //!
 //! Every message says: where, what was found, what was expected, what to do.
-//! Foreign strings are shown escaped and shortened (`shown`), so a hostile file cannot write on the terminal.
+//! Foreign strings are shown escaped and shortened (`quote`), so a hostile file cannot write on the terminal.
 
 use std::path::PathBuf;
 
 use scaleot_store::ForeignEncoding;
 use scaleot_store::escape::escape_to;
 use scaleot_store::exit_code::{ExitCode, HasExitCode};
-use scaleot_store::foreign_json::ForeignJsonProblem;
+use scaleot_store::foreign_json::ForeignJsonError;
 
 /// `text` in quotes, safe to print, at most 60 characters of it.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", escape_to(text, 60))
 }
 
@@ -40,7 +40,7 @@ pub enum TokenizerError {
     )]
     DanglingLink { file: PathBuf, target: PathBuf },
     #[error("{}: {problem}", file.display())]
-    Foreign { file: PathBuf, problem: ForeignJsonProblem },
+    Foreign { file: PathBuf, problem: ForeignJsonError },
     #[error("{}: found {found} bytes, expected at most {limit}: this is no tokenizer", file.display())]
     TooLarge { file: PathBuf, found: u64, limit: u64 },
     #[error("{}: {source}", file.display())]
@@ -109,12 +109,12 @@ pub enum DataError {
     #[error("{what}: found no sample, expected at least one. Add data, or name another file")]
     NoSample { what: String },
     #[error(
-        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
+        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `block_length` in the section that names the text, or add text"
     )]
     TooLittleText { what: String, found: usize, sequence_length: usize },
     #[error(
         "{what}: found {found} tokens, expected at least two windows of {sequence_length}: one to train on and one held out. \
-         Lower `data.block_length` or add text"
+         Lower `block_length` in the section that names the text, or add text"
     )]
     NoHeldOut { what: String, found: usize, sequence_length: usize },
     #[error("`{key}`: found {found}, expected {expected}")]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::error::{DataError, shown};
+use super::error::{DataError, quote};
 use super::text_file::{encoding, other_kind};
 use super::text_kind::foreign_bytes;
 use super::tokenizer_check::kind;
@@ -18,7 +18,7 @@ use scaleot_store::without_mark;
 const LINE_LIMIT: usize = 4 << 20;
 
 /// One object and the line that it stood on.
-pub struct Row {
+pub(crate) struct Row {
     pub line: usize,
     pub fields: Map<String, Value>,
 }
@@ -27,7 +27,7 @@ pub struct Row {
 ///
 /// # Errors
 /// A missing or empty file, or the first line that is not an object.
-pub fn read(file: &Path) -> Result<Vec<Row>, DataError> {
+pub(crate) fn read(file: &Path) -> Result<Vec<Row>, DataError> {
     let failed = |source| DataError::Read { file: file.to_owned(), source };
     let mut reader = BufReader::new(File::open(file).map_err(failed)?);
     let mut rows = Vec::new();
@@ -76,6 +76,6 @@ fn parse(bytes: &[u8], file: &Path, line: usize) -> Result<Option<Map<String, Va
         Ok(Value::Object(fields)) => Ok(Some(fields)),
         Ok(other) => Err(refuse(format!("found {}", kind(Some(&other))))),
         // serde_json's own message ends in a line number, always 1 here.
-        Err(error) => Err(refuse(format!("column {}: found {}", error.column(), shown(text.trim_end())))),
+        Err(error) => Err(refuse(format!("column {}: found {}", error.column(), quote(text.trim_end())))),
     }
 }

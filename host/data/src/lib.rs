@@ -9,26 +9,28 @@
 //!
 //! Everything read here may come from a stranger: each refusal names the file, the line or field, what was found and what was expected.
 
+#![warn(unreachable_pub)]
+
 mod batch;
-pub mod error;
+mod error;
 mod fence;
-pub mod jsonl;
+mod jsonl;
 mod long_text;
-pub mod order;
-pub mod pack;
-pub mod pairs;
-pub mod path;
-pub mod question;
+mod order;
+mod pack;
+mod pairs;
+mod path;
+mod question;
 mod reader;
-pub mod task;
-pub mod task_set;
+mod task;
+mod task_set;
 mod special_tokens;
 mod template;
-pub mod text;
+mod text;
 mod text_file;
 mod text_kind;
-pub mod token_tree;
-pub mod tokenizer;
+mod token_tree;
+mod tokenizer;
 mod tokenizer_check;
 
 #[cfg(test)]
@@ -45,9 +47,9 @@ pub use error::{BatchError, DataError, TokenizerError};
 pub use order::{Batches, TrainingBatch};
 pub use pack::{PackedTrees, pack};
 pub use pairs::{PairOptions, PairSet};
-pub use path::Path as TokenPath;
+pub use path::{Path as TokenPath, encode_all};
 pub use question::{Choice, Question, Subset, overlap, subset};
-pub use special_tokens::{FILE as TOKENIZER_CONFIG, SpecialTokens};
+pub use special_tokens::SpecialTokens;
 pub use task::{Metric, Split, Task};
 pub use task_set::TaskSet;
 pub use text::{TextOptions, TextWindows};

@@ -36,7 +36,7 @@ type Epoch = Arc<Vec<Vec<usize>>>;
 
 /// The batches of every epoch, as sample indices.
 #[derive(Debug)]
-pub struct BatchOrder {
+pub(crate) struct BatchOrder {
     samples: usize,
     batch_size: usize,
     seed: u64,
@@ -50,7 +50,7 @@ impl BatchOrder {
     ///
     /// # Errors
     /// No batch size, or no sample at all. A set smaller than a batch is one short batch.
-    pub fn new(what: &str, samples: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
+    pub(crate) fn new(what: &str, samples: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
         if batch_size == 0 {
             return Err(DataError::Option { key: "batch_size", found: 0, expected: "at least 1" });
         }
@@ -62,25 +62,25 @@ impl BatchOrder {
 
     /// Groups samples of like length (`lengths[sample]`), so that batches waste nothing and steps cost alike.
     #[must_use]
-    pub fn grouped_by(mut self, lengths: Vec<usize>) -> Self {
+    pub(crate) fn grouped_by(mut self, lengths: Vec<usize>) -> Self {
         self.lengths = Some(lengths);
         self
     }
 
     /// Samples of one batch.
     #[must_use]
-    pub fn batch_size(&self) -> usize {
+    pub(crate) fn batch_size(&self) -> usize {
         self.batch_size
     }
 
     #[must_use]
-    pub fn batches_per_epoch(&self) -> u64 {
+    pub(crate) fn batches_per_epoch(&self) -> u64 {
         self.samples.div_ceil(self.batch_size) as u64
     }
 
     /// The samples of batch `step`.
     #[must_use]
-    pub fn batch(&self, step: u64) -> Vec<usize> {
+    pub(crate) fn batch(&self, step: u64) -> Vec<usize> {
         let (epoch, index) = (step / self.batches_per_epoch(), step % self.batches_per_epoch());
         let batches = self.epoch(epoch);
         batches.get(index as usize).cloned().unwrap_or_default()
@@ -122,21 +122,21 @@ fn cut(samples: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
 
 /// The random stream `number` of `seed`.
 #[must_use]
-pub fn stream(seed: u64, number: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(number);
     random
 }
 
 /// Fisher and Yates; every order alike.
-pub fn shuffle<T>(items: &mut [T], random: &mut impl RngCore) {
+pub(crate) fn shuffle<T>(items: &mut [T], random: &mut impl RngCore) {
     for last in (1..items.len()).rev() {
-        items.swap(last, below(last as u64 + 1, random) as usize);
+        items.swap(last, draw_below(last as u64 + 1, random) as usize);
     }
 }
 
 /// Uniform in `0..limit` (Lemire's multiplication, with rejection, so without bias). `limit` > 0.
-fn below(limit: u64, random: &mut impl RngCore) -> u64 {
+fn draw_below(limit: u64, random: &mut impl RngCore) -> u64 {
     let threshold = limit.wrapping_neg() % limit;
     loop {
         let product = u128::from(random.next_u64()) * u128::from(limit);

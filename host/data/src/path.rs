@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::error::{DataError, shown};
+use super::error::{DataError, quote};
 use super::question::{Choice, Question};
 use super::tokenizer::Tokenizer;
 
@@ -59,7 +59,7 @@ impl Path {
         if found <= max_tokens {
             return Ok(());
         }
-        let (what, text) = (what.to_owned(), shown(&self.continuation));
+        let (what, text) = (what.to_owned(), quote(&self.continuation));
         Err(DataError::AnswerTooLong { what, text, found, limit: max_tokens })
     }
 }
@@ -84,7 +84,7 @@ pub fn encode_all(
             }
         }
         swallowed.extend(
-            lost.map(|choice| format!("{name} ({} after {})", shown(&choice.continuation), end(&choice.context))),
+            lost.map(|choice| format!("{name} ({} after {})", quote(&choice.continuation), end(&choice.context))),
         );
         encoded.push(paths);
     }
@@ -114,7 +114,7 @@ fn after_nothing(tokenizer: &Tokenizer, answer: &str, what: &str) -> Result<(Vec
 fn end(context: &str) -> String {
     let count = context.chars().count();
     let last: String = context.chars().skip(count.saturating_sub(20)).collect();
-    if count > 20 { format!("…{}", shown(&last)) } else { shown(&last) }
+    if count > 20 { format!("…{}", quote(&last)) } else { quote(&last) }
 }
 
 /// White space by Python's `str.isspace`: Unicode's, and the four separators of ASCII.

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::error::shown;
+use super::error::quote;
 use super::order::{shuffle, stream};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Question {
     /// As messages name it.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("question {}", shown(&self.id))
+        format!("question {}", quote(&self.id))
     }
 }
 
@@ -70,12 +70,12 @@ pub fn subset(mut questions: Vec<Question>, which: Subset) -> Vec<Question> {
 /// How many questions of `test` stand, word for word, in `train` too: a score on those is memory.
 #[must_use]
 pub fn overlap(train: &[Question], test: &[Question]) -> usize {
-    let known: HashSet<String> = train.iter().map(asked).collect();
-    test.iter().filter(|question| known.contains(&asked(question))).count()
+    let known: HashSet<String> = train.iter().map(question_text).collect();
+    test.iter().filter(|question| known.contains(&question_text(question))).count()
 }
 
 /// What a question asks, without the distractors, which a copy may shuffle.
-fn asked(question: &Question) -> String {
+fn question_text(question: &Question) -> String {
     question
         .choices
         .get(question.gold)

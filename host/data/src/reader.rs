@@ -12,7 +12,7 @@ use minijinja::Environment;
 use minijinja::value::{Value, ValueKind};
 use serde_json::Value as Json;
 
-use super::error::{DataError, shown};
+use super::error::{DataError, quote};
 use super::jsonl::{self, Row};
 use super::question::{Choice, Question};
 use super::task::{Split, Task};
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         let value = self.value(&key.said, key, row)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if text.contains('\0') {
-            return Err(self.field(row, key.name, shown(&text), "text without NUL"));
+            return Err(self.field(row, key.name, quote(&text), "text without NUL"));
         }
         Ok(text)
     }
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         match texts(&list) {
             Some(texts) if texts.len() >= 2 => Ok(texts),
             Some(texts) => Err(self.field(row, key.name, format!("{} choices", texts.len()), "at least 2")),
-            None => Err(self.field(row, key.name, shown(&list.to_string()), "a list of texts")),
+            None => Err(self.field(row, key.name, quote(&list.to_string()), "a list of texts")),
         }
     }
 
@@ -225,6 +225,6 @@ fn texts(list: &Value) -> Option<Vec<String>> {
 fn shown_value(value: &Value) -> String {
     match value.kind() {
         ValueKind::Number => format!("the number {value}"),
-        _ => shown(&value.to_string()),
+        _ => quote(&value.to_string()),
     }
 }

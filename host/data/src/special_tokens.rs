@@ -10,7 +10,7 @@
 use serde_json::{Map, Value, json};
 
 /// The file that says which tokens begin and end a text, as Transformers names it.
-pub const FILE: &str = "tokenizer_config.json";
+pub(crate) const FILE: &str = "tokenizer_config.json";
 
 /// The older file of the same names.
 pub(super) const MAP: &str = "special_tokens_map.json";

@@ -20,9 +20,10 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::error::{DataError, shown};
+use super::error::{DataError, quote};
 use super::template::{Said, environment, message};
 
 /// A task file, checked.
@@ -103,8 +104,8 @@ impl Metric {
     }
 }
 
-/// A part of a data set, by what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     Train,
@@ -172,7 +173,7 @@ impl Task {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            return refuse("name", shown(&self.name), "letters, digits, `_` and `-`");
+            return refuse("name", quote(&self.name), "letters, digits, `_` and `-`");
         }
         if !(0.0..1.0).contains(&self.chance) {
             return refuse("chance", self.chance.to_string(), "a number from 0 up to, not including, 1");
@@ -191,7 +192,7 @@ impl Task {
             );
         }
         if !is_inside(&self.files) {
-            return refuse("files", shown(&self.files), "a path inside the tasks folder, as \"my_task/{split}.jsonl\"");
+            return refuse("files", quote(&self.files), "a path inside the tasks folder, as \"my_task/{split}.jsonl\"");
         }
         self.check_templates(file)
     }
@@ -202,7 +203,7 @@ impl Task {
         let refuse = |key, text: &str, error: &minijinja::Error| DataError::TaskKey {
             file: file.to_owned(),
             key,
-            found: shown(text),
+            found: quote(text),
             expected: format!("a Jinja template ({})", message(error)),
         };
         for (key, text) in

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::error::{DataError, shown};
+use super::error::{DataError, quote};
 use super::task::Task;
 use scaleot_store::without_mark;
 
@@ -79,8 +79,8 @@ impl TaskSet {
         let own = self.own.get(name).map(Vec::as_slice).unwrap_or_default();
         match (self.built_in.get(name), own) {
             (Some(task), []) | (None, [(task, _)]) => Ok(task),
-            (Some(_), [(_, file), ..]) => Err(taken(name, file, "a task of the program")),
-            (None, [(_, first), (_, file), ..]) => Err(taken(name, file, &first.display().to_string())),
+            (Some(_), [(_, file), ..]) => Err(duplicate_name(name, file, "a task of the program")),
+            (None, [(_, first), (_, file), ..]) => Err(duplicate_name(name, file, &first.display().to_string())),
             (None, []) => Err(match self.refused.get(name).map(|file| read(file)) {
                 Some(Err(error)) => error,
                 _ => self.unknown(name),
@@ -112,11 +112,11 @@ fn read(file: &Path) -> Result<Task, DataError> {
     Task::parse(text, &file.display().to_string())
 }
 
-fn taken(name: &str, file: &Path, other: &str) -> DataError {
+fn duplicate_name(name: &str, file: &Path, other: &str) -> DataError {
     DataError::TaskKey {
         file: file.display().to_string(),
         key: "name",
-        found: format!("{}, which {other} has", shown(name)),
+        found: format!("{}, which {other} has", quote(name)),
         expected: "a name of its own".to_owned(),
     }
 }

@@ -21,7 +21,10 @@ pub(crate) fn environment() -> Environment<'static> {
 /// Python's methods; `index` is the one of them that the harness's templates call and the library lacks.
 fn method(state: &State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let absent = |what: &Value| {
-        Error::new(ErrorKind::InvalidOperation, format!("`index`: {} is not in {}", shown(what), shown(value)))
+        Error::new(
+            ErrorKind::InvalidOperation,
+            format!("`index`: {} is not in {}", value_text(what), value_text(value)),
+        )
     };
     match (name, value.kind(), arguments) {
         ("index", ValueKind::Seq, [what]) => {
@@ -37,8 +40,8 @@ fn method(state: &State<'_, '_>, value: &Value, name: &str, arguments: &[Value])
     }
 }
 
-fn shown(value: &Value) -> String {
-    super::error::shown(&value.to_string())
+fn value_text(value: &Value) -> String {
+    super::error::quote(&value.to_string())
 }
 
 /// The value of a key of a task file, compiled.

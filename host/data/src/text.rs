@@ -37,7 +37,7 @@ impl TextWindows {
     /// # Errors
     /// An unreadable, empty, binary or non-UTF-8 file; less text than one window.
     pub fn read(files: &[PathBuf], tokenizer: &Tokenizer, options: TextOptions) -> Result<Self, DataError> {
-        Self::from_tokens(&named(files), tokens_of(files, tokenizer, options.sequence_length)?, options)
+        Self::from_tokens(&file_names(files), tokens_of(files, tokenizer, options.sequence_length)?, options)
     }
 
     /// As [`read`](Self::read), with one window of `share` held out, the last ones: `(train, held out)`.
@@ -53,12 +53,12 @@ impl TextWindows {
         let mut tokens = tokens_of(files, tokenizer, options.sequence_length)?;
         let windows = tokens.len() / options.sequence_length.max(1);
         if windows < 2 {
-            let (what, found, sequence_length) = (named(files), tokens.len(), options.sequence_length);
+            let (what, found, sequence_length) = (file_names(files), tokens.len(), options.sequence_length);
             return Err(DataError::NoHeldOut { what, found, sequence_length });
         }
         let kept = windows - windows.div_ceil(share.max(1));
         let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
-        let what = named(files);
+        let what = file_names(files);
         let held_out = Self::from_tokens(&format!("{what} (held-out part)"), held_out, options)?;
         Ok((Self::from_tokens(&what, tokens, options)?, held_out))
     }
@@ -84,7 +84,7 @@ impl TextWindows {
     ///
     /// # Errors
     /// A batch size of 0.
-    pub fn with_batch_size(self, what: &str, (batch_size, seed): (usize, u64)) -> Result<Self, DataError> {
+    pub fn with_batch_size(self, what: &str, batch_size: usize, seed: u64) -> Result<Self, DataError> {
         let order = BatchOrder::new(what, self.len(), batch_size, seed)?;
         Ok(Self { order, ..self })
     }
@@ -147,7 +147,7 @@ impl Batches for TextWindows {
     }
 }
 
-fn named(files: &[PathBuf]) -> String {
+fn file_names(files: &[PathBuf]) -> String {
     match files {
         [] => "no file".to_owned(),
         [one] => one.display().to_string(),
@@ -208,7 +208,7 @@ mod tests {
         let message = |tokens, length, batch| windows(tokens, length, batch).unwrap_err().to_string();
         assert_eq!(
             message(3, 4, 1),
-            "a.txt: found 3 tokens, expected at least one window of 4. Lower `data.block_length`, or `evaluate.block_length` for `evaluate.text`, or add text"
+            "a.txt: found 3 tokens, expected at least one window of 4. Lower `block_length` in the section that names the text, or add text"
         );
         assert_eq!(message(9, 1, 1), "`block_length`: found 1, expected at least 2");
         assert_eq!(windows(9, 4, 3).unwrap().batches_per_epoch(), 1, "two windows are one short batch of three");

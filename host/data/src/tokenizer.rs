@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::error::{TokenizerError, shown};
+use super::error::{TokenizerError, quote};
 use super::fence::fenced;
 use super::special_tokens::{FILE, MAP, MODEL, SpecialTokens, Vocabulary};
 use super::tokenizer_check::{added_tokens, check};
@@ -59,7 +59,7 @@ pub struct Tokenizer {
     /// The text of the token that an empty context stands for.
     prefix: Option<String>,
     /// Special tokens as `config.json` and `tokenizer.json` alone would not give them.
-    said_beside: Option<Map<String, Value>>,
+    words_beside: Option<Map<String, Value>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -91,7 +91,7 @@ impl Tokenizer {
         let root: Value =
             serde_json::from_slice(bytes).map_err(|source| TokenizerError::Json { file: file.to_owned(), source })?;
         let vocabulary = check(&root, file)?;
-        let refused = |message: String| TokenizerError::Library { file: file.to_owned(), message: shown(&message) };
+        let refused = |message: String| TokenizerError::Library { file: file.to_owned(), message: quote(&message) };
         let mut inner = fenced(|| tokenizers::Tokenizer::from_bytes(bytes))
             .map_err(refused)?
             .map_err(|error| refused(error.to_string()))?;
@@ -105,9 +105,10 @@ impl Tokenizer {
         drop(root);
         let file = file.to_owned();
         let (special, rows) = (SpecialTokens::default(), embedding_rows);
-        let mut tokenizer = Self { inner, file, vocabulary, rows, displaced, special, prefix: None, said_beside: None };
+        let mut tokenizer =
+            Self { inner, file, vocabulary, rows, displaced, special, prefix: None, words_beside: None };
         // What its ids are is for the texts to care about.
-        tokenizer.encoded(PROBE)?;
+        tokenizer.encoding(PROBE)?;
         tokenizer.find_special(None)?;
         Ok(tokenizer)
     }
@@ -117,7 +118,7 @@ impl Tokenizer {
     /// # Errors
     /// The library's message, or that of its panic; a token that the model has no row for, or whose id is not certain.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
-        let encoding = self.encoded(text)?;
+        let encoding = self.encoding(text)?;
         self.check_ids(text, encoding.get_ids())?;
         Ok(encoding.get_ids().iter().map(|id| i64::from(*id)).collect())
     }
@@ -128,8 +129,8 @@ impl Tokenizer {
         if ids.iter().any(suspect) { self.check_tokens(text, rows) } else { Ok(()) }
     }
 
-    fn encoded(&self, text: &str) -> Result<tokenizers::Encoding, TokenizerError> {
-        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
+    fn encoding(&self, text: &str) -> Result<tokenizers::Encoding, TokenizerError> {
+        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: quote(text), message };
         fenced(|| self.inner.encode_fast(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))
     }
 
@@ -138,7 +139,7 @@ impl Tokenizer {
     fn check_tokens(&self, text: &str, rows: i64) -> Result<(), TokenizerError> {
         let failed = |text: &str, message: String| TokenizerError::Encode {
             file: self.file.clone(),
-            text: shown(text),
+            text: quote(text),
             message,
         };
         let encoding = fenced(|| self.inner.encode(text, false))
@@ -149,17 +150,17 @@ impl Tokenizer {
             let message = if i64::from(id) >= rows {
                 format!(
                     "the token {} has id {id}, but the model's embedding has {rows} rows. Leave the token out of the text, or take the tokenizer of this model",
-                    shown(token)
+                    quote(token)
                 )
             } else if let Some((_, said)) = self.displaced.get(&id).filter(|(displaced, _)| displaced == token) {
                 format!(
                     "the file gives the added token {} id {said}, the tokenizers library gives it {id}, because the ids of the added tokens do not follow those of the vocabulary. Leave the token out of the text, or add it to model.vocab with its id",
-                    shown(token)
+                    quote(token)
                 )
             } else {
                 continue;
             };
-            return Err(failed(around(text, start, end), message));
+            return Err(failed(excerpt(text, start, end), message));
         }
         Ok(())
     }
@@ -194,7 +195,7 @@ impl Tokenizer {
     /// # Errors
     /// As for `encode`.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<PlacedToken>, TokenizerError> {
-        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(text), message };
+        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: quote(text), message };
         let encoding =
             fenced(|| self.inner.encode(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
         self.check_ids(text, encoding.get_ids())?;
@@ -241,14 +242,14 @@ impl Tokenizer {
     pub fn to_json(&self) -> Result<String, TokenizerError> {
         self.inner
             .to_string(false)
-            .map_err(|error| TokenizerError::Library { file: self.file.clone(), message: shown(&error.to_string()) })
+            .map_err(|error| TokenizerError::Library { file: self.file.clone(), message: quote(&error.to_string()) })
     }
 
     /// The `tokenizer_config.json` that has to go along with `config.json` and `tokenizer.json` for them to mean the same elsewhere;
     /// none where the two say it all.
     #[must_use]
-    pub fn said_beside(&self) -> Option<&Map<String, Value>> {
-        self.said_beside.as_ref()
+    pub fn words_beside(&self) -> Option<&Map<String, Value>> {
+        self.words_beside.as_ref()
     }
 
     /// Finds the special tokens in the files of `folder`, or, without one, `tokenizer.json` alone. They may be absent, not
@@ -256,13 +257,13 @@ impl Tokenizer {
     fn find_special(&mut self, folder: Option<&Path>) -> Result<(), TokenizerError> {
         let mut found = HashMap::new();
         for name in [FILE, MAP, MODEL] {
-            let file = folder.map(|folder| beside(folder, name)).transpose()?.flatten();
+            let file = folder.map(|folder| read_beside(folder, name)).transpose()?.flatten();
             found.extend(file.map(|value| (name, value)));
         }
-        let in_front = self.in_front()?;
+        let in_front = self.leading_ids()?;
         let special = self.special_of(&|name| found.get(name).cloned(), in_front.clone());
         let alone = self.special_of(&|name| found.get(name).filter(|_| name == MODEL).cloned(), in_front);
-        self.said_beside = (alone != special).then(|| special.file(|id| self.token(id)));
+        self.words_beside = (alone != special).then(|| special.file(|id| self.token(id)));
         self.prefix = special.prefix().map(|id| self.decode(&[id])).transpose()?;
         self.special = special;
         Ok(())
@@ -278,8 +279,8 @@ impl Tokenizer {
     }
 
     /// Ids that the post-processor puts before a text.
-    fn in_front(&self) -> Result<Vec<i64>, TokenizerError> {
-        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: shown(PROBE), message };
+    fn leading_ids(&self) -> Result<Vec<i64>, TokenizerError> {
+        let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: quote(PROBE), message };
         let encoding =
             fenced(|| self.inner.encode(PROBE, true)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
         let marked = encoding.get_ids().iter().zip(encoding.get_special_tokens_mask());
@@ -293,7 +294,7 @@ impl Tokenizer {
 }
 
 /// A file beside the tokenizer, where it is.
-fn beside(folder: &Path, name: &str) -> Result<Option<Value>, TokenizerError> {
+fn read_beside(folder: &Path, name: &str) -> Result<Option<Value>, TokenizerError> {
     let file = folder.join(name);
     if fs::symlink_metadata(&file).is_err() {
         return Ok(None);
@@ -303,7 +304,7 @@ fn beside(folder: &Path, name: &str) -> Result<Option<Value>, TokenizerError> {
 }
 
 /// The part of a text about a token.
-fn around(text: &str, start: usize, end: usize) -> &str {
+fn excerpt(text: &str, start: usize, end: usize) -> &str {
     let before = text.get(..start).unwrap_or_default().char_indices().rev().take(AROUND).last();
     let after = text.get(end..).and_then(|rest| rest.char_indices().nth(AROUND));
     let from = before.map_or(start, |(at, _)| at);
@@ -311,7 +312,7 @@ fn around(text: &str, start: usize, end: usize) -> &str {
 }
 
 /// The error for a tokenizer that could not be opened: it names what stands in its place, if that can be told.
-fn unopened(file: &Path, source: std::io::Error) -> TokenizerError {
+fn open_error(file: &Path, source: std::io::Error) -> TokenizerError {
     let file = file.to_owned();
     if source.kind() != std::io::ErrorKind::NotFound {
         return TokenizerError::Read { file, source };
@@ -327,7 +328,7 @@ fn unopened(file: &Path, source: std::io::Error) -> TokenizerError {
 
 fn read_limited(file: &Path) -> Result<Vec<u8>, TokenizerError> {
     let failed = |source| TokenizerError::Read { file: file.to_owned(), source };
-    let opened = fs::File::open(file).map_err(|source| unopened(file, source))?;
+    let opened = fs::File::open(file).map_err(|source| open_error(file, source))?;
     let found = opened.metadata().map_err(failed)?.len();
     if found > FILE_LIMIT {
         return Err(TokenizerError::TooLarge { file: file.to_owned(), found, limit: FILE_LIMIT });

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::error::{TokenizerError, shown};
+use super::error::{TokenizerError, quote};
 
 /// One more than the largest id, when all is well.
 pub(crate) fn check(root: &Value, file: &Path) -> Result<usize, TokenizerError> {
@@ -61,7 +61,7 @@ pub(crate) fn kind(value: Option<&Value>) -> String {
         Some(Value::Null) => "null".to_owned(),
         Some(Value::Bool(flag)) => format!("the boolean {flag}"),
         Some(Value::Number(number)) => format!("the number {number}"),
-        Some(Value::String(text)) => format!("the text {}", shown(text)),
+        Some(Value::String(text)) => format!("the text {}", quote(text)),
         Some(Value::Array(items)) => format!("a list of {}", items.len()),
         Some(Value::Object(fields)) => format!("an object of {} fields", fields.len()),
     }
@@ -75,7 +75,7 @@ fn vocabulary(model: &Map<String, Value>) -> Result<HashMap<&str, u64>, Fault> {
             .iter()
             .map(|(token, id)| match id.as_u64() {
                 Some(id) => Ok((token.as_str(), id)),
-                None => Err(fault(field, format!("{} for {}", kind(Some(id)), shown(token)), "a whole number")),
+                None => Err(fault(field, format!("{} for {}", kind(Some(id)), quote(token)), "a whole number")),
             })
             .collect::<Result<_, _>>()?,
         Some(Value::Array(entries)) => entries
@@ -108,14 +108,14 @@ fn check_merges(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) -> 
             return Err(fault(&field, kind(Some(merge)), "two tokens, \"a b\" or [\"a\", \"b\"]"));
         };
         let Some(tail) = right.get(prefix.len()..) else {
-            return Err(fault(&field, shown(right), format!("a token that begins with {}", shown(prefix))));
+            return Err(fault(&field, quote(right), format!("a token that begins with {}", quote(prefix))));
         };
         let joined = format!("{left}{tail}");
         for token in [left, right, joined.as_str()] {
             if !vocabulary.contains_key(token) {
                 return Err(fault(
                     &field,
-                    format!("{}, which is no token", shown(token)),
+                    format!("{}, which is no token", quote(token)),
                     "halves and result in model.vocab",
                 ));
             }
@@ -140,7 +140,7 @@ fn check_unknown(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) ->
     if let Some(unknown) = model.get("unk_token").and_then(Value::as_str)
         && !vocabulary.contains_key(unknown)
     {
-        return Err(fault("model.unk_token", shown(unknown), "a token of model.vocab"));
+        return Err(fault("model.unk_token", quote(unknown), "a token of model.vocab"));
     }
     match model.get("unk_id").filter(|id| !id.is_null()) {
         Some(id) if id.as_u64().is_none_or(|id| id >= vocabulary.len() as u64) => {
@@ -190,7 +190,7 @@ fn check_templates(processor: Option<&Value>, field: &str) -> Result<(), Fault> 
             if let Some(named) = named
                 && !defined.is_some_and(|tokens| tokens.contains_key(named))
             {
-                return Err(fault(&format!("{field}.{template}"), shown(named), "a name in its special_tokens"));
+                return Err(fault(&format!("{field}.{template}"), quote(named), "a name in its special_tokens"));
             }
         }
     }
@@ -263,13 +263,13 @@ fn all_ids(root: &Value, vocabulary: &HashMap<&str, u64>) -> Result<Vec<(u64, St
             Some(known) if *known != id => {
                 return Err(fault(
                     &field,
-                    format!("id {id} for {}", shown(token)),
+                    format!("id {id} for {}", quote(token)),
                     format!("its id in model.vocab, {known}"),
                 ));
             }
             Some(_) => {}
             None if seen.insert(token) => ids.push((id, token.to_owned())),
-            None => return Err(fault(&field, format!("{} a second time", shown(token)), "each added token once")),
+            None => return Err(fault(&field, format!("{} a second time", quote(token)), "each added token once")),
         }
     }
     Ok(ids)
@@ -280,11 +280,11 @@ fn check_ids(mut ids: Vec<(u64, String)>) -> Result<usize, Fault> {
     ids.sort_unstable();
     let twice = ids.iter().zip(ids.iter().skip(1)).find(|((first, _), (second, _))| first == second);
     if let Some((_, (id, token))) = twice {
-        return Err(fault("model.vocab", format!("a second token with id {id}, {}", shown(token)), "one token an id"));
+        return Err(fault("model.vocab", format!("a second token with id {id}, {}", quote(token)), "one token an id"));
     }
     let (largest, token) = ids.last().map(|(id, token)| (*id, token.as_str())).unwrap_or_default();
     match usize::try_from(largest) {
         Ok(largest) if largest < u32::MAX as usize => Ok(largest + 1),
-        _ => Err(fault("model.vocab", format!("id {largest} for {}", shown(token)), format!("ids below {}", u32::MAX))),
+        _ => Err(fault("model.vocab", format!("id {largest} for {}", quote(token)), format!("ids below {}", u32::MAX))),
     }
 }

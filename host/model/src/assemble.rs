@@ -29,7 +29,7 @@ struct Assembly<'a> {
 /// Builds the decoder of a folder.
 pub(super) fn decoder(config: ModelConfig, weights: &Weights, dtype: Dtype, device: Device) -> Result<Decoder> {
     check_not_quantised(weights)?;
-    let names = Names::of(weights, config.family);
+    let names = Names::in_files(weights, config.family);
     let mut assembly = Assembly { config: &config, weights, names, dtype, device, used: BTreeSet::new() };
     let embedding = assembly.vocabulary(assembly.names.embedding())?;
     let position_embedding = assembly.position_table()?;

@@ -15,7 +15,7 @@ pub(super) struct Qkv {
 
 impl Qkv {
     /// The attended values of every query, in the order of the pack.
-    pub fn attend(&self, segments: &[Segment]) -> Result<Tensor> {
+    pub(crate) fn attend(&self, segments: &[Segment]) -> Result<Tensor> {
         if let [only] = segments {
             return self.segment(only, &self.q, &self.k, &self.v);
         }

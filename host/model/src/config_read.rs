@@ -58,16 +58,16 @@ fn find_family(path: &Path, raw: &Map<String, Value>) -> Result<&'static Family>
         return Ok(family);
     }
     let found = match raw.get("model_type") {
-        Some(value) => shown(value),
+        Some(value) => display_value(value),
         None if architectures.is_empty() => "missing".to_owned(),
-        None => format!("missing (and `architectures` is {})", shown(&Value::from(architectures))),
+        None => format!("missing (and `architectures` is {})", display_value(&Value::from(architectures))),
     };
     let known = Family::known()?.join(", ");
     Err(ModelError::UnknownArchitecture { path: path.to_owned(), found, known })
 }
 
 /// A foreign value for a message: escaped by JSON itself, and short.
-fn shown(value: &Value) -> String {
+fn display_value(value: &Value) -> String {
     let text = foreign_json::special_number(value).map_or_else(|| value.to_string(), str::to_owned);
     if text.chars().count() <= 80 {
         return text;
@@ -77,7 +77,7 @@ fn shown(value: &Value) -> String {
 
 impl Source<'_> {
     pub(super) fn wrong(&self, key: &str, value: Option<&Value>, expected: impl Into<String>) -> ModelError {
-        let found = value.map_or_else(|| "missing".to_owned(), shown);
+        let found = value.map_or_else(|| "missing".to_owned(), display_value);
         let (path, key) = (self.path.to_owned(), key.to_owned());
         ModelError::ConfigKey { path, key, found, expected: expected.into() }
     }
@@ -126,7 +126,11 @@ impl Source<'_> {
             if let Some(value) = self.raw.get(key).filter(|value| !value.is_null()) {
                 // The method alone: the rest is long.
                 let method = value.get("quant_method").unwrap_or(value);
-                return Err(ModelError::ConfigQuantised { path: self.path.to_owned(), key, found: shown(method) });
+                return Err(ModelError::ConfigQuantised {
+                    path: self.path.to_owned(),
+                    key,
+                    found: display_value(method),
+                });
             }
         }
         for (key, &wanted) in &self.family.required {

@@ -5,10 +5,10 @@
 
 use super::config::ModelConfig;
 use super::error::{ModelError, Result};
+use super::forward_plan::ForwardPlan;
 use super::layer::DecoderLayer;
 use super::module::{self, ModuleRunner};
 use super::norm::Norm;
-use super::plan::Plan;
 use scaleot_data::PackedBatch;
 use scaleot_plugin_api::{LayerMask, WeightRole};
 use scaleot_tensor::{Device, Dtype, Tensor};
@@ -108,14 +108,14 @@ impl Decoder {
     }
 
     /// What runs in a slot under a mask: `None` the slot itself, else its substitute and the layers that it shares then.
-    pub(super) fn replaced_by(&self, slot: usize, mask: Option<&LayerMask>) -> Option<Vec<usize>> {
+    pub(super) fn replacements(&self, slot: usize, mask: Option<&LayerMask>) -> Option<Vec<usize>> {
         let mask = mask.filter(|mask| mask.original.get(slot) == Some(&false))?;
         let module = self.substitutes.get(slot).and_then(Option::as_ref);
         let shared = module.map(module::shared_layers).unwrap_or_default();
         Some(shared.into_iter().map(|layer| share_of(layer, Some(mask))).collect())
     }
 
-    fn run_shared(&self, slot: usize, x: &Tensor, plan: &Plan) -> Result<Tensor> {
+    fn run_shared(&self, slot: usize, x: &Tensor, plan: &ForwardPlan) -> Result<Tensor> {
         match self.shipped.get(&slot) {
             Some(layer) => Ok(layer.forward(x, plan, false)?),
             None => Ok(self.layer(slot)?.forward(x, plan, false)?),
@@ -123,7 +123,13 @@ impl Decoder {
     }
 
     /// Runs one slot, or its substitute where the mask says so.
-    pub(super) fn run_slot(&self, slot: usize, x: &Tensor, plan: &Plan, mask: Option<&LayerMask>) -> Result<Tensor> {
+    pub(super) fn run_slot(
+        &self,
+        slot: usize,
+        x: &Tensor,
+        plan: &ForwardPlan,
+        mask: Option<&LayerMask>,
+    ) -> Result<Tensor> {
         let last = slot + 1 == self.slots.len();
         let substituted = mask.is_some_and(|mask| mask.original.get(slot) == Some(&false));
         let module = match (substituted, self.slots.get(slot)) {

@@ -6,7 +6,7 @@
 
 use super::decoder::Decoder;
 use super::error::Result;
-use super::head::{CHUNK, carried};
+use super::head::{CHUNK, scalar_with_gradient};
 use scaleot_tensor::{Dtype, Tensor, grad_enabled, no_grad};
 
 impl Decoder {
@@ -41,7 +41,7 @@ fn divergence(head: &Tensor, full: &Tensor, mixture: &Tensor, temperature: f64) 
         }
     }
     let n = rows as f64;
-    carried(sum / n, mixture, &gradients, 1.0 / (temperature * n))
+    scalar_with_gradient(sum / n, mixture, &gradients, 1.0 / (temperature * n))
 }
 
 #[cfg(test)]

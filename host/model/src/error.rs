@@ -3,7 +3,7 @@
 use super::leftovers::DEQUANTISE;
 use scaleot_data::BatchError;
 use scaleot_store::StoreError;
-use scaleot_store::foreign_json::ForeignJsonProblem;
+use scaleot_store::foreign_json::ForeignJsonError;
 use scaleot_tensor::TensorError;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub enum ModelError {
     #[error("{path}: {found} bytes, expected at most {limit}; this is not a file that Transformers wrote")]
     TooLarge { path: PathBuf, found: u64, limit: u64 },
     #[error("{path}: {problem}")]
-    Json { path: PathBuf, problem: ForeignJsonProblem },
+    Json { path: PathBuf, problem: ForeignJsonError },
     #[error("{path}: found {found}, expected a JSON object")]
     JsonKind { path: PathBuf, found: &'static str },
     #[error("{path}: `model_type` is {found}, expected one of {known}")]

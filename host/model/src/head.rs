@@ -59,7 +59,7 @@ impl Decoder {
         }
         let sum: f64 = log_probs.iter().map(|&v| f64::from(v)).sum();
         let n = targets.len() as f64;
-        carried(-sum / n, hidden, &gradients, 1.0 / n)
+        scalar_with_gradient(-sum / n, hidden, &gradients, 1.0 / n)
     }
 
     /// A head that trains needs its logits in the graph.
@@ -131,7 +131,7 @@ impl Decoder {
 }
 
 /// `value` as a scalar whose gradient with respect to `hidden` is `scale · gradients` (the chunks, in order; none: none).
-pub(super) fn carried(value: f64, hidden: &Tensor, gradients: &[Tensor], scale: f64) -> Result<Tensor> {
+pub(super) fn scalar_with_gradient(value: f64, hidden: &Tensor, gradients: &[Tensor], scale: f64) -> Result<Tensor> {
     let value = Tensor::full(&[], value, Dtype::F32, hidden.device())?;
     if gradients.is_empty() {
         return Ok(value);

@@ -6,8 +6,8 @@
 
 use super::attention::Qkv;
 use super::config::Activation;
+use super::forward_plan::ForwardPlan;
 use super::norm::Norm;
-use super::plan::Plan;
 use super::projection::Projection;
 use super::prompt::SoftPrompt;
 use super::rope::RopeTables;
@@ -135,14 +135,14 @@ impl DecoderLayer {
     }
 
     /// `[tokens, hidden] → [tokens, hidden]`; with `last`, only the wanted rows come out.
-    pub(super) fn forward(&self, x: &Tensor, plan: &Plan, last: bool) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, plan: &ForwardPlan, last: bool) -> Result<Tensor> {
         let narrow = x.dtype();
         let x = &x.to_dtype(self.dtype())?;
         let asking = match plan.wanted.as_ref().filter(|_| last) {
             Some(w) => Asking { index: Some(&w.index), rope: w.rope.as_ref(), segments: &w.segments },
             None => Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments },
         };
-        let attended = self.attended(x, plan, &asking)?;
+        let attended = self.attention_output(x, plan, &asking)?;
         let x = &pick(x, asking.index)?;
         let h = self.o.forward_then(&attended, Epilogue::Add(x))?;
         let mlp_input = if self.parallel_residual { x } else { &h };
@@ -151,11 +151,11 @@ impl DecoderLayer {
     }
 
     /// What goes into each projection, all on `[tokens, width]`.
-    pub(super) fn projection_inputs(&self, x: &Tensor, plan: &Plan) -> Result<Vec<(WeightRole, Tensor)>> {
+    pub(super) fn projection_inputs(&self, x: &Tensor, plan: &ForwardPlan) -> Result<Vec<(WeightRole, Tensor)>> {
         let asking = Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments };
         let x = &x.to_dtype(self.dtype())?;
         let normed = self.norm_attention.forward(x)?;
-        let attended = self.attended(x, plan, &asking)?;
+        let attended = self.attention_output(x, plan, &asking)?;
         let h = self.o.forward_then(&attended, Epilogue::Add(x))?;
         let mlp_input = self.norm_mlp.forward(if self.parallel_residual { x } else { &h })?;
         let inner = self.mlp(&mlp_input)?;
@@ -168,7 +168,7 @@ impl DecoderLayer {
         Ok(self.projections().map(|(role, _)| (role, of(role).clone())).collect())
     }
 
-    fn attended(&self, x: &Tensor, plan: &Plan, asking: &Asking<'_>) -> Result<Tensor> {
+    fn attention_output(&self, x: &Tensor, plan: &ForwardPlan, asking: &Asking<'_>) -> Result<Tensor> {
         let normed = self.norm_attention.forward(x)?;
         let (k, v) = (self.k.forward(&normed)?, self.v.forward(&normed)?);
         let q = self.q.forward(&pick(&normed, asking.index)?)?;
@@ -181,7 +181,7 @@ impl DecoderLayer {
         };
         let (q, k) = (turn(q, asking.rope)?, turn(k, plan.rope.as_ref())?);
         let prompted = match &self.prompt {
-            Some(prompt) => Some(prompt.attended(&q, (&self.k, &self.v), head_dim)?),
+            Some(prompt) => Some(prompt.attend(&q, &self.k, &self.v, head_dim)?),
             None => None,
         };
         let attended = Qkv { q, k, v, head_dim }.attend(asking.segments)?;

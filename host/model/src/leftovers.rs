@@ -4,7 +4,7 @@
 //! ends in `rotary_emb.inv_freq` or `position_ids`). Quantised weights are refused: what stands for them here is another tensor.
 
 /// Advice for a quantised model.
-pub const DEQUANTISE: &str = "quantised weights are not read; take the model's folder in bf16, fp16 or fp32, or write one with \
+pub(crate) const DEQUANTISE: &str = "quantised weights are not read; take the model's folder in bf16, fp16 or fp32, or write one with \
                               Transformers (from_pretrained, dequantize, save_pretrained)";
 
 /// Ends of names of buffers: frequencies and tables of rotary positions, causal masks, position numbers.

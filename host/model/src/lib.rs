@@ -4,6 +4,8 @@
 //! them. What differs between families is data (`families/*.toml`). A decoder runs on a
 //! `PackedBatch`: tokens of all sequences one after another, `[tokens, hidden]`, no padding.
 
+#![warn(unreachable_pub)]
+
 mod assemble;
 mod attention;
 mod config;
@@ -16,22 +18,22 @@ mod error;
 mod family;
 mod folder;
 mod head;
-mod inspect;
+mod check_values;
 mod layer;
 mod leftovers;
-mod loaded;
+mod model;
 mod module;
 mod names;
 mod norm;
-mod parts;
-mod plan;
+mod disassemble;
+mod forward_plan;
 mod projection;
 mod prompt;
 mod rope;
 mod rope_scaling;
-mod score;
+mod loss;
 mod segments;
-mod states;
+mod forward;
 mod write;
 mod write_peft;
 mod write_peft_prompt;
@@ -41,9 +43,10 @@ pub use config::{Activation, ModelConfig, Positions};
 pub use decoder::{Decoder, Slot};
 pub use error::{ModelError, Result};
 pub use family::{Family, Fused, LayerModule, PositionKind};
+pub use forward::{ForwardRequest, States};
 pub use layer::DecoderLayer;
-pub use leftovers::DEQUANTISE;
-pub use loaded::Model;
+pub use loss::target_rows;
+pub use model::Model;
 pub use module::ModuleRunner;
 pub use names::Names;
 pub use norm::Norm;
@@ -51,8 +54,6 @@ pub use projection::{Bottleneck, LowRankDelta, Projection, WeightForm};
 pub use prompt::SoftPrompt;
 pub use rope_scaling::{Rope, RopeScaling};
 pub use scaleot_plugin_api::{LayerMask, NormKind, WeightRole};
-pub use score::target_rows;
-pub use states::{Ask, States};
 pub use weights::Weights;
 pub use write::{ConfigKeys, write_hf_folder};
 pub use write_peft::write_peft_folder;

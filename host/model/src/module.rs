@@ -40,12 +40,12 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
     match module {
         Module::Identity => Ok(x.clone()),
         Module::Linear { weight, bias } => {
-            let (weight, bias) = (beside(weight, x)?, bias.as_ref().map(|bias| beside(bias, x)).transpose()?);
+            let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(x.linear(&weight, bias.as_ref())?)
         }
         Module::Activation { function } => Ok(Activation::from(*function).apply(x)?),
         Module::Norm { function, weight, bias, epsilon } => {
-            let (weight, bias) = (beside(weight, x)?, bias.as_ref().map(|bias| beside(bias, x)).transpose()?);
+            let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(Norm { kind: *function, weight, bias, epsilon: *epsilon }.forward(x)?)
         }
         Module::Sequential { modules } => {
@@ -57,6 +57,6 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
 }
 
 /// What trains stays in fp32; it is cast where the layers around it are narrower.
-fn beside(tensor: &Tensor, x: &Tensor) -> Result<Tensor> {
+fn to_place_of(tensor: &Tensor, x: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_dtype(x.dtype())?)
 }

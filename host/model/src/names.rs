@@ -13,45 +13,45 @@ pub struct Names {
 
 impl Names {
     /// The names as Transformers writes them today.
-    pub fn written(family: &'static Family) -> Names {
+    pub fn for_writing(family: &'static Family) -> Names {
         Names { family, prefix: family.tensors.prefixes.first().cloned().unwrap_or_default() }
     }
 
     /// The names that a folder uses: the first prefix under which the embedding is found.
-    pub fn of(weights: &Weights, family: &'static Family) -> Names {
+    pub fn in_files(weights: &Weights, family: &'static Family) -> Names {
         let prefixes = family.tensors.prefixes.iter();
         let mut names = prefixes.map(|prefix| Names { family, prefix: prefix.clone() });
-        names.find(|names| weights.contains(&names.embedding())).unwrap_or_else(|| Names::written(family))
+        names.find(|names| weights.contains(&names.embedding())).unwrap_or_else(|| Names::for_writing(family))
     }
 
-    fn filled(&self, template: &str) -> String {
+    fn fill(&self, template: &str) -> String {
         template.replace("{prefix}", &self.prefix)
     }
 
     /// The embedding, `[vocabulary, hidden]`.
     pub fn embedding(&self) -> String {
-        self.filled(&self.family.tensors.embedding)
+        self.fill(&self.family.tensors.embedding)
     }
 
     /// The position table, if the family has one.
     pub fn positions(&self) -> Option<String> {
-        self.family.tensors.positions.as_deref().map(|template| self.filled(template))
+        self.family.tensors.positions.as_deref().map(|template| self.fill(template))
     }
 
     /// The final norm, without `.weight` or `.bias`.
     pub fn final_norm(&self) -> String {
-        self.filled(&self.family.tensors.final_norm)
+        self.fill(&self.family.tensors.final_norm)
     }
 
     /// The head, `[vocabulary, hidden]`.
     pub fn head(&self) -> String {
-        self.filled(&self.family.tensors.head)
+        self.fill(&self.family.tensors.head)
     }
 
     /// A module of a layer, without `.weight` or `.bias`.
     pub fn module(&self, layer: usize, module: &str) -> String {
         let frame = self.family.tensors.layer.replace("{layer}", &layer.to_string());
-        self.filled(&frame) + module
+        self.fill(&frame) + module
     }
 }
 

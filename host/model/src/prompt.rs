@@ -24,7 +24,7 @@ impl SoftPrompt {
     }
 
     /// What is added to the attended values, `[queries, heads · d]`. Heads that share a key are rows of one product.
-    pub(super) fn attended(&self, q: &Tensor, (k, v): (&Projection, &Projection), head_dim: i64) -> Result<Tensor> {
+    pub(super) fn attend(&self, q: &Tensor, k: &Projection, v: &Projection, head_dim: i64) -> Result<Tensor> {
         // [length, key_value_heads · d] → [key_value_heads, length, d]
         let heads = |x: Tensor| {
             let (length, width) = (x.size(0)?, x.size(1)?);

@@ -48,13 +48,13 @@ impl RopeTables {
         let head_dim = x.size(-1)?;
         let dims = self.dims as i64;
         if dims == head_dim {
-            return self.turn(x);
+            return self.rotate_half(x);
         }
-        let turned = self.turn(&x.narrow(-1, 0, dims)?)?;
+        let turned = self.rotate_half(&x.narrow(-1, 0, dims)?)?;
         Tensor::cat(&[turned, x.narrow(-1, dims, head_dim - dims)?], -1)
     }
 
-    fn turn(&self, x: &Tensor) -> Result<Tensor> {
+    fn rotate_half(&self, x: &Tensor) -> Result<Tensor> {
         let swapped = x.roll(self.dims as i64 / 2, -1)?;
         x.mul(&self.cos)?.add_product(&swapped, &self.sin)
     }

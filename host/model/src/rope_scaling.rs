@@ -57,7 +57,7 @@ impl Rope {
 
     /// One frequency per rotated pair. In f32, as Transformers computes them.
     pub fn frequencies(&self) -> Vec<f32> {
-        (0..self.dims / 2).map(|pair| self.rescaled(pair)).collect()
+        (0..self.dims / 2).map(|pair| self.scale_at(pair)).collect()
     }
 
     /// The most tokens of a sequence for which these frequencies hold, where there is a limit.
@@ -73,7 +73,7 @@ impl Rope {
         (self.theta as f32).powf((2 * pair) as f32 / self.width as f32)
     }
 
-    fn rescaled(&self, pair: usize) -> f32 {
+    fn scale_at(&self, pair: usize) -> f32 {
         let period = self.period(pair);
         let frequency = 1.0 / period;
         match &self.scaling {
@@ -92,7 +92,7 @@ impl Rope {
                 ((1.0 - smooth) * long + smooth * f64::from(frequency)) as f32
             }
             RopeScaling::Yarn { factor, ramp } => {
-                let (kept, stretched) = ramp.ends(self.theta, self.width);
+                let (kept, stretched) = ramp.ramp_ends(self.theta, self.width);
                 let ramp = ((pair as f32 - kept as f32) / (stretched - kept) as f32).clamp(0.0, 1.0);
                 let long = 1.0 / (*factor as f32 * period);
                 long * ramp + frequency * (1.0 - ramp)
@@ -116,7 +116,7 @@ pub struct YarnRamp {
 
 impl YarnRamp {
     /// The last pair that keeps its frequency and the first that is stretched, for a base over so many dimensions.
-    fn ends(&self, theta: f64, width: usize) -> (f64, f64) {
+    fn ramp_ends(&self, theta: f64, width: usize) -> (f64, f64) {
         let pair_of = |turns: f64| width as f64 * (self.original_context / (turns * TAU)).ln() / (2.0 * theta.ln());
         let (mut kept, mut stretched) = (pair_of(self.beta_fast), pair_of(self.beta_slow));
         if self.truncate {

@@ -63,18 +63,18 @@ impl Part<'_> {
 
 impl Segmenter {
     /// CUDA shares calls, the CPU does not need to.
-    pub fn new(dtype: Dtype, device: Device) -> Self {
+    pub(crate) fn new(dtype: Dtype, device: Device) -> Self {
         let sharing = if device == Device::Cpu { Sharing::Views } else { Sharing::Padded };
         Segmenter { dtype, device, sharing }
     }
 
     /// Segments in which every token asks.
-    pub fn all(self, sequences: &[Sequence]) -> Result<Vec<Segment>> {
+    pub(crate) fn all(self, sequences: &[Sequence]) -> Result<Vec<Segment>> {
         self.segments(sequences.iter().map(|sequence| Part { sequence, queries: (0..sequence.len).collect() }))
     }
 
     /// Segments in which only `rows` of the pack ask; sorted and distinct.
-    pub fn wanted(self, sequences: &[Sequence], rows: &[usize]) -> Result<Vec<Segment>> {
+    pub(crate) fn wanted(self, sequences: &[Sequence], rows: &[usize]) -> Result<Vec<Segment>> {
         let mut rest = rows;
         let parts = sequences.iter().map(|sequence| {
             let end = sequence.start + sequence.len;

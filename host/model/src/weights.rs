@@ -149,10 +149,8 @@ impl Weights {
             return Err(ModelError::TensorShape { path, tensor, found, expected: shape.to_vec() });
         }
         let stored = match place.entry.dtype {
-            scaleot_store::Dtype::F32 => Dtype::F32,
-            scaleot_store::Dtype::F16 => Dtype::F16,
-            scaleot_store::Dtype::Bf16 => Dtype::BF16,
-            scaleot_store::Dtype::F64 => return Err(ModelError::TensorDtype { path, tensor, found: "F64" }),
+            stored @ (Dtype::F32 | Dtype::F16 | Dtype::BF16) => stored,
+            Dtype::F64 => return Err(ModelError::TensorDtype { path, tensor, found: "F64" }),
             other => return Err(ModelError::TensorInteger { path, tensor, found: other.name() }),
         };
         let (Some(shard), Some(range)) = (self.shards.get(place.shard), place.entry.range()) else {

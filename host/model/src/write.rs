@@ -3,8 +3,8 @@
 //! One tensor at a time is put together and streamed; weights that are still mapped go from file to file.
 
 use super::decoder::Decoder;
+use super::disassemble::NamedPart;
 use super::error::{ModelError, Result};
-use super::parts::NamedPart;
 use scaleot_store::{self, AtomicFile, FileRecord, TensorSource, write_safetensors_file};
 use scaleot_tensor::{Device, Dtype};
 use serde_json::{Map, Value, json};
@@ -100,12 +100,9 @@ pub(super) fn write_json(path: &Path, value: &Value) -> Result<FileRecord> {
 
 /// The tensor as the store writes it: its data is made when its turn comes.
 fn source<'p>(part: &'p NamedPart<'_>) -> Result<TensorSource<'p>> {
-    let dtype = match part.dtype {
-        Dtype::F32 => scaleot_store::Dtype::F32,
-        Dtype::F16 => scaleot_store::Dtype::F16,
-        Dtype::BF16 => scaleot_store::Dtype::Bf16,
-        _ => return Err(unwritable(part)),
-    };
+    if !matches!(part.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+        return Err(unwritable(part));
+    }
     let shape = part.shape.iter().map(|&size| size as u64).collect();
     let data = move || -> Result<_> {
         Ok(part.tensor()?.detach()?.to_device(Device::Cpu)?.to_dtype(part.dtype)?.contiguous()?)
@@ -114,7 +111,7 @@ fn source<'p>(part: &'p NamedPart<'_>) -> Result<TensorSource<'p>> {
         let tensor = data().map_err(io::Error::other)?;
         out.write_all(tensor.as_bytes().map_err(io::Error::other)?)
     };
-    Ok(TensorSource { name: part.name.clone(), dtype, shape, write: Box::new(write) })
+    Ok(TensorSource { name: part.name.clone(), dtype: part.dtype, shape, write: Box::new(write) })
 }
 
 fn unwritable(part: &NamedPart<'_>) -> ModelError {

@@ -8,11 +8,11 @@
 
 use super::config::ModelConfig;
 use super::decoder::Decoder;
+use super::disassemble::fuse;
 use super::error::{ModelError, Result};
 use super::family::LayerModule;
 use super::layer::DecoderLayer;
 use super::names::Names;
-use super::parts::fuse;
 use super::projection::LowRankDelta;
 use super::write::write_json;
 use super::write_peft_prompt::write_prompts;
@@ -39,7 +39,7 @@ pub fn write_peft_folder(decoder: &Decoder, folder: &Path, base_model: &str) -> 
     if decoder.kept_layers()?.iter().any(|(_, layer)| layer.prompt.is_some()) {
         return write_prompts(decoder, folder, base_model);
     }
-    let adapted = adapted(decoder)?;
+    let adapted = adapted_modules(decoder)?;
     let config = write_json(&folder.join("adapter_config.json"), &config_json(&adapted, base_model)?)?;
     let mut sources = Vec::with_capacity(2 * adapted.len());
     for Adapted { name, delta, .. } in &adapted {
@@ -50,8 +50,8 @@ pub fn write_peft_folder(decoder: &Decoder, folder: &Path, base_model: &str) -> 
     Ok(vec![config, write_safetensors_file(&folder.join("adapter_model.safetensors"), &sources)?])
 }
 
-fn adapted(decoder: &Decoder) -> Result<Vec<Adapted>> {
-    let names = Names::written(decoder.config.family);
+fn adapted_modules(decoder: &Decoder) -> Result<Vec<Adapted>> {
+    let names = Names::for_writing(decoder.config.family);
     let mut adapted = Vec::new();
     for (number, (slot, layer)) in decoder.kept_layers()?.into_iter().enumerate() {
         for module in &decoder.config.family.layer {
@@ -63,7 +63,7 @@ fn adapted(decoder: &Decoder) -> Result<Vec<Adapted>> {
         }
     }
     match adapted.is_empty() {
-        true => Err(unfit(0, "no low-rank delta, in this layer or another".to_owned())),
+        true => Err(unfit_error(0, "no low-rank delta, in this layer or another".to_owned())),
         false => Ok(adapted),
     }
 }
@@ -71,7 +71,9 @@ fn adapted(decoder: &Decoder) -> Result<Vec<Adapted>> {
 /// The delta of each role of a module, where it has one.
 fn deltas<'a>(layer: &'a DecoderLayer, module: &LayerModule, slot: usize) -> Result<Vec<Option<&'a LowRankDelta>>> {
     let of = |role: &WeightRole| match layer.projection(*role) {
-        Some(projection) if projection.bottleneck.is_some() => Err(unfit(slot, format!("a bottleneck after {role}"))),
+        Some(projection) if projection.bottleneck.is_some() => {
+            Err(unfit_error(slot, format!("a bottleneck after {role}")))
+        }
         projection => Ok(projection.and_then(|projection| projection.delta.as_ref())),
     };
     module.roles.iter().map(of).collect()
@@ -104,7 +106,7 @@ fn fused(config: &ModelConfig, module: &LayerModule, deltas: &[Option<&LowRankDe
     Ok(Some(LowRankDelta { a, b: fuse(config, module, blocks)?, scale }))
 }
 
-fn unfit(layer: usize, found: String) -> ModelError {
+fn unfit_error(layer: usize, found: String) -> ModelError {
     let expected =
         "low-rank deltas, such as peft/lora trains; the layout of `peft` has no place for anything else here";
     ModelError::Slot { layer, found, expected }
@@ -139,5 +141,5 @@ pub(super) fn source<'a>(name: String, tensor: &Tensor) -> Result<TensorSource<'
     let tensor = tensor.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
     let shape = tensor.shape().iter().map(|&size| size as u64).collect();
     let write = move |out: &mut dyn io::Write| out.write_all(tensor.as_bytes().map_err(io::Error::other)?);
-    Ok(TensorSource { name, dtype: scaleot_store::Dtype::F32, shape, write: Box::new(write) })
+    Ok(TensorSource { name, dtype: Dtype::F32, shape, write: Box::new(write) })
 }

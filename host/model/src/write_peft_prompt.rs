@@ -56,7 +56,11 @@ fn length(layers: &[(usize, &DecoderLayer)]) -> Result<i64> {
         let Some(prompt) = &layer.prompt else { continue };
         let here = prompt.prompt.size(0)?;
         if found.is_some_and(|length| length != here) {
-            return Err(unfit(*slot, format!("a soft prompt of length {here}"), "prompts of one length in all layers"));
+            return Err(unfit_error(
+                *slot,
+                format!("a soft prompt of length {here}"),
+                "prompts of one length in all layers",
+            ));
         }
         found = Some(here);
     }
@@ -67,11 +71,11 @@ fn length(layers: &[(usize, &DecoderLayer)]) -> Result<i64> {
 fn attention(decoder: &Decoder, slot: usize, layer: &DecoderLayer, number: usize) -> Result<String> {
     let family = decoder.config.family;
     let keys = family.layer.iter().find(|module| module.roles == [WeightRole::AttentionK]);
-    let name = keys.map(|module| Names::written(family).module(number, &module.module));
+    let name = keys.map(|module| Names::for_writing(family).module(number, &module.module));
     let attention = name.as_deref().and_then(|name| name.strip_suffix(KEYS)).map(str::to_owned);
     match attention.filter(|_| family.name == "llama" && layer.o.bias.is_none()) {
         Some(attention) => Ok(attention),
-        None => Err(unfit(
+        None => Err(unfit_error(
             slot,
             format!("a soft prompt in the family {}", family.name),
             "llama without biases, the one family whose soft prompts `peft` opens; the return itself holds them for every family",
@@ -79,6 +83,6 @@ fn attention(decoder: &Decoder, slot: usize, layer: &DecoderLayer, number: usize
     }
 }
 
-fn unfit(layer: usize, found: String, expected: &'static str) -> ModelError {
+fn unfit_error(layer: usize, found: String, expected: &'static str) -> ModelError {
     ModelError::Slot { layer, found, expected }
 }

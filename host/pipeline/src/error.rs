@@ -1,6 +1,6 @@
-//! Why a stage stopped. Every variant knows its exit code; the sentence comes from where the trouble arose.
+//! Failures of a stage. Every variant knows its exit code; the sentence comes from the place of the fault.
 
-use crate::evaluate::EvaluateError;
+use crate::evaluation::EvaluateError;
 use scaleot_config::ConfigError;
 use scaleot_data::{DataError, TokenizerError};
 use scaleot_model::ModelError;
@@ -40,9 +40,12 @@ pub enum StageError {
     /// An earlier stage has not run.
     #[error("{run}: no {artefact} yet; run `scaleot {verb}` with this config first")]
     Missing { run: String, artefact: &'static str, verb: &'static str },
-    /// An artefact that fits neither the model nor the other artefacts.
+    /// A file or folder that fits neither the model nor the other artefacts.
     #[error("{path}: {what}: found {found}, expected {expected}")]
-    Artefact { path: String, what: String, found: String, expected: String },
+    InvalidArtefact { path: String, what: String, found: String, expected: String },
+    /// A part of a plan, an adapter, an objective or a question that cannot be.
+    #[error("{subject}: {what}: found {found}, expected {expected}")]
+    InvalidValue { subject: String, what: String, found: String, expected: String },
     /// A loss or gradient that is not finite.
     #[error("step {step}: {what} is {found}, expected a finite number; nothing of this step was kept. {advice}")]
     Numeric { step: u64, what: String, found: f64, advice: &'static str },
@@ -66,7 +69,7 @@ impl HasExitCode for StageError {
             Self::Model(ModelError::Store(error)) => error.exit_code(),
             Self::Tensor(error) => tensor_exit_code(error),
             Self::Model(ModelError::Tensor(error)) => tensor_exit_code(error),
-            Self::Model(_) | Self::Artefact { .. } => ExitCode::Refused,
+            Self::Model(_) | Self::InvalidArtefact { .. } | Self::InvalidValue { .. } => ExitCode::Refused,
             Self::Plugin(fault) => plugin_exit_code(fault),
             Self::Missing { .. } => ExitCode::Usage,
             Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::Interrupted,
@@ -77,8 +80,8 @@ impl HasExitCode for StageError {
 /// A device that is absent, and memory that cannot be had, are resources; the rest is a fault of ours.
 fn tensor_exit_code(error: &TensorError) -> ExitCode {
     match error {
-        TensorError::DeviceName { .. } | TensorError::DtypeName { .. } => ExitCode::Usage,
-        TensorError::Torch { message, .. } if !message.contains("memory") => ExitCode::Bug,
+        TensorError::DeviceName { .. } => ExitCode::Usage,
+        TensorError::Torch { .. } if !error.is_out_of_memory() => ExitCode::Bug,
         _ => ExitCode::Resources,
     }
 }
@@ -103,7 +106,7 @@ impl From<PackFault> for StageError {
     }
 }
 
-/// What a plugin is told when the host fails inside one of its calls.
+/// The error that a plugin gets when the host fails inside one of its calls.
 pub fn told_to_plugin(error: &StageError) -> PluginError {
     let code = match error.exit_code() {
         ExitCode::Numeric => ErrorCode::Numeric,

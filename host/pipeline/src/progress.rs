@@ -1,4 +1,4 @@
-//! What a stage tells the person, and whether the person asked to stop. The program draws it; tests ignore it.
+//! Progress of a stage, and the person's request to stop. The program draws the one and hears the other; tests ignore both.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -18,19 +18,19 @@ pub fn request_stop_at(look: u64) {
     STOP_AT.store(look, Ordering::Relaxed);
 }
 
-/// Whether somebody asked to stop.
+/// True once somebody asked to stop.
 pub fn stop_requested() -> bool {
     let looks = LOOKS.fetch_add(1, Ordering::Relaxed) + 1;
     STOP.load(Ordering::Relaxed) || looks >= STOP_AT.load(Ordering::Relaxed)
 }
 
-/// Where a stage's progress goes.
+/// A receiver of a stage's progress.
 pub trait Progress {
     /// A piece of work begins; `total` units if known.
     fn begin(&mut self, what: &str, total: u64);
-    /// So far; `note` is a few words, such as the loss.
+    /// The work done so far; `note` is a few words, such as the loss.
     fn at(&mut self, done: u64, note: &str);
-    /// The piece of work is done; a sentence for the log.
+    /// The piece of work is done; `note` is a sentence for the log.
     fn end(&mut self, note: &str);
     /// A sentence for the log, at any time.
     fn log(&mut self, message: &str);

@@ -74,8 +74,9 @@ impl Arena {
         let entries = self.entries.borrow();
         let entry = entries.get(&handle).ok_or_else(|| unknown(handle))?;
         let dtype = entry.tensor.dtype();
+        let codes = entry.tensor.dlpack_dtype();
         let (dtype_code, dtype_bits) =
-            dtype.dlpack().ok_or_else(|| PluginError::host(format!("a tensor of type {dtype:?} cannot be viewed")))?;
+            codes.ok_or_else(|| PluginError::host(format!("a tensor of type {dtype:?} cannot be viewed")))?;
         let (device_type, device_id) = entry.tensor.device().dlpack();
         Ok(DlTensor {
             data: entry.tensor.data_ptr().cast_mut().cast::<c_void>(),

@@ -9,7 +9,7 @@ use super::services::Questions;
 use super::strategy::StrategyUse;
 use scaleot_plugin_api::{
     CompressAnswer, CompressRequest, CompressionReport, Handle, LayerOutline, MatrixReport, Method, PluginError,
-    WeightForm, WeightRole,
+    StrategyKind, WeightForm, WeightRole,
 };
 use scaleot_tensor::{Dtype, Tensor, TensorError};
 use std::rc::Rc;
@@ -26,7 +26,15 @@ pub struct CompressedLayer {
 }
 
 /// A compressor in use.
-pub struct CompressorHandle(pub StrategyUse);
+pub struct CompressorHandle(StrategyUse);
+
+impl TryFrom<StrategyUse> for CompressorHandle {
+    type Error = PluginFault;
+
+    fn try_from(used: StrategyUse) -> Result<Self, PluginFault> {
+        used.of_kind(StrategyKind::Compress).map(Self)
+    }
+}
 
 impl CompressorHandle {
     /// Compresses one layer; the weights are shared with the plugin, not copied.
@@ -42,10 +50,10 @@ impl CompressorHandle {
         let arena = Rc::clone(&self.0.arena);
         let handles = weights.iter().map(|(role, tensor)| (*role, arena.put(tensor.clone()))).collect();
         let request = CompressRequest { outline: outline.clone(), weights: handles };
-        let answer: CompressAnswer = self.0.call((Method::Compress, "compress"), &request, questions)?;
+        let answer: CompressAnswer = self.0.call(Method::Compress, &request, questions)?;
         let mut changed = Vec::new();
         for (role, form) in answer.changed {
-            let form = take_form(&arena, form).map_err(|error| self.0.failed("compress", error))?;
+            let form = take_form(&arena, form).map_err(|error| self.0.failed(Method::Compress, error))?;
             self.check_form(outline, role, &form)?;
             changed.push((role, form));
         }
@@ -66,20 +74,21 @@ impl CompressorHandle {
             let count = report.matrices.iter().filter(|matrix| matrix.role == *role).count();
             if count != 1 {
                 let found = format!("{count} reports on {role} of layer {}", outline.index);
-                return Err(self.0.wrong("compress", found, "one report on every changed matrix"));
+                return Err(self.0.wrong(Method::Compress, found, "one report on every changed matrix"));
             }
         }
         for matrix in &report.matrices {
             let Some((_, weight)) = weights.iter().find(|(role, _)| *role == matrix.role && role.is_matrix()) else {
                 let found = format!("a report on {}", matrix.role);
-                return Err(self.0.wrong("compress", found, format!("only matrices of layer {}", outline.index)));
+                return Err(self.0.wrong(Method::Compress, found, format!("only matrices of layer {}", outline.index)));
             };
             let form = changed.iter().find(|(role, _)| *role == matrix.role).map(|(_, form)| form);
             let hidden = hidden_energy(weight, form);
-            let hidden = hidden.map_err(|error| self.0.failed("compress", PluginError::host(error.to_string())))?;
+            let hidden =
+                hidden.map_err(|error| self.0.failed(Method::Compress, PluginError::host(error.to_string())))?;
             if let Some((found, expected)) = misreported(matrix, weight, hidden) {
                 let found = format!("{found} for {} of layer {}", matrix.role, outline.index);
-                return Err(self.0.wrong("compress", found, expected));
+                return Err(self.0.wrong(Method::Compress, found, expected));
             }
         }
         Ok(())
@@ -91,7 +100,7 @@ impl CompressorHandle {
         role: WeightRole,
         form: &WeightForm<Tensor>,
     ) -> Result<(), PluginFault> {
-        let wrong = |found: String, expected: String| Err(self.0.wrong("compress", found, expected));
+        let wrong = |found: String, expected: String| Err(self.0.wrong(Method::Compress, found, expected));
         let Some(expected) = outline.weight(role).map(|weight| &weight.shape) else {
             return wrong(format!("a weight for {role}"), format!("only roles of layer {}", outline.index));
         };

@@ -1,11 +1,11 @@
 //! A compressor that halves `q` and reports what it is told to: only the truth passes.
 
 use super::{CompressorHandle, hidden_energy};
-use crate::strategy::{StrategyName, StrategyUse};
+use crate::strategy::StrategyUse;
 use crate::{NoQuestions, PluginFault, PluginSource, RegisteredPlugin};
 use scaleot_plugin_api::{
-    CompressionReport, Compressor, Host, LayerOutline, LayerWeights, MatrixReport, PluginError, Strategy, WeightForm,
-    WeightOutline, WeightRole,
+    CompressionReport, Compressor, Host, LayerOutline, LayerWeights, MatrixReport, PluginError, Strategy, StrategyKind,
+    WeightForm, WeightOutline, WeightRole,
 };
 use scaleot_tensor::Tensor;
 
@@ -45,12 +45,13 @@ fn compress(reported: serde_json::Value) -> Result<CompressionReport, PluginFaul
     let module = scaleot_root_module();
     let record = serde_json::from_str((module.describe())().as_str()).unwrap();
     let plugin = RegisteredPlugin { record, source: PluginSource::BuiltIn, module };
-    let used = StrategyUse::create(&plugin, &StrategyName::parse("teller/halve").unwrap(), &reported).unwrap();
+    let used =
+        StrategyUse::create(&plugin, &"teller/halve".parse().unwrap(), StrategyKind::Compress, &reported).unwrap();
     let role = WeightRole::AttentionQ;
     let weights = vec![WeightOutline { role, shape: vec![2, 3], bias: false }];
     let weight = Tensor::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
     let outline = LayerOutline { index: 7, hidden_size: 3, weights };
-    let compressed = CompressorHandle(used).compress(&outline, &[(role, weight)], &mut NoQuestions)?;
+    let compressed = CompressorHandle::try_from(used)?.compress(&outline, &[(role, weight)], &mut NoQuestions)?;
     Ok(compressed.report)
 }
 

@@ -15,6 +15,9 @@ pub enum PluginFault {
     /// The strategy is of another kind.
     #[error("{used:?} is for [{found}], expected a strategy for [{expected}]; of that kind there are {known}")]
     WrongKind { used: String, found: &'static str, expected: &'static str, known: String },
+    /// A strategy of one kind where a handle of another was to be made.
+    #[error("{used:?} is for [{found}], expected a strategy for [{expected}]")]
+    OtherKind { used: String, found: &'static str, expected: &'static str },
     /// `use` does not read `plugin/strategy`.
     #[error("use = {found:?}: expected \"plugin/strategy\", for example \"scaleot/selective-rank\"")]
     Name { found: String },

@@ -6,7 +6,8 @@ use super::discover::SearchPath;
 use super::elf::rustc_version;
 use super::error::PluginFault;
 use super::library::{check_library, load_library, read_library};
-use super::manifest::{BuiltWith, MANIFEST_FILE, PLUGIN_NAME_RULE, PluginManifest, is_plugin_name};
+use super::manifest::{BuiltWith, MANIFEST_FILE, PluginManifest};
+use scaleot_plugin_api::{PLUGIN_NAME_RULE, is_plugin_name};
 use scaleot_store::{AtomicFile, Digest, StoreError, remove_folder, write_folder};
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ pub fn add(source: &Path, root: &Path) -> Result<(PluginManifest, PathBuf), Pack
             format!("there is a plugin {0} already; `scaleot plugin remove {0}` takes it away", manifest.name);
         return Err(PluginFault::Install { path: target, problem }.into());
     }
-    std::fs::create_dir_all(root).map_err(|error| StoreError::make(root, error))?;
+    scaleot_store::make_folder(root)?;
     write_folder(&target, &files)?;
     Ok((manifest, target))
 }

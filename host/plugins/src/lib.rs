@@ -2,7 +2,7 @@
 //!
 //! A library's bytes are read once: hashed, checked as ELF, put into a sealed in-memory file, and that is what is loaded.
 //! So what was checked is what runs, and `trust` decides on its digest before that. Every value that comes back is checked like file input.
-//! This folder and `plugin-api/src/export.rs` are the only places that name `abi_stable` or `libloading`.
+//! This crate and `plugin-api/src/export/mod.rs` with its folder are the only places that name `abi_stable`.
 
 mod arena;
 mod compatible;
@@ -31,11 +31,12 @@ pub use compressor::{CompressedLayer, CompressorHandle};
 pub use discover::{Found, Origin, PROJECT_FOLDER, SearchPath, user_folder};
 pub use error::PluginFault;
 pub use installed::{PackFault, Words, add, pack, remove};
+pub use libtorch_tier::tensor_at;
 pub use lock::{LOCK_FILE, LockedPlugin, PluginLock};
-pub use manifest::{MANIFEST_FILE, PLUGIN_NAME_RULE, PluginManifest, is_plugin_name};
+pub use manifest::{MANIFEST_FILE, PluginManifest};
 pub use option_rows::{OptionRow, option_rows};
 pub use registry::{PluginSource, RegisteredPlugin, Registry};
 pub use services::{Give, NoQuestions, Questions, Services};
-pub use strategy::{AdapterHandle, EstimatorHandle, ReplacerHandle, StrategyName, StrategyUse};
+pub use strategy::{AdapterHandle, EstimatorHandle, ReplacerHandle, StrategyUse};
 pub use survey::{Standing, Surveyed};
 pub use trust::{Pinned, Trust};

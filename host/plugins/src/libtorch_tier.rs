@@ -2,10 +2,9 @@
 
 use super::arena::Arena;
 use memchr::memmem;
-use scaleot_plugin_api::conformance::Libtorch;
-use scaleot_plugin_api::{Handle, LEND_TENSOR, LIBTORCH_MARK, PluginError, unknown_service};
-use scaleot_tensor::{Dtype, Tensor, TensorError, libtorch_version};
-use std::any::Any;
+use scaleot_plugin_api::services::{LendTensor, Service as _, TakeTensor};
+use scaleot_plugin_api::{Handle, LIBTORCH_MARK, PluginError, unknown_service};
+use scaleot_tensor::{Tensor, libtorch_version};
 
 /// What the name of libtorch looks like among the needs of a library.
 const NEEDED: [&[u8]; 2] = [b"\0libtorch_cpu.so\0", b"\0libtorch.so\0"];
@@ -43,7 +42,7 @@ pub fn built_for(bytes: &[u8]) -> Option<String> {
     versions.next()
 }
 
-/// Answers `LEND_TENSOR` and `TAKE_TENSOR`. Only a plugin whose libtorch was compared may ask.
+/// Answers [`LendTensor`] and [`TakeTensor`]. Only a plugin whose libtorch was compared may ask.
 ///
 /// # Errors
 /// `Unsupported` for a plugin of the other tier, `Host` for a handle that was never given out, or a tensor that cannot be held.
@@ -51,9 +50,10 @@ pub fn answer(arena: &Arena, name: &str, question: &[u8]) -> Result<Vec<u8>, Plu
     if !arena.shares_libtorch() {
         return Err(unknown_service(name).with_help("build the plugin with the feature `tch` of scaleot-plugin-api"));
     }
-    let number: u64 = serde_json::from_slice(question)?;
-    let answered = if name == LEND_TENSOR { lend(arena, number)? } else { take(arena, number)? };
-    Ok(serde_json::to_vec(&answered)?)
+    match name {
+        LendTensor::NAME => LendTensor::answer(question, |handle| lend(arena, handle)),
+        _ => TakeTensor::answer(question, |address| take(arena, address)),
+    }
 }
 
 fn lend(arena: &Arena, handle: Handle) -> Result<u64, PluginError> {
@@ -61,11 +61,14 @@ fn lend(arena: &Arena, handle: Handle) -> Result<u64, PluginError> {
 }
 
 fn take(arena: &Arena, address: u64) -> Result<Handle, PluginError> {
-    Ok(arena.put(at(address)?))
+    Ok(arena.put(tensor_at(address)?))
 }
 
 /// The tensor at an address that a plugin sent.
-fn at(address: u64) -> Result<Tensor, PluginError> {
+///
+/// # Errors
+/// `Host` for what is no address of a tensor, or a tensor that does not lie in memory value by value.
+pub fn tensor_at(address: u64) -> Result<Tensor, PluginError> {
     let address = usize::try_from(address).unwrap_or(0);
     if address == 0 || !address.is_multiple_of(align_of::<usize>()) {
         return Err(PluginError::host(format!("{address:#x} is no address of a tensor")));
@@ -78,27 +81,6 @@ fn at(address: u64) -> Result<Tensor, PluginError> {
         ));
     }
     Ok(tensor)
-}
-
-/// The libtorch of this process, for the checks of the contract on a fake host.
-pub struct OwnLibtorch;
-
-impl Libtorch for OwnLibtorch {
-    fn make(&self, values: &[f32], shape: &[i64]) -> Result<(u64, Box<dyn Any>), PluginError> {
-        let tensor = Tensor::from_f32(values, shape).map_err(refused)?;
-        Ok((tensor.as_raw().expose_provenance() as u64, Box::new(tensor)))
-    }
-
-    fn read(&self, address: u64) -> Result<(Vec<f32>, Vec<i64>), PluginError> {
-        let tensor = at(address)?;
-        let plain =
-            tensor.detach().and_then(|tensor| tensor.to_dtype(Dtype::F32)).and_then(|tensor| tensor.contiguous());
-        Ok((plain.and_then(|plain| plain.to_vec_f32()).map_err(refused)?, tensor.shape()))
-    }
-}
-
-fn refused(error: TensorError) -> PluginError {
-    PluginError::host(error.to_string())
 }
 
 #[cfg(test)]

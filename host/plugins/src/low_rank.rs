@@ -4,17 +4,18 @@ use super::arena::Arena;
 use scaleot_plugin_api::{ErrorCode, Handle, PluginError, RankCut, WeightForm};
 use scaleot_tensor::{Cut, LowRank, TensorError, TruncatedSvd, truncated_svds};
 
-/// Answers the question, in its order; both sides in JSON.
+/// Answers the question, in its order.
 ///
 /// # Errors
 /// As [`scaleot_plugin_api::Host::truncated_svds`].
-pub fn answer(arena: &Arena, question: &[u8]) -> Result<Vec<u8>, PluginError> {
-    let asked: Vec<RankCut<Handle>> = serde_json::from_slice(question)?;
+pub fn answer(
+    arena: &Arena,
+    asked: &[RankCut<Handle>],
+) -> Result<Vec<scaleot_plugin_api::TruncatedSvd<Handle>>, PluginError> {
     let cuts = asked.iter().map(|cut| checked(cut, arena)).collect::<Result<Vec<_>, _>>()?;
-    let made = truncated_svds(cuts).into_iter().zip(&asked);
+    let made = truncated_svds(cuts).into_iter().zip(asked);
     let made = made.map(|(svd, cut)| svd.map_err(|error| failed(cut, &error))).collect::<Result<Vec<_>, _>>()?;
-    let answer: Vec<_> = made.into_iter().map(|svd| kept(svd, arena)).collect();
-    Ok(serde_json::to_vec(&answer)?)
+    Ok(made.into_iter().map(|svd| kept(svd, arena)).collect())
 }
 
 /// A cut that can be made: a finite matrix, and a rank that it can have.

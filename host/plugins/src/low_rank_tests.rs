@@ -1,8 +1,8 @@
 //! Truncations of the host beside those of the contract's fake host, which has algebra of its own.
 
 use crate::{Arena, NoQuestions, Services};
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::{ErrorCode, Host, PluginError, RankCut, TruncatedSvd, WeightForm};
+use scaleot_plugin_conformance::FakeHost;
 use scaleot_tensor::{NormalStream, Tensor};
 use std::rc::Rc;
 

@@ -8,7 +8,7 @@ use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::option_rows::OptionRow;
 use super::toml_text::{plain_text, read_toml};
-use scaleot_plugin_api::{PluginRecord, StrategyKind};
+use scaleot_plugin_api::{PLUGIN_NAME_RULE, PluginRecord, StrategyKind, is_plugin_name};
 use scaleot_store::{Digest, is_name_part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -196,17 +196,4 @@ impl PluginManifest {
         let text = toml::to_string(self).unwrap_or_default();
         format!("# What this plugin is. Written by `scaleot plugin pack`; change the code, then pack again.\n\n{text}")
     }
-}
-
-/// What a plugin may be named.
-pub const PLUGIN_NAME_RULE: &str =
-    "lower-case letters, digits and dashes, beginning with a letter, ending with a letter or digit, at most 60";
-
-/// Whether a plugin may be named so.
-pub fn is_plugin_name(name: &str) -> bool {
-    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=60).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && name.chars().all(known)
 }

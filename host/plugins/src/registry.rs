@@ -3,15 +3,13 @@
 use super::discover::{Found, SearchPath};
 use super::error::PluginFault;
 use super::library::load_library;
-use super::libtorch_tier::OwnLibtorch;
 use super::manifest::PluginManifest;
-use super::strategy::{StrategyName, StrategyUse};
+use super::strategy::StrategyUse;
 use super::trust::{Pinned, Trust};
 use crate::isolation::active_call;
 use scaleot_config::{Described, Unpinned};
-use scaleot_plugin_api::conformance::{Conformance, Verdict};
 use scaleot_plugin_api::export::{BuiltIn, PluginModule_Ref};
-use scaleot_plugin_api::{PluginRecord, StrategyKind, StrategyRecord};
+use scaleot_plugin_api::{PluginRecord, StrategyKind, StrategyName, StrategyRecord};
 use scaleot_store::Digest;
 use scaleot_store::escape::escape;
 use std::collections::BTreeMap;
@@ -53,11 +51,15 @@ impl RegisteredPlugin {
         matches!(&self.source, PluginSource::Library { path, .. } if path == file)
     }
 
-    /// Tries every promise of the contract on a fake host, each strategy with its default options.
-    pub fn conformance(&self) -> Vec<Verdict> {
+    /// Hands its root module to checks of the contract: whatever happens in there is the plugin's.
+    pub fn checked<R>(&self, checks: impl FnOnce(PluginModule_Ref) -> R) -> R {
         let _turn = active_call::call(&self.record.name, &self.source, "the checks of the contract");
-        Conformance::of(self.module).with_libtorch(&OwnLibtorch).verdicts()
+        checks(self.module)
     }
+}
+
+fn parse(used: &str) -> Result<StrategyName, PluginFault> {
+    used.parse().map_err(|_| PluginFault::Name { found: used.into() })
 }
 
 /// The plugins of a run.
@@ -217,18 +219,18 @@ impl Registry {
     /// # Errors
     /// `Name`, `NotFound`, `NoStrategy` or `WrongKind`.
     pub fn strategy(&mut self, used: &str, kind: StrategyKind) -> Result<StrategyRecord, PluginFault> {
-        let name = StrategyName::parse(used)?;
-        let plugin = self.plugin(&name.plugin)?;
+        let name = parse(used)?;
+        let plugin = self.plugin(name.plugin())?;
         let strategies = &plugin.record.strategies;
         let of_kind = |kind: Option<StrategyKind>| {
             let names = strategies.iter().filter(|strategy| kind.is_none_or(|kind| strategy.kind == kind));
             names.map(|strategy| strategy.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        let found = strategies.iter().find(|strategy| strategy.name == name.strategy);
+        let found = strategies.iter().find(|strategy| strategy.name == name.strategy());
         let found = found.ok_or_else(|| PluginFault::NoStrategy {
             used: used.into(),
-            plugin: name.plugin.clone(),
-            strategy: name.strategy.clone(),
+            plugin: name.plugin().into(),
+            strategy: name.strategy().into(),
             known: of_kind(None),
         })?;
         if found.kind != kind {
@@ -237,7 +239,7 @@ impl Registry {
                 found: found.kind.as_str(),
                 expected: kind.as_str(),
                 known: match of_kind(Some(kind)) {
-                    none if none.is_empty() => format!("none in {}", name.plugin),
+                    none if none.is_empty() => format!("none in {}", name.plugin()),
                     some => some,
                 },
             });
@@ -251,7 +253,7 @@ impl Registry {
     /// As [`strategy`](Self::strategy).
     pub fn described(&mut self, used: &str, kind: StrategyKind) -> Result<Described, PluginFault> {
         let record = self.strategy(used, kind)?;
-        let module = self.plugin(&StrategyName::parse(used)?.plugin)?.module;
+        let module = self.plugin(parse(used)?.plugin())?.module;
         Ok(Described { record, api: (module.api_major(), module.api_minor()) })
     }
 
@@ -266,8 +268,8 @@ impl Registry {
         options: &serde_json::Value,
     ) -> Result<StrategyUse, PluginFault> {
         self.strategy(used, kind)?;
-        let name = StrategyName::parse(used)?;
-        let plugin = self.plugin(&name.plugin)?;
-        StrategyUse::create(plugin, &name, options)
+        let name = parse(used)?;
+        let plugin = self.plugin(name.plugin())?;
+        StrategyUse::create(plugin, &name, kind, options)
     }
 }

@@ -3,9 +3,10 @@
 use super::arena::Arena;
 use super::{libtorch_tier, low_rank};
 use crate::isolation::active_call;
+use scaleot_plugin_api::services::{LendTensor, Service as _, TakeTensor, TruncatedSvds};
 use scaleot_plugin_api::{
-    DlTensor, ErrorCode, Handle, HostServices, LEND_TENSOR, MAX_OUTPUTS, Method, OpArguments, PluginError,
-    ReleaseTensor, TAKE_TENSOR, TRUNCATED_SVDS, TensorOp, check_offered, unknown_service,
+    DlTensor, ErrorCode, Handle, HostServices, MAX_OUTPUTS, Method, OpArguments, PluginError, ReleaseTensor, TensorOp,
+    check_offered, unknown_service,
 };
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use std::rc::Rc;
@@ -107,8 +108,8 @@ impl HostServices for Services<'_> {
         let _turn = active_call::answer();
         self.during.map_or(Ok(()), |method| check_offered(method, name))?;
         match name {
-            TRUNCATED_SVDS => low_rank::answer(&self.arena, question),
-            LEND_TENSOR | TAKE_TENSOR => libtorch_tier::answer(&self.arena, name, question),
+            TruncatedSvds::NAME => TruncatedSvds::answer(question, |cuts| low_rank::answer(&self.arena, &cuts)),
+            LendTensor::NAME | TakeTensor::NAME => libtorch_tier::answer(&self.arena, name, question),
             _ => {
                 let arena = Rc::clone(&self.arena);
                 self.questions.answer_with(name, question, &|tensor| arena.put(tensor))

@@ -1,7 +1,8 @@
 //! The command line's grammar. The doc comments are the help.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use scaleot_config::Unpinned;
+use scaleot_config::{Precision, Split, Unpinned};
 use std::path::PathBuf;
 
 /// Offsite-tuning of language models: tune somebody's model on your data, without either of you handing over what is yours.
@@ -36,8 +37,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "PATH")]
     pub plugin_path: Vec<PathBuf>,
     /// Plugins that neither the config nor scaleot.lock pins: refuse or allow (as plugins.unpinned=…)
-    #[arg(long, global = true, value_enum, value_name = "WHAT")]
-    pub unpinned: Option<UnpinnedArg>,
+    #[arg(long, global = true, value_name = "WHAT", value_parser = unpinned())]
+    pub unpinned: Option<Unpinned>,
     /// A folder of finished stages: what another run left there is not computed again
     #[arg(long, global = true, value_name = "FOLDER")]
     pub stage_pool: Option<PathBuf>,
@@ -105,7 +106,7 @@ pub struct ConfigArgs {
     pub overrides: Vec<String>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct SuiteArgs {
     /// The suite, TOML
     pub suite: PathBuf,
@@ -158,6 +159,27 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.map(|number| (number * unit as f64) as u64).ok_or_else(|| expected.to_owned())
 }
 
+/// A parser of words, each of which stands for a value.
+fn one_of<T: Copy + Send + Sync + 'static>(words: Vec<(&'static str, T)>) -> impl TypedValueParser<Value = T> {
+    let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+    PossibleValuesParser::new(names).try_map(move |given| {
+        let meant = words.iter().find(|(word, _)| *word == given);
+        meant.map(|(_, value)| *value).ok_or_else(|| format!("no value has the name {given}"))
+    })
+}
+
+fn split() -> impl TypedValueParser<Value = Split> {
+    one_of([Split::Train, Split::Validation, Split::Test].map(|split| (split.name(), split)).to_vec())
+}
+
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    one_of(vec![("fp32", Precision::Fp32), ("bf16", Precision::Bf16), ("fp16", Precision::Fp16)])
+}
+
+fn unpinned() -> impl TypedValueParser<Value = Unpinned> {
+    one_of([Unpinned::Allow, Unpinned::Refuse].map(|asked| (asked.key(), asked)).to_vec())
+}
+
 #[derive(Debug, ClapArgs)]
 pub struct TuneArgs {
     #[command(flatten)]
@@ -206,8 +228,8 @@ pub struct BareArgs {
     #[arg(long, value_name = "FOLDER", default_value = ".assets/tasks")]
     pub tasks_folder: PathBuf,
     /// Split of the questions
-    #[arg(long, value_enum, default_value = "validation")]
-    pub split: SplitArg,
+    #[arg(long, default_value = "validation", value_parser = split())]
+    pub split: Split,
     /// Only the first N questions or windows
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
@@ -218,22 +240,8 @@ pub struct BareArgs {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     pub batch_tokens: usize,
     /// The type to compute in; by default fp32 on a CPU, bf16 on a GPU
-    #[arg(long, value_enum, value_name = "TYPE")]
-    pub dtype: Option<DtypeArg>,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum SplitArg {
-    Train,
-    Validation,
-    Test,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum DtypeArg {
-    Fp32,
-    Bf16,
-    Fp16,
+    #[arg(long, value_name = "TYPE", value_parser = precision())]
+    pub dtype: Option<Precision>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -297,7 +305,7 @@ pub struct NewArgs {
     /// The folder to write, by default ./NAME; it may not exist yet
     #[arg(long, value_name = "FOLDER")]
     pub path: Option<PathBuf>,
-    /// Source of plugin-api: a checkout of ScaleOT, or a git URL with an optional #REVISION
+    /// Source of the plugin API: a checkout of ScaleOT, a git URL with an optional #REVISION, or a published version
     #[arg(long, value_name = "PATH|URL")]
     pub api: Option<String>,
 }
@@ -319,7 +327,7 @@ pub struct PackArgs {
     pub publisher: String,
     /// As in Cargo's license, such as Apache-2.0
     #[arg(long, value_name = "SPDX")]
-    pub licence: String,
+    pub license: String,
     /// Publication of the method
     #[arg(long, value_name = "REFERENCE")]
     pub paper: Option<String>,
@@ -346,31 +354,6 @@ pub struct RemoveArgs {
 pub struct LockArgs {
     #[command(flatten)]
     pub run: ConfigArgs,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum UnpinnedArg {
-    Allow,
-    Refuse,
-}
-
-impl UnpinnedArg {
-    /// The word of the config.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Refuse => "refuse",
-        }
-    }
-}
-
-impl From<UnpinnedArg> for Unpinned {
-    fn from(asked: UnpinnedArg) -> Self {
-        match asked {
-            UnpinnedArg::Allow => Self::Allow,
-            UnpinnedArg::Refuse => Self::Refuse,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

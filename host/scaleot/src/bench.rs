@@ -5,23 +5,26 @@
 
 use super::args::{BenchTuneArgs, BenchVerb, Global};
 use super::clock;
+use super::failure::VerbResult;
 use super::needs;
 use super::output::Output;
 use super::session::{self, Session};
 use scaleot_config::RunConfig;
 use scaleot_data::{Batches, PairOptions, PairSet, Split, Subset, TaskSet, TrainingBatch, subset};
 use scaleot_model::Decoder;
-use scaleot_pipeline::bundle::{self, Emulator, Ledger};
+use scaleot_pipeline::artefacts::{Emulator, Ledger, Parameter};
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::{Progress as _, stop_requested};
-use scaleot_pipeline::run::train_settings;
-use scaleot_pipeline::tune::{Parameter, Trainer, attach};
+use scaleot_pipeline::run::{OwnerRun, peak_bytes};
+use scaleot_pipeline::run_stage;
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::training::{Trainer, attach, train_settings};
 use scaleot_tensor::threads;
 use serde_json::{Value, json};
 use std::time::Instant;
 
 /// Runs a benchmark.
-pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> VerbResult<()> {
     let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
     let mut session = Session::open(session::load(run, global)?, global, needs::of_bench(verb))?;
     let record = session.work(|session| match verb {
@@ -31,20 +34,26 @@ pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> anyhow::Resul
     output.result(&record, || serde_json::to_string_pretty(&record).unwrap_or_default())
 }
 
+/// The stages of the run up to `last`, where they are not done yet.
+fn prepare(owner: &mut OwnerRun<'_>, last: Stage, bars: &mut super::progress::Bars) -> Result<(), StageError> {
+    for stage in last.upstream(&owner.core().config).into_iter().chain([last]) {
+        run_stage(owner, stage, bars)?;
+    }
+    Ok(())
+}
+
 /// The stage runs first, untimed, so that its files can be compared with the peer's; then the same work again on the clock.
 fn compress(session: &mut Session) -> Result<Value, StageError> {
     let Session { run, bars, .. } = session;
-    run.importance(bars)?;
-    run.replace(bars)?;
-    run.train(bars)?;
-    run.compress(bars)?;
+    let mut owner = OwnerRun::new(run);
+    prepare(&mut owner, Stage::Compress, bars)?;
     let (mut layers, mut matrices, began) = (Vec::new(), 0, Instant::now());
-    run.each_compressed_layer(bars, &mut |layer, compressed| {
+    owner.each_compressed_layer(bars, &mut |layer, compressed| {
         layers.push(layer);
         matrices += compressed.changed.len();
         Ok(())
     })?;
-    run.place().0.synchronize();
+    run.placement().device.synchronize();
     let seconds = began.elapsed().as_secs_f64();
     Ok(json!({
         "what": "svd",
@@ -53,7 +62,7 @@ fn compress(session: &mut Session) -> Result<Value, StageError> {
         "threads": threads(),
         "seconds": seconds,
         "matrices_per_s": matrices as f64 / seconds,
-        "peak_rss_mb": clock::peak_bytes() as f64 / 1_048_576.0,
+        "peak_rss_mb": peak_bytes() as f64 / 1_048_576.0,
     }))
 }
 
@@ -78,26 +87,22 @@ impl Batches for FileOrder {
 fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError> {
     let Session { run, bars, .. } = session;
     // The emulator is made where it is not there yet; that time does not count.
-    run.importance(bars)?;
-    run.replace(bars)?;
-    run.train(bars)?;
-    run.compress(bars)?;
-    let bundle = run.bundle(bars)?;
-    let layers = match run.dir.completed("ledger", bundle::LEDGER)? {
+    prepare(&mut OwnerRun::new(run), Stage::Bundle, bars)?;
+    let bundle = run.require(Stage::Bundle)?;
+    let layers = match run.completed(Stage::Bundle.record())? {
         Some(folder) => Ledger::read(&folder)?.layer_of_slot,
         None => Vec::new(),
     };
-    let (device, dtype) = run.place();
-    let emulator = bundle::open(bundle.path(), device, dtype)?;
+    let emulator = Emulator::open(bundle.path(), run.placement())?;
     let order = file_order(&run.config, &emulator, args.steps.saturating_add(args.warmup))?;
-    let Emulator { mut decoder, description, .. } = emulator;
+    let mut decoder = emulator.decoder().clone();
     let mut parameters: Vec<Parameter> = Vec::new();
-    for (slot, module) in description.adapters() {
+    for (slot, module) in emulator.description().adapters() {
         parameters.append(&mut attach(&mut decoder, slot, module, run.config.seed)?);
     }
-    let timed = steps(&decoder, &parameters, (&order, &run.config), args, bars)?;
+    let timed = steps(&decoder, &parameters, &order, &run.config, args, bars)?;
     let trained: usize = parameters.iter().map(|parameter| parameter.tensor.numel()).sum();
-    Ok(record(&run.config, args, (layers, trained), &timed))
+    Ok(record(&run.config, args, &layers, trained, &timed))
 }
 
 fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<FileOrder, StageError> {
@@ -107,9 +112,9 @@ fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<Fil
     let batch = config.tune.batch_size.get() as usize;
     let count = usize::try_from(steps).unwrap_or(usize::MAX).saturating_mul(batch);
     let questions = subset(task.questions(&config.data.folder, Split::Train)?, Subset::First(count));
-    let max_tokens = emulator.decoder.config.context;
+    let max_tokens = emulator.decoder().config.context;
     let options = PairOptions { batch_size: batch, seed: config.seed, group_by_length: false, max_tokens };
-    Ok(FileOrder { pairs: PairSet::new(&name, &questions, &emulator.tokenizer, options)?, batch })
+    Ok(FileOrder { pairs: PairSet::new(&name, &questions, emulator.tokenizer(), options)?, batch })
 }
 
 /// What the steps gave.
@@ -124,7 +129,8 @@ struct Timed {
 fn steps(
     decoder: &Decoder,
     parameters: &[Parameter],
-    (order, config): (&FileOrder, &RunConfig),
+    order: &FileOrder,
+    config: &RunConfig,
     args: &BenchTuneArgs,
     bars: &mut super::progress::Bars,
 ) -> Result<Timed, StageError> {
@@ -160,11 +166,11 @@ fn steps(
     Ok(timed)
 }
 
-fn record(config: &RunConfig, args: &BenchTuneArgs, (layers, trained): (Vec<usize>, usize), timed: &Timed) -> Value {
+fn record(config: &RunConfig, args: &BenchTuneArgs, layers: &[usize], trained: usize, timed: &Timed) -> Value {
     json!({
-        "what": "tune",
+        "what": Stage::Tune.label(),
         "task": config.data.task,
-        "split": "train",
+        "split": Split::Train.name(),
         "steps": timed.losses.len(),
         "timed_steps": args.steps,
         "batch": config.tune.batch_size,
@@ -178,7 +184,7 @@ fn record(config: &RunConfig, args: &BenchTuneArgs, (layers, trained): (Vec<usiz
         "tokens_per_s": timed.work.1 as f64 / timed.seconds,
         "first_step_s": timed.first,
         "total_s": clock::since_process_start(),
-        "peak_rss_mb": clock::peak_bytes() as f64 / 1_048_576.0,
+        "peak_rss_mb": peak_bytes() as f64 / 1_048_576.0,
         "losses": timed.losses,
     })
 }

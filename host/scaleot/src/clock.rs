@@ -1,4 +1,4 @@
-//! Since when this process runs, and how much memory it took at most: what a person waits for, not what a timer inside sees.
+//! The age of this process: the time that a person waits, not that which a timer inside sees.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -33,11 +33,4 @@ fn started() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let ticks: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     Some(ticks / TICKS_PER_SECOND)
-}
-
-/// The largest resident size so far, in bytes; 0 where the system does not say.
-pub fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -2,7 +2,7 @@
 
 use super::output::table;
 use comfy_table::CellAlignment;
-use scaleot_pipeline::compress::LayerCompression;
+use scaleot_pipeline::artefacts::LayerCompression;
 use scaleot_pipeline::report::fitted;
 use scaleot_plugin_api::{MatrixReport, WeightRole};
 

@@ -1,7 +1,7 @@
 //! `config validate|show|schema`.
 
 use super::args::{ConfigArgs, ConfigVerb, Global};
-use super::failure::stage;
+use super::failure::{ProgramError, VerbResult, stage};
 use super::needs::{ALL, Needs};
 use super::output::{Output, say, shown_path};
 use super::preflight::preflight;
@@ -12,21 +12,21 @@ use scaleot_suite::Suite;
 use serde_json::json;
 
 /// Runs a verb about configs.
-pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> VerbResult<()> {
     match verb {
-        ConfigVerb::Schema => output.text(&serde_json::to_string_pretty(&show::schema())?),
+        ConfigVerb::Schema => output.text(&serde_json::to_string_pretty(&show::schema()).map_err(ProgramError::from)?),
         ConfigVerb::Show(args) => {
             let config = session::load(args, global)?;
             let text = config.to_toml()?;
             output.result(&config, || text.trim_end().to_owned())
         }
-        ConfigVerb::Validate(args) if Suite::is_one(&args.config) => validate_suite(args, global, output),
+        ConfigVerb::Validate(args) if Suite::is_suite(&args.config) => validate_suite(args, global, output),
         ConfigVerb::Validate(args) => validate(args, global, output),
     }
 }
 
 /// Everything that can be said of a config without work: of each party's keys, as far as they are there.
-fn validate(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+fn validate(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let config = session::load(args, global)?;
     let (needs, unchecked) = what_is_there(&config);
     for need in &needs {
@@ -64,16 +64,12 @@ fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
     part(config.model.folder().is_some(), ConfigNeed::Model, model);
     let data = "data.task and data.text are left out: what is tuned on";
     part(config.data.task.is_some() || !config.data.text.is_empty(), ConfigNeed::Data, data);
-    let replaced = "replace.replace_ratio and replace.replace_count are left out: how many layers give way";
-    part(
-        config.replace.replace_ratio.is_some() || config.replace.replace_count.is_some(),
-        ConfigNeed::Replaced,
-        replaced,
-    );
+    let replaced = "replace.ratio and replace.count are left out: how many layers give way";
+    part(config.replace.ratio.is_some() || config.replace.count.is_some(), ConfigNeed::Replaced, replaced);
     (needs, unchecked)
 }
 
-fn validate_suite(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+fn validate_suite(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let cells = suite::validate(args, global)?;
     let value = json!({ "valid": true, "suite": shown_path(&args.config), "cells": cells.len() });
     output.result(&value, || format!("{}: a valid suite of {} cells", args.config.display(), cells.len()))

@@ -1,16 +1,15 @@
 //! The tasks and texts that a config names, looked at before anything is computed: hours of the owner's stages must not end in a task that
 //! nobody has, or in a text that is none.
 
-use anyhow::Context as _;
 use scaleot_config::{ConfigNeed, KeyPath, RunConfig};
 use scaleot_data::{DataError, Split, Task, TaskSet, check_text};
 use scaleot_pipeline::error::StageError;
 
-use super::failure::{ProgramError, stage};
+use super::failure::{ErrorContext as _, ProgramError, VerbResult, stage};
 use super::preflight::place;
 
 /// Each task that the config names is one that we have, with the splits that `needs` is about to read; each text is running text.
-pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()> {
+pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> VerbResult<()> {
     let tasks = stage(TaskSet::with_folder(&config.data.folder))?;
     for (key, name) in config.data.task.iter().map(|name| (KeyPath::of("data").key("task"), name)) {
         let task = find(config, &tasks, &key, name, needs.contains(&ConfigNeed::Data))?;
@@ -23,29 +22,20 @@ pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()
         let needed = needs.contains(&ConfigNeed::Evaluate);
         let task = find(config, &tasks, &key, name, needed)?;
         if let Some(task) = task.filter(|_| needed) {
-            readable(config, &key, task, split(config.evaluate.split))?;
+            readable(config, &key, task, config.evaluate.split)?;
         }
     }
     check_texts(config, needs)
 }
 
 /// Refuses a table without a row.
-pub fn check_evaluated(config: &RunConfig) -> anyhow::Result<()> {
+pub fn check_evaluated(config: &RunConfig) -> VerbResult<()> {
     if !config.evaluate.tasks.is_empty() || !config.evaluate.text.is_empty() {
         return Ok(());
     }
     let what = "nothing to evaluate: `evaluate.tasks` and `evaluate.text` are empty and `data.task` names no task; \
                 name a task, or a text file that was not tuned on, such as evaluate.text=[\"held-out.txt\"]";
     Err(ProgramError::Usage(what.to_owned()).into())
-}
-
-/// The split of a config as the data reader knows it.
-pub fn split(split: scaleot_config::Split) -> Split {
-    match split {
-        scaleot_config::Split::Train => Split::Train,
-        scaleot_config::Split::Validation => Split::Validation,
-        scaleot_config::Split::Test => Split::Test,
-    }
 }
 
 /// None for the data owner's own task where a verb of the model owner needs no data and has no folder of it.
@@ -55,7 +45,7 @@ fn find<'a>(
     key: &KeyPath,
     name: &str,
     needed: bool,
-) -> anyhow::Result<Option<&'a Task>> {
+) -> VerbResult<Option<&'a Task>> {
     match tasks.get(name) {
         Ok(task) => Ok(Some(task)),
         Err(DataError::UnknownTask { .. }) if !needed && !config.data.folder.is_dir() => Ok(None),
@@ -64,7 +54,7 @@ fn find<'a>(
 }
 
 /// The set has this split, and its file can be opened.
-fn readable(config: &RunConfig, key: &KeyPath, task: &Task, split: Split) -> anyhow::Result<()> {
+fn readable(config: &RunConfig, key: &KeyPath, task: &Task, split: Split) -> VerbResult<()> {
     let open = || -> Result<(), DataError> {
         let file = task.file(&config.data.folder, split)?;
         std::fs::File::open(&file).map(drop).map_err(|source| DataError::Read { file, source })
@@ -72,12 +62,12 @@ fn readable(config: &RunConfig, key: &KeyPath, task: &Task, split: Split) -> any
     stage(open()).with_context(|| place(config, key))
 }
 
-fn check_texts(config: &RunConfig, needs: &[ConfigNeed]) -> anyhow::Result<()> {
+fn check_texts(config: &RunConfig, needs: &[ConfigNeed]) -> VerbResult<()> {
     let data = &config.data;
     let tuned_on = if data.task.is_some() { [].as_slice() } else { data.text.as_slice() };
     let texts = [
         (ConfigNeed::Data, KeyPath::of("data").key("text"), tuned_on),
-        (ConfigNeed::PublicText, KeyPath::of("data").key("public_text"), data.public_text.as_slice()),
+        (ConfigNeed::PublicText, KeyPath::of("public_data").key("text"), config.public_data.text.as_slice()),
         (ConfigNeed::Evaluate, KeyPath::of("evaluate").key("text"), config.evaluate.text.as_slice()),
     ];
     for (_, key, files) in texts.into_iter().filter(|(need, ..)| needs.contains(need)) {

@@ -1,15 +1,15 @@
 //! `doctor`: whether this machine has what is needed, one line a matter, each failure with its remedy.
 
 use super::args::Global;
-use super::failure::{ProgramError, stage};
+use super::failure::{VerbError, VerbResult, stage};
 use super::machine;
 use super::output::Output;
 use super::spin::{Wait, wait};
 use scaleot_pipeline::report::size;
 use scaleot_plugins::{PluginFault, Registry, SearchPath, Standing, Surveyed};
-use scaleot_store::error::free_bytes;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_tensor::{Device, TensorError, check_libtorch_version, libtorch_version};
+use scaleot_store::free_bytes;
+use scaleot_tensor::{Device, TensorError, check_libtorch_version, libtorch_version, processors};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -54,7 +54,7 @@ impl Line {
 }
 
 /// Looks at everything, then says it.
-pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Output) -> VerbResult<()> {
     let mut lines = vec![libtorch(), cuda(backend), device(global)];
     let threads = threads(global);
     lines.push(Line::ok("threads", threads.to_string()));
@@ -65,13 +65,11 @@ pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Outp
     lines.push(folder("tasks", ".assets/tasks", "make setup-model, or name your own in data.folder"));
     let findings = Findings { ok: lines.iter().all(|line| line.ok), threads, checks: lines };
     output.result(&findings, || findings.checks.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
-    if findings.ok { Ok(()) } else { Err(ProgramError::Said(ExitCode::Resources).into()) }
+    if findings.ok { Ok(()) } else { Err(VerbError::AlreadyReported(ExitCode::Resources)) }
 }
 
 fn threads(global: &Global) -> Threads {
-    let processors = machine::processors();
-    let asked = global.threads.and_then(|threads| usize::try_from(threads).ok()).filter(|threads| *threads > 0);
-    Threads { processors, threads: asked.unwrap_or(processors), wait: wait() }
+    Threads { processors: processors(), threads: super::session::threads(global), wait: wait() }
 }
 
 impl fmt::Display for Threads {

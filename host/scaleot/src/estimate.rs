@@ -10,6 +10,7 @@
 
 use scaleot_config::{Column, LayerBudget, Precision, RunConfig, TrainingSection};
 use scaleot_model::{ModelConfig, Positions, WeightRole};
+use scaleot_pipeline::stage::Stage;
 use serde::Serialize;
 
 /// The program with libtorch in it, before any model: measured on x86-64, CPU libtorch 2.11.
@@ -33,10 +34,15 @@ pub struct Parameters {
 /// A stage's peak memory.
 #[derive(Debug, Serialize)]
 pub struct StageMemory {
-    pub stage: &'static str,
+    #[serde(serialize_with = "as_verb")]
+    pub stage: Stage,
     pub bytes: u64,
     /// What the sum is made of.
     pub terms: Vec<(&'static str, u64)>,
+}
+
+fn as_verb<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.verb())
 }
 
 /// Counts parameters.
@@ -94,42 +100,44 @@ pub fn memory(
     let (tuned, all) = (&config.tune, &config.full_tuning);
     // At worst the first layer trains, and every layer of the emulator keeps its activations.
     let depth = u64::from(budget.adapter + budget.kept);
-    let mut stages = vec![
-        stage("importance", vec![weights, ("one pass", one_pass(model, config.data.block_length.into()))]),
-        stage("bundle", vec![weights]),
-        stage(
-            "tune",
-            training(emulator, (parameters.trained, depth), model, tuned_tokens(config, tuned, model), tuned),
-        ),
-        stage(
-            "plug-in",
-            vec![weights, ("emulator weights", emulator.1), ("adapted layers", parameters.trained.saturating_mul(4))],
-        ),
-        stage("evaluate", evaluation(config, model, parameters, weights)),
-    ];
-    if config.compress.is_some() {
-        // U, S, V and the work space of the factorisation beside the matrix and its product.
-        let compress = vec![
-            weights,
-            ("compressed layers", parameters.kept.saturating_mul(element)),
-            ("one factorisation", 6 * largest),
-        ];
-        stages.insert(1, stage("compress", compress));
-    }
-    if let Some(section) = config.train.training() {
+    let passes = |tokens: u64| ("one pass", one_pass(model, tokens));
+    let terms = |stage: Stage| match stage {
+        Stage::Importance => Some(vec![weights, passes(config.public_data.block_length.into())]),
         // What trains is the replacer's matter; its own values, gradients and moments come on top.
-        let tokens =
-            u64::from(section.batch_size.get()) * u64::from(config.data.block_length).min(model.context as u64);
-        let activations = ("activations", activations(model, tokens, depth));
-        let train = vec![weights, ("one pass", one_pass(model, tokens)), activations];
-        stages.insert(1, stage("train", train));
-    }
-    if config.evaluate.columns.contains(&Column::FullTuning) {
-        let trained = (parameters.per_layer * u64::from(budget.layers), u64::from(budget.layers));
-        let tokens = tuned_tokens(config, all, model);
-        stages.push(stage("full-tuning", training(weights, trained, model, tokens, all)));
-    }
-    stages
+        Stage::Train => config.train.as_ref().map(|section| {
+            let tokens = u64::from(section.batch_size.get())
+                * u64::from(config.public_data.block_length).min(model.context as u64);
+            vec![weights, passes(tokens), ("activations", activations(model, tokens, depth))]
+        }),
+        // U, S, V and the work space of the factorisation beside the matrix and its product.
+        Stage::Compress => {
+            let compressed = ("compressed layers", parameters.kept.saturating_mul(element));
+            Some(vec![weights, compressed, ("one factorisation", 6 * largest)])
+        }
+        Stage::Bundle => Some(vec![weights]),
+        Stage::Tune => {
+            let leaves = Leaves { values: parameters.trained, depth };
+            Some(training(emulator, leaves, model, tuned_tokens(config, tuned, model), tuned))
+        }
+        Stage::PlugIn => {
+            let adapted = ("adapted layers", parameters.trained.saturating_mul(4));
+            Some(vec![weights, emulator, adapted])
+        }
+        Stage::FullTuning => {
+            let layers = u64::from(budget.layers);
+            let leaves = Leaves { values: parameters.per_layer * layers, depth: layers };
+            Some(training(weights, leaves, model, tuned_tokens(config, all, model), all))
+        }
+        // The choice among scores weighs nothing; columns are taken together below.
+        Stage::Replace | Stage::Evaluate(_) => None,
+    };
+    let weighed = |stage: Stage| Some(stage_memory(stage, terms(stage)?));
+    let stages = Stage::ALL.into_iter().filter(|stage| stage.is_part_of(config));
+    let (upper_bound, others): (Vec<Stage>, Vec<Stage>) = stages.partition(|stage| *stage == Stage::FullTuning);
+    // The columns stand for one: they run one after the other.
+    let columns = stage_memory(Stage::Evaluate(Column::ZeroShot), evaluation(config, model, parameters, weights));
+    let others = others.into_iter().filter_map(weighed).chain([columns]);
+    others.chain(upper_bound.into_iter().filter_map(weighed)).collect()
 }
 
 /// The columns run one after the other; the one with the most layers in fp32 decides.
@@ -151,23 +159,30 @@ fn evaluation(
     vec![weights, ("adapted layers", adapted.saturating_mul(4)), pass]
 }
 
-fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemory {
+fn stage_memory(stage: Stage, mut terms: Vec<(&'static str, u64)>) -> StageMemory {
     terms.insert(0, ("program", PROGRAM));
     let bytes = terms.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     StageMemory { stage, bytes, terms }
 }
 
+/// The values that train, and the layers that keep activations for them.
+#[derive(Clone, Copy)]
+struct Leaves {
+    values: u64,
+    depth: u64,
+}
+
 fn training(
     weights: (&'static str, u64),
-    (trained, depth): (u64, u64),
+    leaves: Leaves,
     model: &ModelConfig,
     tokens: u64,
     section: &TrainingSection,
 ) -> Vec<(&'static str, u64)> {
     vec![
         weights,
-        ("parameter, gradient, moments, best", trained.saturating_mul(5 * 4)),
-        ("activations", activations(model, tokens, depth)),
+        ("parameter, gradient, moments, best", leaves.values.saturating_mul(5 * 4)),
+        ("activations", activations(model, tokens, leaves.depth)),
         ("logits", tokens.min(answer_tokens(section)).saturating_mul(3 * 4 * model.vocabulary as u64)),
     ]
 }

@@ -2,27 +2,30 @@
 //!
 //! It starts fast: weights stay mapped, nothing is hashed but a bundle. The JSON has the keys of `benches/peer/score.py`.
 
-use super::args::{BareArgs, DtypeArg, Global, SplitArg};
-use super::failure::{ProgramError, stage};
+use super::args::{BareArgs, Global};
+use super::failure::{ProgramError, VerbResult, stage};
 use super::output::{Output, shown_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
-use scaleot_data::{Metric, Split, Task, TaskSet, Tokenizer, check_text};
-use scaleot_model::Decoder;
+use scaleot_data::{Metric, Task, TaskSet, Tokenizer, check_text};
+use scaleot_model::{Decoder, Model};
+use scaleot_pipeline::artefacts::Emulator;
+use scaleot_pipeline::delta;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::evaluate::{Entry, Estimate, Report, TextScores};
-use scaleot_pipeline::load::{load_model, load_tokenizer};
+use scaleot_pipeline::evaluation::{Entry, Estimate, HarnessReport, TextScores};
+use scaleot_pipeline::load::{Placement, load_tokenizer};
 use scaleot_pipeline::report::{fitted, size};
-use scaleot_pipeline::{bundle, bundle::Emulator, plug_in};
+use scaleot_pipeline::run::peak_bytes;
+use scaleot_pipeline::stage::Stage;
 use scaleot_store::Manifest;
 use scaleot_tensor::{Device, Dtype, set_threads, threads};
 use serde_json::{Map, Value, json};
-use std::num::NonZeroUsize;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Scores a folder on a task, on text, or on both.
-pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> VerbResult<()> {
     let Some(folder) = &args.model else { return Err(ProgramError::Usage("no config and no --model".into()).into()) };
     if args.task.is_none() && args.text.is_empty() {
         return Err(ProgramError::Usage("nothing to score: give --task, --text or both".into()).into());
@@ -31,11 +34,9 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
     stage(args.text.iter().try_for_each(|file| check_text(file)))?;
     let task = args.task.as_deref().map(|name| find_task(name, &args.tasks_folder)).transpose()?;
     let device = session::device(global)?;
-    set_threads(match global.threads {
-        None | Some(0) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        Some(threads) => threads as usize,
-    });
-    let (decoder, tokenizer) = load(folder, args.returned.as_deref(), (device, dtype(args, device)))?;
+    set_threads(session::threads(global));
+    let (decoder, tokenizer) =
+        load(folder, args.returned.as_deref(), Placement { device, dtype: dtype(args, device) })?;
     let loaded = clock::since_process_start();
     let subject = Subject { decoder: &decoder, tokenizer: &tokenizer, batch_tokens: args.batch_tokens.max(1) };
     let mut bars = Bars::new(global.quiet);
@@ -49,7 +50,7 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// A built-in task, or one of the user's own from the folder with the questions.
-fn find_task(name: &str, folder: &Path) -> anyhow::Result<Task> {
+fn find_task(name: &str, folder: &Path) -> VerbResult<Task> {
     let tasks = stage(TaskSet::with_folder(folder))?;
     let task = tasks.get(name).map_err(|error| ProgramError::Usage(format!("--task: {error}")))?;
     Ok(task.clone())
@@ -57,41 +58,26 @@ fn find_task(name: &str, folder: &Path) -> anyhow::Result<Task> {
 
 fn dtype(args: &BareArgs, device: Device) -> Dtype {
     match (args.dtype, device) {
-        (Some(DtypeArg::Fp32), _) | (None, Device::Cpu) => Dtype::F32,
-        (Some(DtypeArg::Bf16), _) | (None, Device::Cuda(_)) => Dtype::BF16,
-        (Some(DtypeArg::Fp16), _) => Dtype::F16,
+        (Some(precision), _) => precision.into(),
+        (None, Device::Cpu) => Dtype::F32,
+        (None, Device::Cuda(_)) => Dtype::BF16,
     }
 }
 
 /// A bundle's emulator, with a return in it if one is named; or the model of a folder.
-fn load(
-    folder: &Path,
-    returned: Option<&Path>,
-    (device, dtype): (Device, Dtype),
-) -> Result<(Decoder, Tokenizer), StageError> {
-    if returned.is_none() && Manifest::read(folder, bundle::HEAD).is_err() {
-        let decoder = load_model(folder, device, dtype)?.decoder;
-        let tokenizer = load_tokenizer(folder, decoder.config.vocabulary)?;
+fn load(folder: &Path, returned: Option<&Path>, placement: Placement) -> Result<(Decoder, Rc<Tokenizer>), StageError> {
+    if returned.is_none() && Manifest::read(folder, Stage::Bundle.head()).is_err() {
+        let decoder = Model::load(folder, placement.device, placement.dtype)?.decoder;
+        let tokenizer = Rc::new(load_tokenizer(folder, decoder.config.vocabulary)?);
         return Ok((decoder, tokenizer));
     }
-    let Emulator { decoder, description, bundle, tokenizer, .. } = bundle::open(folder, device, dtype)?;
-    let mut tuned = decoder.clone();
+    let emulator = Emulator::open(folder, placement)?;
+    let mut tuned = emulator.decoder().clone();
     if let Some(returned) = returned {
-        let verified = plug_in::verify(returned, (&decoder, &description), bundle, f64::INFINITY)?;
-        plug_in::plug_in(&mut tuned, &verified, &|slot| Some(slot))?;
+        let verified = delta::verify(returned, &emulator, f64::INFINITY)?;
+        delta::plug_in(&mut tuned, &verified, &|slot| Some(slot))?;
     }
-    Ok((tuned, tokenizer))
-}
-
-impl SplitArg {
-    /// The data set's word.
-    pub fn split(self) -> Split {
-        match self {
-            Self::Train => Split::Train,
-            Self::Validation => Split::Validation,
-            Self::Test => Split::Test,
-        }
-    }
+    Ok((tuned, Rc::clone(emulator.tokenizer())))
 }
 
 /// The keys of `score.py`, then ours and the harness's own record under `results`.
@@ -111,7 +97,7 @@ fn record(
     if let Some(scored) = task {
         let (scores, timing) = (&scored.scores, &scored.timing);
         put("task", json!(scores.task.name));
-        put("split", json!(args.split.split().name()));
+        put("split", json!(args.split.name()));
         put("questions", json!(scores.samples.len()));
         put("sequences", json!(scores.samples.iter().map(|sample| sample.log_probs.len()).sum::<usize>()));
         put("tokens", json!(scored.tokens));
@@ -131,9 +117,9 @@ fn record(
         put("text_tokens", json!(scores.tokens));
         put("text_tokens_per_s", json!(scores.tokens as f64 / timing.seconds));
     }
-    put("results", Report::default().results(&entries(task, text)));
+    put("results", HarnessReport::default().results(&entries(task, text)));
     put("total_s", json!(clock::since_process_start()));
-    put("peak_rss_mb", json!(clock::peak_bytes() as f64 / 1_048_576.0));
+    put("peak_rss_mb", json!(peak_bytes() as f64 / 1_048_576.0));
     Value::Object(record)
 }
 
@@ -169,6 +155,6 @@ fn page(task: Option<&Scored>, text: Option<&(TextScores, Timing)>) -> String {
         row("text", 1.0, "perplexity", "↓", Estimate { mean: scores.perplexity(), stderr: None, n: scores.nll.n });
         facts.push(format!("{} tokens of text in {:.2} s", scores.tokens, timing.seconds));
     }
-    facts.push(format!("peak memory {} (mapped weights included)", size(clock::peak_bytes())));
+    facts.push(format!("peak memory {} (mapped weights included)", size(peak_bytes())));
     format!("{}\n\n{}", fitted(&mut table), facts.join("\n"))
 }

@@ -2,38 +2,46 @@
 //! prompts alone as a folder that `peft` opens.
 
 use super::args::{ExportArgs, ExportWhat, Global};
-use super::failure::{ProgramError, stage};
+use super::failure::{ProgramError, VerbResult, stage};
 use super::needs;
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
 use scaleot_model::{ConfigKeys, Decoder, write_hf_folder, write_peft_folder};
-use scaleot_pipeline::bundle;
+use scaleot_pipeline::artefacts::{CONFIG, DESCRIPTION, Emulator, TENSORS};
+use scaleot_pipeline::delta::VerifiedReturn;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::plug_in::{VerifiedReturn, companions};
+use scaleot_pipeline::load::companions;
 use scaleot_pipeline::report::size;
+use scaleot_pipeline::run::OwnerRun;
+use scaleot_pipeline::stage::Stage;
 use scaleot_plugin_api::AdapterPart;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_store::{StoreError, lies_inside};
+use scaleot_store::{NewFolder, lies_inside, make_folder};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Writes the folder: whole, or not at all.
-pub fn export(args: &ExportArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn export(args: &ExportArgs, global: &Global, output: Output) -> VerbResult<()> {
     let mut session = Session::open_to_read(session::load(&args.run, global)?, global, needs::EXPORT)?;
     check_target(&args.to, &session.run.config.model.path)?;
     let Subject { decoder, folder, companions } = subject(&mut session, args.what)?;
-    let unfinished = unfinished(&args.to);
-    let written = match args.what {
-        ExportWhat::Peft => write_peft(&decoder, &folder, &unfinished),
-        ExportWhat::PlugIn => write(&decoder, ConfigKeys::Owners, &unfinished, &folder, &companions),
-        ExportWhat::Emulator => write(&decoder, ConfigKeys::Described, &unfinished, &folder, &companions),
+    make_folder(args.to.parent().unwrap_or(&args.to))?;
+    let unfinished = NewFolder::begin(&args.to)?;
+    let keys = match args.what {
+        ExportWhat::Emulator => ConfigKeys::Described,
+        ExportWhat::PlugIn | ExportWhat::Peft => ConfigKeys::Owners,
     };
-    if written.is_err() {
-        // Best effort: the error says what matters.
-        let _ = std::fs::remove_dir_all(&unfinished);
-    }
-    let bytes = written?;
-    std::fs::rename(&unfinished, &args.to).map_err(|error| resources(&args.to, &error))?;
+    let written = match args.what {
+        // The adapter alone; the model that it belongs to stays where it is.
+        ExportWhat::Peft => stage(write_peft_folder(&decoder, unfinished.path(), &folder.display().to_string()))?,
+        ExportWhat::PlugIn | ExportWhat::Emulator => {
+            let written = stage(write_hf_folder(&decoder, unfinished.path(), keys, None))?;
+            companions.iter().try_for_each(|name| unfinished.copy(name, &folder.join(name)))?;
+            written
+        }
+    };
+    unfinished.commit()?;
+    let bytes = written.iter().map(|file| file.size).sum();
     let value = json!({ "folder": shown_path(&args.to), "bytes": bytes, "layers": decoder.slots.len() });
     output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
 }
@@ -50,19 +58,15 @@ struct Subject {
 fn subject(session: &mut Session, what: ExportWhat) -> Result<Subject, StageError> {
     let run = &mut session.run;
     if matches!(what, ExportWhat::Emulator) {
-        let Some(bundle) = run.dir.completed("bundle", bundle::HEAD)? else {
-            let run = run.dir.path().display().to_string();
-            return Err(StageError::Missing { run, artefact: "bundle", verb: "bundle" });
-        };
-        let (device, dtype) = run.place();
-        let decoder = bundle::open(bundle.path(), device, dtype)?.decoder;
+        let bundle = run.require(Stage::Bundle)?;
+        let decoder = Emulator::open(bundle.path(), run.placement())?.decoder().clone();
         // The bundle's own small files, and no other of the owner's: an emulator is what may leave.
-        let own = [bundle::CONFIG, bundle::DESCRIPTION, bundle::TENSORS];
+        let own = [CONFIG, DESCRIPTION, TENSORS];
         let names = bundle.manifest().files.keys().filter(|name| !own.contains(&name.as_str()));
         return Ok(Subject { decoder, companions: names.cloned().collect(), folder: bundle.path().to_path_buf() });
     }
-    let returned = super::stages::own_return(run)?;
-    let (decoder, verified) = run.plugged(&returned)?;
+    let returned = run.require(Stage::Tune)?.path().to_path_buf();
+    let (decoder, verified) = OwnerRun::new(run).plugged(&returned)?;
     if matches!(what, ExportWhat::Peft) {
         one_kind_for_peft(&returned, &verified)?;
     }
@@ -81,7 +85,7 @@ fn one_kind_for_peft(returned: &Path, verified: &VerifiedReturn) -> Result<(), S
     };
     match parts().find(|(_, part)| !held(part)) {
         None => Ok(()),
-        Some((slot, part)) => Err(StageError::Artefact {
+        Some((slot, part)) => Err(StageError::InvalidArtefact {
             path: returned.display().to_string(),
             what: format!("adapter of slot {slot}"),
             found: part.to_string(),
@@ -101,46 +105,4 @@ fn check_target(to: &Path, model: &Path) -> Result<(), ProgramError> {
         return Err(ProgramError::Usage(format!("{}: lies inside the model folder {}", to.display(), model.display())));
     }
     Ok(())
-}
-
-/// A name beside the target, on the same file system.
-fn unfinished(to: &Path) -> PathBuf {
-    let name = to.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    to.with_file_name(format!(".tmp-{name}-{}", std::process::id()))
-}
-
-fn write(
-    decoder: &Decoder,
-    keys: ConfigKeys,
-    folder: &Path,
-    from: &Path,
-    companions: &[String],
-) -> anyhow::Result<u64> {
-    std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
-    let written = stage(write_hf_folder(decoder, folder, keys, None))?;
-    for name in companions {
-        copy(&from.join(name), &folder.join(name))?;
-    }
-    Ok(written.iter().map(|file| file.size).sum())
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let parent = to.parent().unwrap_or(to);
-    std::fs::create_dir_all(parent).map_err(|error| resources(parent, &error))?;
-    let mut source = std::fs::File::open(from).map_err(|source| StoreError::read(from, source))?;
-    let mut file = scaleot_store::AtomicFile::create(to)?;
-    std::io::copy(&mut source, &mut file).map_err(|source| file.write_fault(source))?;
-    file.commit()?;
-    Ok(())
-}
-
-/// The adapter alone; the model that it belongs to stays where it is.
-fn write_peft(decoder: &Decoder, model: &Path, folder: &Path) -> anyhow::Result<u64> {
-    std::fs::create_dir_all(folder).map_err(|error| resources(folder, &error))?;
-    let written = stage(write_peft_folder(decoder, folder, &model.display().to_string()))?;
-    Ok(written.iter().map(|file| file.size).sum())
-}
-
-fn resources(path: &Path, error: &std::io::Error) -> ProgramError {
-    ProgramError::Found(format!("{}: {error}", path.display()), ExitCode::Resources)
 }

@@ -1,23 +1,18 @@
-//! From an outcome to an exit status and one sentence on stderr; a panic is a fault of ours and says so.
+//! The end of a verb: its exit status and one sentence on stderr; a panic is a fault of ours and says so.
 
 use super::output::{Output, say};
-use scaleot_config::ConfigError;
 use scaleot_pipeline::error::StageError;
 use scaleot_plugins::isolation::active_call;
-use scaleot_store::StoreError;
 use scaleot_store::escape::escape_to;
 use scaleot_store::exit_code::{ExitCode, HasExitCode};
-use scaleot_suite::SuiteError;
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-/// What only the program can say.
+/// Errors that only the program itself has.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// Whoever read our results has left, which is no error.
-    #[error("stdout is closed")]
-    StdoutClosed,
     /// Results that cannot be written.
     #[error("stdout: {0}")]
     Stdout(std::io::Error),
@@ -27,19 +22,92 @@ pub enum ProgramError {
     /// A checked folder or plugin that is not what it should be.
     #[error("{0}")]
     Found(String, ExitCode),
-    /// Everything is said already.
-    #[error("see above")]
-    Said(ExitCode),
+    /// A document of ours that does not become JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A table of ours that does not become CSV.
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    /// A signal handler that the system does not take.
+    #[error(transparent)]
+    Signals(#[from] ctrlc::Error),
+    /// The system does not name this program's own file.
+    #[error("this program's own path")]
+    OwnPath(#[source] std::io::Error),
 }
 
 impl HasExitCode for ProgramError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::StdoutClosed => ExitCode::Done,
             Self::Stdout(_) => ExitCode::Resources,
             Self::Usage(_) => ExitCode::Usage,
-            Self::Found(_, code) | Self::Said(code) => *code,
+            Self::Found(_, code) => *code,
+            Self::Json(_) | Self::Csv(_) | Self::Signals(_) | Self::OwnPath(_) => ExitCode::Bug,
         }
+    }
+}
+
+/// A verb that did not do its work.
+#[derive(Debug)]
+pub enum VerbError {
+    /// An error of any part of the program. Its exit code is taken where its type is still known; after that only its words count.
+    Failed { code: ExitCode, error: anyhow::Error },
+    /// An error that the person has read already.
+    AlreadyReported(ExitCode),
+    /// A reader of our results who has left, which is no error.
+    StdoutClosed,
+}
+
+/// The outcome of a verb, or of a part of one.
+pub type VerbResult<T> = Result<T, VerbError>;
+
+impl<E: HasExitCode + Send + Sync + 'static> From<E> for VerbError {
+    fn from(error: E) -> Self {
+        Self::Failed { code: error.exit_code(), error: error.into() }
+    }
+}
+
+impl VerbError {
+    /// The exit status that the error ends the program with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed { code, .. } | Self::AlreadyReported(code) => *code,
+            Self::StdoutClosed => ExitCode::Done,
+        }
+    }
+
+    /// Puts words before the error.
+    pub fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> Self {
+        match self {
+            Self::Failed { code, error } => Self::Failed { code, error: error.context(context()) },
+            other => other,
+        }
+    }
+
+    /// The error and its causes, each said once, made safe for a terminal; `None` where nothing is left to say.
+    pub fn sentence(&self) -> Option<String> {
+        let Self::Failed { error, .. } = self else { return None };
+        let mut text = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            // Most of our messages end with their cause's.
+            if !text.contains(&cause) {
+                text += if text.is_empty() { "" } else { ": " };
+                text += &cause;
+            }
+        }
+        Some(safe(&text))
+    }
+}
+
+/// Words put before an error, such as the place in a config that it is about.
+pub trait ErrorContext<T> {
+    /// Puts the words before the error, if there is one.
+    fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> VerbResult<T>;
+}
+
+impl<T, E: Into<VerbError>> ErrorContext<T> for Result<T, E> {
+    fn with_context<C: Display + Send + Sync + 'static>(self, context: impl FnOnce() -> C) -> VerbResult<T> {
+        self.map_err(|error| error.into().with_context(context))
     }
 }
 
@@ -54,7 +122,7 @@ const MESSAGE_LIMIT: usize = 4000;
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// Runs the program and concludes.
-pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::process::ExitCode {
+pub fn conclude(json: bool, work: impl FnOnce() -> VerbResult<()>) -> std::process::ExitCode {
     // A panic says nothing by itself: one that a fence catches is told by the fence.
     std::panic::set_hook(Box::new(|panic| {
         if let Ok(mut last) = PANIC.lock() {
@@ -66,10 +134,10 @@ pub fn conclude(json: bool, work: impl FnOnce() -> anyhow::Result<()>) -> std::p
             active_call::conclude(ExitCode::Done as u8);
             return ExitCode::Done.into();
         }
-        Ok(Err(error)) => (exit_code(&error), sentence(&error)),
-        Err(_) => (ExitCode::Bug, bug()),
+        Ok(Err(error)) => (error.exit_code(), error.sentence()),
+        Err(_) => (ExitCode::Bug, Some(bug())),
     };
-    if !is_said(code, &message) {
+    if let Some(message) = message {
         say(&format!("error: {message}"));
         if json {
             let error = serde_json::json!({ "error": message, "exit_code": code as u8 });
@@ -100,38 +168,6 @@ pub fn not_understood(error: &clap::Error) -> std::process::ExitCode {
         }
         (false, _) => ExitCode::Done.into(),
     }
-}
-
-fn is_said(code: ExitCode, message: &str) -> bool {
-    code == ExitCode::Done || message == "see above"
-}
-
-/// The first error of the chain that knows its exit code.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let known = error.chain().find_map(|cause| {
-        let fault: Option<&dyn HasExitCode> = None;
-        fault
-            .or_else(|| cause.downcast_ref::<ProgramError>().map(|fault| fault as &dyn HasExitCode))
-            .or_else(|| cause.downcast_ref::<StageError>().map(|fault| fault as &dyn HasExitCode))
-            .or_else(|| cause.downcast_ref::<ConfigError>().map(|fault| fault as &dyn HasExitCode))
-            .or_else(|| cause.downcast_ref::<SuiteError>().map(|fault| fault as &dyn HasExitCode))
-            .or_else(|| cause.downcast_ref::<StoreError>().map(|fault| fault as &dyn HasExitCode))
-            .map(HasExitCode::exit_code)
-    });
-    known.unwrap_or(ExitCode::Bug)
-}
-
-/// The error and its causes, each said once, made safe for a terminal.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // Most of our messages end with their cause's.
-        if !text.contains(&cause) {
-            text += if text.is_empty() { "" } else { ": " };
-            text += &cause;
-        }
-    }
-    safe(&text)
 }
 
 /// Foreign text cannot drive the terminal, nor begin a line of its own.

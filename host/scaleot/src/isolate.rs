@@ -2,13 +2,13 @@
 //!
 //! Decided before libtorch is asked for anything. What cannot be read here is told by the command itself, in its own words.
 
-use super::args::{Args, ConfigArgs, ConfigVerb, Global, PluginVerb, SuiteArgs, Verb};
+use super::args::{Args, ConfigArgs, Global, SuiteArgs, Verb};
 use super::failure::{ProgramError, conclude};
+use super::verbs::{Plugins, row};
 use super::{needs, session, suite};
 use scaleot_config::{Isolation, RunConfig, StrategyKind};
 use scaleot_plugins::isolation::{Ending, Watched, ending, watched};
 use scaleot_plugins::{Registry, SearchPath};
-use scaleot_suite::Suite;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,15 +49,13 @@ fn clear_line() {
 
 fn watch(verb: &Verb, global: &Global) -> Option<Watch> {
     let whole = Watch { limit: None };
-    match verb {
-        Verb::Plugin(PluginVerb::List) | Verb::Doctor => Some(whole),
-        Verb::Plugin(PluginVerb::Info { name } | PluginVerb::Check { name }) => is_library(name).then_some(whole),
-        Verb::Config(ConfigVerb::Validate(args)) if Suite::is_one(&args.config) => {
-            of_suite(&suite::args_of(args), global)
-        }
+    match row(verb).plugins {
+        Plugins::Nothing => None,
+        Plugins::InReach => Some(whole),
+        Plugins::Named(name) => is_library(name).then_some(whole),
+        Plugins::OfConfig(args, kinds) => of_config(args, kinds, global),
         // Each cell is watched by itself; here the libraries are only asked for their records.
-        Verb::Compare(args) | Verb::Sweep(args) => of_suite(args, global),
-        verb => needs::config_of(verb).and_then(|(args, kinds)| of_config(args, kinds, global)),
+        Plugins::OfSuite(args) => of_suite(&args, global),
     }
 }
 

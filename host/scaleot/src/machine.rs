@@ -1,12 +1,6 @@
-//! What this machine has: processors and memory, as the container that we may be in allows.
+//! The memory of this machine, as the container that we may be in allows.
 
 use std::fs;
-use std::num::NonZeroUsize;
-
-/// Processors that we may use.
-pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
 
 /// Bytes that can still be allocated: what the system calls available, or less where a control group has a limit.
 pub fn available_memory() -> Option<u64> {

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod clock;
+mod completions;
 mod compression;
 mod config;
 mod data;
@@ -27,6 +28,7 @@ mod spin;
 mod stages;
 mod strategies;
 mod suite;
+mod verbs;
 mod verify;
 
 use clap::Parser as _;
@@ -49,5 +51,5 @@ fn main() -> std::process::ExitCode {
     scaleot_tensor::limit_memory();
     output::keep_stdout();
     let json = args.global.json;
-    failure::conclude(json, move || dispatch::dispatch(args, backend))
+    failure::conclude(json, move || dispatch::dispatch(&args, backend))
 }

@@ -1,7 +1,9 @@
 //! The needs of each verb, in one table: the keys and paths, and the sections whose strategies it uses.
 
-use super::args::{BenchTuneArgs, BenchVerb, ConfigArgs, ConfigVerb, Verb};
+use super::args::BenchVerb;
 use scaleot_config::{Column, ConfigNeed, RunConfig, StrategyKind};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::stages::evaluate::needs_the_model;
 
 /// Keys, paths and strategies that a verb is about to use: refused by key before anything is computed.
 #[derive(Debug, Clone, Copy)]
@@ -13,36 +15,41 @@ pub struct Needs {
 }
 
 /// Every kind, for verbs that need them all.
-pub const ALL: &[StrategyKind] =
-    &[StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
+pub const ALL: &[StrategyKind] = &StrategyKind::ALL;
 
 use ConfigNeed::{Data, Evaluate, Model, PublicText, Replaced};
-use StrategyKind::{Adapter, Compress, Importance, Replace};
 
 const fn needs(verb: &'static str, config: &'static [ConfigNeed], strategies: &'static [StrategyKind]) -> Needs {
     Needs { verb, config, strategies }
+}
+
+/// The needs of a stage, whose verb and strategies are in the table of the stages.
+const fn stage(stage: Stage, config: &'static [ConfigNeed]) -> Needs {
+    needs(stage.verb(), config, stage.strategies())
 }
 
 // Both parties.
 pub const RUN: Needs = needs("run", &[Model, Data, Replaced, PublicText, Evaluate], ALL);
 // The model owner.
 pub const PLAN: Needs = needs("plan", &[Model, Replaced, PublicText, Evaluate], ALL);
-pub const IMPORTANCE: Needs = needs("importance", &[Model, PublicText], &[Importance, Replace]);
-pub const REPLACE: Needs = needs("replace", &[Model, Replaced], &[Replace]);
-pub const TRAIN: Needs = needs("train", &[Model, Replaced, PublicText], &[Replace]);
-pub const COMPRESS: Needs = needs("compress", &[Model, PublicText], &[Compress]);
-pub const BUNDLE: Needs = needs("bundle", &[Model], &[Adapter]);
-pub const PLUG_IN: Needs = needs("plug-in", &[Model], &[]);
-pub const FULL_TUNING: Needs = needs("full-tuning", &[Model, Data], &[]);
+pub const IMPORTANCE: Needs = stage(Stage::Importance, &[Model, PublicText]);
+pub const REPLACE: Needs = stage(Stage::Replace, &[Model, Replaced]);
+pub const TRAIN: Needs = stage(Stage::Train, &[Model, Replaced, PublicText]);
+pub const COMPRESS: Needs = stage(Stage::Compress, &[Model, PublicText]);
+pub const BUNDLE: Needs = stage(Stage::Bundle, &[Model]);
+pub const PLUG_IN: Needs = stage(Stage::PlugIn, &[Model]);
+pub const FULL_TUNING: Needs = stage(Stage::FullTuning, &[Model, Data]);
 pub const EXPORT: Needs = needs("export", &[Model], &[]);
 // The data owner.
-pub const TUNE: Needs = needs("tune", &[Data], &[Adapter]);
+pub const TUNE: Needs = stage(Stage::Tune, &[Data]);
 /// As [`TUNE`], on a bundle from elsewhere and without a word on the adapter: the bundle says what trains.
-const TUNE_AS_THE_BUNDLE_SAYS: Needs = needs("tune", &[Data], &[]);
+const TUNE_AS_THE_BUNDLE_SAYS: Needs = needs(Stage::Tune.verb(), &[Data], &[]);
 // Either.
-const EVALUATE: Needs = needs("evaluate", &[Model, Evaluate], &[]);
+/// Every column has the same verb.
+const COLUMNS: Stage = Stage::Evaluate(Column::ZeroShot);
+const EVALUATE: Needs = stage(COLUMNS, &[Model, Evaluate]);
 /// As [`EVALUATE`], of columns that need the emulator alone.
-const EVALUATE_EMULATOR: Needs = needs("evaluate", &[Evaluate], &[]);
+const EVALUATE_EMULATOR: Needs = stage(COLUMNS, &[Evaluate]);
 pub const REPORT: Needs = needs("report", &[], &[]);
 const BENCH_TUNE: Needs = needs("bench tune", &[Model, Data, Replaced, PublicText], ALL);
 const BENCH_COMPRESS: Needs = needs("bench compress", &[Model, Replaced, PublicText], ALL);
@@ -54,8 +61,7 @@ pub fn of_tune(config: &RunConfig, from_elsewhere: bool) -> Needs {
 
 /// The needs of `evaluate`.
 pub fn of_evaluate(config: &RunConfig) -> Needs {
-    let of_emulator = |column: &Column| matches!(column, Column::Emulator | Column::EmulatorTuned);
-    if config.evaluate.columns.iter().all(of_emulator) { EVALUATE_EMULATOR } else { EVALUATE }
+    if needs_the_model(config) { EVALUATE } else { EVALUATE_EMULATOR }
 }
 
 /// The needs of a benchmark.
@@ -64,19 +70,4 @@ pub fn of_bench(verb: &BenchVerb) -> Needs {
         BenchVerb::Tune(_) => BENCH_TUNE,
         BenchVerb::Compress(_) => BENCH_COMPRESS,
     }
-}
-
-/// The config of a verb that uses plugins, and the kinds that it uses at most.
-pub fn config_of(verb: &Verb) -> Option<(&ConfigArgs, &'static [StrategyKind])> {
-    Some(match verb {
-        Verb::Run(args) | Verb::Plan(args) | Verb::Config(ConfigVerb::Validate(args)) => (args, ALL),
-        Verb::Importance(args) => (args, IMPORTANCE.strategies),
-        Verb::Replace(args) => (args, REPLACE.strategies),
-        Verb::Train(args) => (args, TRAIN.strategies),
-        Verb::Compress(args) => (args, COMPRESS.strategies),
-        Verb::Bundle(args) => (args, BUNDLE.strategies),
-        Verb::Tune(args) => (&args.run, TUNE.strategies),
-        Verb::Bench(BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) => (run, ALL),
-        _ => return None,
-    })
 }

@@ -1,6 +1,6 @@
 //! Results on stdout: a text for people or one JSON object for programs, and nothing else.
 
-use super::failure::ProgramError;
+use super::failure::{ProgramError, VerbError, VerbResult};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use std::fs::File;
@@ -55,18 +55,18 @@ pub struct Output {
 
 impl Output {
     /// Prints a result; `text` is only made when a person asked.
-    pub fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    pub fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) -> VerbResult<()> {
         // Tables ask how wide the terminal is that stdout may be.
-        let text = if self.json { serde_json::to_string(value)? } else { on_stdout(text) };
+        let text = if self.json { serde_json::to_string(value).map_err(ProgramError::from)? } else { on_stdout(text) };
         self.text(&text)
     }
 
     /// Prints a text as it is.
-    pub fn text(self, text: &str) -> anyhow::Result<()> {
-        Ok(write(text).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => ProgramError::StdoutClosed,
-            _ => ProgramError::Stdout(error),
-        })?)
+    pub fn text(self, text: &str) -> VerbResult<()> {
+        write(text).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => VerbError::StdoutClosed,
+            _ => ProgramError::Stdout(error).into(),
+        })
     }
 }
 

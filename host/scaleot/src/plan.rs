@@ -2,9 +2,8 @@
 //! `config.json`, plugins and data, and no weights.
 
 use super::args::{ConfigArgs, Global};
-use super::data::split;
 use super::estimate::{self, Parameters, StageMemory};
-use super::failure::stage;
+use super::failure::{VerbResult, stage};
 use super::output::{Output, say, table};
 use super::preflight::preflight;
 use super::{machine, needs, session};
@@ -12,7 +11,9 @@ use scaleot_config::{ConfigNeed, LayerBudget, RunConfig};
 use scaleot_data::{DataError, Split, TaskSet};
 use scaleot_model::ModelConfig;
 use scaleot_pipeline::report::{fitted, size};
-use scaleot_pipeline::run::{read_data, read_public_text, registry, train_settings};
+use scaleot_pipeline::run::{read_data, read_public_text, registry};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::training::train_settings;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -45,7 +46,7 @@ struct Plan {
 }
 
 /// Prints the plan of a run.
-pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn plan(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let config = session::load(args, global)?;
     let has_data = config.data.task.is_some() || !config.data.text.is_empty();
     if has_data {
@@ -111,7 +112,7 @@ fn training_samples(config: &RunConfig, model: &ModelConfig) -> Result<Option<u6
 
 fn questions(config: &RunConfig) -> Result<Vec<(String, u64)>, DataError> {
     let tasks = TaskSet::with_folder(&config.data.folder)?;
-    let split = split(config.evaluate.split);
+    let split = config.evaluate.split;
     let limit = config.evaluate.limit.map_or(u64::MAX, |limit| limit.get().into());
     let count = |name: &String| {
         let file = tasks.get(name)?.file(&config.data.folder, split)?;
@@ -135,25 +136,24 @@ fn lines(path: &Path) -> Result<u64, DataError> {
 /// The cheapest ways to need less, for the stage that needs most.
 fn advice(config: &RunConfig, stages: &[StageMemory]) -> Vec<String> {
     let Some(worst) = stages.iter().max_by_key(|stage| stage.bytes) else { return Vec::new() };
-    let (tune, full, train) = (&config.tune, &config.full_tuning, &config.train);
-    let (section, batch_size, accumulation) = match worst.stage {
-        "full-tuning" => ("full_tuning", full.batch_size, full.accumulation),
-        "train" => ("train", train.batch_size, train.accumulation),
-        _ => ("tune", tune.batch_size, tune.accumulation),
+    let (section, training) = match (worst.stage, &config.train) {
+        (Stage::FullTuning, _) => (Stage::FullTuning.label(), &config.full_tuning),
+        (Stage::Train, Some(train)) => (Stage::Train.label(), train),
+        _ => (Stage::Tune.label(), &config.tune),
     };
     let largest = worst.terms.iter().max_by_key(|(_, bytes)| *bytes).map_or("", |(name, _)| *name);
     let mut advice = Vec::new();
     match largest {
         "activations" | "logits" => {
-            advice.push(format!("{section}.batch_size={}", (batch_size.get() / 2).max(1)));
-            advice.push(format!("{section}.accumulation={}", accumulation.get().saturating_mul(2)));
+            advice.push(format!("{section}.batch_size={}", (training.batch_size.get() / 2).max(1)));
+            advice.push(format!("{section}.accumulation={}", training.accumulation.get().saturating_mul(2)));
         }
         "parameter, gradient, moments, best" => {
-            advice.push(format!("adapter.adapter_layers={}", (config.adapter.adapter_layers / 2).max(2)));
+            advice.push(format!("adapter.layers={}", (config.adapter.layers / 2).max(2)));
         }
         _ => advice.push("model.dtype=\"bf16\"".to_owned()),
     }
-    if worst.stage == "full-tuning" {
+    if worst.stage == Stage::FullTuning {
         advice.push("evaluate.columns without full_tuning".to_owned());
     }
     advice
@@ -171,7 +171,7 @@ fn page(plan: &Plan) -> String {
     let mut memory = table(&["stage", "peak memory", "made of"]);
     for stage in &plan.stages {
         let terms: Vec<String> = stage.terms.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-        memory.add_row([stage.stage.to_owned(), size(stage.bytes), terms.join(" + ")]);
+        memory.add_row([stage.stage.verb().to_owned(), size(stage.bytes), terms.join(" + ")]);
     }
     let (layers, memory) = (fitted(&mut layers), fitted(&mut memory));
     format!("{} model\n{layers}\n{memory}\n{}", plan.family, facts(plan).join("\n"))

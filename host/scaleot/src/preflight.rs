@@ -2,10 +2,9 @@
 //! that its layers cannot have. Reads the config, plugins and `config.json`; never weights.
 
 use super::data::check_data;
-use super::failure::stage;
+use super::failure::{ErrorContext as _, VerbResult, stage};
 use super::needs::Needs;
 use super::strategies::check_strategies;
-use anyhow::Context as _;
 use scaleot_config::{ConfigNeed, KeyPath, RunConfig, StrategyKind};
 use scaleot_model::ModelConfig;
 use scaleot_pipeline::load::layers_of_config;
@@ -28,7 +27,7 @@ impl Checked {
 }
 
 /// Refuses what the verb could not do.
-pub fn preflight(config: &RunConfig, registry: &mut Registry, needs: Needs) -> anyhow::Result<Checked> {
+pub fn preflight(config: &RunConfig, registry: &mut Registry, needs: Needs) -> VerbResult<Checked> {
     for need in needs.config {
         config.require(*need, needs.verb)?;
     }
@@ -45,7 +44,7 @@ pub fn preflight(config: &RunConfig, registry: &mut Registry, needs: Needs) -> a
     Ok(Checked { model, reads_public_text })
 }
 
-fn reads_public_text(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<bool> {
+fn reads_public_text(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> VerbResult<bool> {
     for kind in kinds {
         let Some((name, _)) = config.strategy(*kind) else { continue };
         if config.reads_public_text(&stage(registry.described(&name.to_string(), *kind))?) {
@@ -56,14 +55,15 @@ fn reads_public_text(config: &RunConfig, registry: &mut Registry, kinds: &[Strat
 }
 
 /// The layers that the config asks for, and the adapter in any of them.
-fn check_fit(config: &RunConfig, registry: &mut Registry, needs: Needs, model: &ModelConfig) -> anyhow::Result<()> {
+fn check_fit(config: &RunConfig, registry: &mut Registry, needs: Needs, model: &ModelConfig) -> VerbResult<()> {
     let uses = |kind: StrategyKind| needs.strategies.contains(&kind);
     if uses(StrategyKind::Replace) {
         config.validate_against(u32::try_from(model.layers).unwrap_or(u32::MAX))?;
     }
     if uses(StrategyKind::Adapter) {
         let (name, options) = (config.adapter.strategy.to_string(), config.options_json(StrategyKind::Adapter));
-        let mut adapter = AdapterHandle(stage(registry.create(&name, StrategyKind::Adapter, &options))?);
+        let mut adapter =
+            stage(registry.create(&name, StrategyKind::Adapter, &options).and_then(AdapterHandle::try_from))?;
         // A model with more layers is refused when its weights are looked for.
         for layer in layers_of_config(model).take(MOST_LAYERS) {
             let key = KeyPath::of("adapter").key("use");

@@ -6,7 +6,7 @@ use super::progress::Bars;
 use scaleot_data::{DataError, Subset, Task, TextOptions, TextWindows, Tokenizer, subset};
 use scaleot_model::Decoder;
 use scaleot_pipeline::error::StageError;
-use scaleot_pipeline::evaluate::{ChoiceScores, ChoiceSet, Limits, TextScores, score_text};
+use scaleot_pipeline::evaluation::{ChoiceScores, ChoiceSet, Limits, TextScores, score_text};
 use scaleot_pipeline::progress::Progress as _;
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ pub struct Scored {
 /// Scores the first questions of a split.
 pub fn score_task(subject: &Subject<'_>, task: &Task, args: &BareArgs, bars: &mut Bars) -> Result<Scored, StageError> {
     let began = Instant::now();
-    let split = args.split.split();
+    let split = args.split;
     let questions = task.questions(&args.tasks_folder, split)?;
     let original = questions.len();
     let questions = subset(questions, args.limit.map_or(Subset::All, Subset::First));

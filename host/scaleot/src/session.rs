@@ -1,7 +1,7 @@
 //! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
 
 use super::args::{ConfigArgs, Global};
-use super::failure::{ProgramError, exit_code};
+use super::failure::{ProgramError, VerbError, VerbResult};
 use super::needs::Needs;
 use super::preflight::{Checked, preflight};
 use super::progress::Bars;
@@ -9,23 +9,23 @@ use super::signals;
 use scaleot_config::{ConfigError, KeyPath, RunConfig, refuse_twice};
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::Progress as _;
-use scaleot_pipeline::run::{RECORD, Run, read_data, registry};
+use scaleot_pipeline::run::{RECORD, RunCore, read_data, registry};
 use scaleot_plugins::Registry;
 use scaleot_store::StagePool;
 use scaleot_store::exit_code::ExitCode;
 use scaleot_suite::Suite;
-use scaleot_tensor::Device;
+use scaleot_tensor::{Device, processors};
 
 /// An open run and where its progress goes.
 pub struct Session {
-    pub run: Run,
+    pub run: RunCore,
     pub bars: Bars,
     checked: Checked,
 }
 
 /// The config with the command line laid over it.
-pub fn load(args: &ConfigArgs, global: &Global) -> anyhow::Result<RunConfig> {
-    if Suite::is_one(&args.config) {
+pub fn load(args: &ConfigArgs, global: &Global) -> VerbResult<RunConfig> {
+    if Suite::is_suite(&args.config) {
         let what = format!(
             "{}: found a suite, expected a run config; `scaleot compare`, `sweep`, `choose`, `config validate` and \
              `plugin lock` take suites",
@@ -53,25 +53,33 @@ pub fn device(global: &Global) -> Result<Device, StageError> {
     Ok(device)
 }
 
+/// The threads that `--threads` names, or one a processor.
+pub fn threads(global: &Global) -> usize {
+    match global.threads {
+        None | Some(0) => processors(),
+        Some(threads) => threads as usize,
+    }
+}
+
 impl Session {
     /// Opens the run of a config.
-    pub fn open(config: RunConfig, global: &Global, needs: Needs) -> anyhow::Result<Self> {
-        let mut session = Self::begin(config, global, needs, Run::open)?;
+    pub fn open(config: RunConfig, global: &Global, needs: Needs) -> VerbResult<Self> {
+        let mut session = Self::begin(config, global, needs, RunCore::open)?;
         session.tell_changes()?;
         Ok(session)
     }
 
     /// Opens the run of a config for a verb that only reads it: the folder stays as it is, its record too.
-    pub fn open_to_read(config: RunConfig, global: &Global, needs: Needs) -> anyhow::Result<Self> {
-        Self::begin(config, global, needs, Run::open_to_read)
+    pub fn open_to_read(config: RunConfig, global: &Global, needs: Needs) -> VerbResult<Self> {
+        Self::begin(config, global, needs, RunCore::open_to_read)
     }
 
     fn begin(
         config: RunConfig,
         global: &Global,
         needs: Needs,
-        open: fn(RunConfig, Registry) -> Result<Run, StageError>,
-    ) -> anyhow::Result<Self> {
+        open: fn(RunConfig, Registry) -> Result<RunCore, StageError>,
+    ) -> VerbResult<Self> {
         let mut registry = registry(&config, &global.plugin_path)?;
         let checked = preflight(&config, &mut registry, needs)?;
         let mut run = open(config, registry)?;
@@ -96,9 +104,9 @@ impl Session {
     }
 
     /// Does a verb's work, then keeps the config beside its results. What is refused leaves the run folder as it was.
-    pub fn work<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StageError>) -> anyhow::Result<T> {
-        let outcome = work(self).map_err(anyhow::Error::from);
-        let keeps = outcome.as_ref().err().is_none_or(|error| exit_code(error) == ExitCode::Interrupted);
+    pub fn work<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StageError>) -> VerbResult<T> {
+        let outcome = work(self).map_err(VerbError::from);
+        let keeps = outcome.as_ref().err().is_none_or(|error| error.exit_code() == ExitCode::Interrupted);
         if keeps {
             self.record()?;
         }
@@ -113,7 +121,7 @@ impl Session {
     }
 
     /// Lists the keys that differ from the last verb's config: what depends on them is done again.
-    fn tell_changes(&mut self) -> anyhow::Result<()> {
+    fn tell_changes(&mut self) -> VerbResult<()> {
         let path = self.run.dir.path().join(RECORD);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         // The record of another version, or one that somebody edited, tells nothing.
@@ -125,7 +133,7 @@ impl Session {
         Ok(())
     }
 
-    fn record(&self) -> anyhow::Result<()> {
+    fn record(&self) -> VerbResult<()> {
         self.run.record_plugins()?;
         let text = self.run.config.to_toml()?;
         let path = self.run.dir.path().join(RECORD);

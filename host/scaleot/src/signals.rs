@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: the first asks the stage to stop at its next step, the second ends the program at once.
 
+use super::failure::{ProgramError, VerbResult};
 use super::output::say;
 use scaleot_pipeline::progress::{request_stop, request_stop_at};
 use scaleot_plugins::isolation::active_call;
@@ -16,7 +17,7 @@ static ASKED: OnceLock<Instant> = OnceLock::new();
 const STOP_AT: &str = "SCALEOT_TEST_STOP_AT";
 
 /// Installs the handler. It runs on a thread of its own, so it may print.
-pub fn install() -> anyhow::Result<()> {
+pub fn install() -> VerbResult<()> {
     if let Some(look) = std::env::var(STOP_AT).ok().and_then(|look| look.parse().ok()) {
         request_stop_at(look);
     }
@@ -33,6 +34,7 @@ pub fn install() -> anyhow::Result<()> {
         ASKED.get_or_init(Instant::now);
         request_stop();
         say("stopping after this step; a second signal stops at once");
-    })?;
+    })
+    .map_err(ProgramError::from)?;
     Ok(())
 }

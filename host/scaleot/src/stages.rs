@@ -1,75 +1,94 @@
 //! `run`, and each stage as a verb of its own. The order of the stages is the pipeline's matter.
 
-use super::args::{ConfigArgs, EvaluateArgs, Global, PlugInArgs, TuneArgs, Verb};
+use super::args::{ConfigArgs, PlugInArgs, TuneArgs};
 use super::compression::by_role;
 use super::data::check_evaluated;
-use super::failure::ProgramError;
+use super::failure::{ProgramError, VerbResult};
 use super::needs::{self, Needs};
 use super::output::{Output, shown_path};
 use super::session::{self, Session};
+use super::verbs::Call;
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
-use scaleot_pipeline::compress::CompressionArtefact;
+use scaleot_pipeline::artefacts::CompressionArtefact;
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::progress::Progress as _;
 use scaleot_pipeline::report::{self, terminal};
-use scaleot_pipeline::tune::RETURN;
-use scaleot_pipeline::{self, run::Run};
+use scaleot_pipeline::run::{DataOwnerRun, OwnerRun};
+use scaleot_pipeline::stage::Stage;
+use scaleot_pipeline::stages::evaluate::evaluate as evaluate_columns;
 use scaleot_store::escape::escape;
 use scaleot_store::{VerifiedFolder, lies_inside};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Runs a stage, or all of them.
-pub fn stage(verb: Verb, global: &Global, output: Output) -> anyhow::Result<()> {
-    let open = |args: &ConfigArgs, needs: Needs| Session::open(session::load(args, global)?, global, needs);
-    match verb {
-        Verb::Run(args) => {
-            let config = session::load(&args, global)?;
-            config.require(ConfigNeed::Data, needs::RUN.verb)?;
-            check_evaluated(&config)?;
-            let mut session = Session::open(config, global, needs::RUN)?;
-            session.read_data()?;
-            let report = session.work(|session| scaleot_pipeline::run_all(&mut session.run, &mut session.bars))?;
-            output.result(&report, || terminal(&report))
-        }
-        Verb::Importance(args) => {
-            one(open(&args, needs::IMPORTANCE)?, output, |session| session.run.importance(&mut session.bars))
-        }
-        Verb::Replace(args) => {
-            one(open(&args, needs::REPLACE)?, output, |session| session.run.replace(&mut session.bars))
-        }
-        Verb::Train(args) => {
-            let nothing = "train.steps is 0: nothing to do";
-            optional(open(&args, needs::TRAIN)?, output, nothing, |session| session.run.train(&mut session.bars))
-        }
-        Verb::Compress(args) => compress(open(&args, needs::COMPRESS)?, output),
-        Verb::Bundle(args) => one(open(&args, needs::BUNDLE)?, output, |session| session.run.bundle(&mut session.bars)),
-        Verb::Tune(args) => tune(&args, global, output),
-        Verb::PlugIn(args) => plug_in(open(&args.run, needs::PLUG_IN)?, args, output),
-        Verb::FullTuning(args) => {
-            one(open(&args, needs::FULL_TUNING)?, output, |session| session.run.full_tuning(&mut session.bars))
-        }
-        Verb::Evaluate(EvaluateArgs { config: Some(config), overrides, .. }) => {
-            let config = session::load(&ConfigArgs { config, overrides }, global)?;
-            check_evaluated(&config)?;
-            let needs = needs::of_evaluate(&config);
-            let mut session = Session::open(config, global, needs)?;
-            let report = session.work(|session| {
-                session.run.evaluate(&mut session.bars)?;
-                report::gather(&session.run)
-            })?;
-            output.result(&report, || terminal(&report))
-        }
-        Verb::Report(args) => {
-            report(Session::open_to_read(session::load(&args, global)?, global, needs::REPORT)?, output)
-        }
-        // The others were dispatched before.
-        _ => Ok(()),
-    }
+/// The run of a verb's config.
+fn open(args: &ConfigArgs, call: &Call<'_>, needs: Needs) -> VerbResult<Session> {
+    Session::open(session::load(args, call.global)?, call.global, needs)
+}
+
+/// All stages of both parties.
+pub fn run(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let config = session::load(args, call.global)?;
+    config.require(ConfigNeed::Data, needs::RUN.verb)?;
+    check_evaluated(&config)?;
+    let mut session = Session::open(config, call.global, needs::RUN)?;
+    session.read_data()?;
+    let report = session.work(|session| scaleot_pipeline::run_all(&mut session.run, &mut session.bars))?;
+    call.output.result(&report, || terminal(&report))
+}
+
+/// Scores of the layers.
+pub fn importance(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::IMPORTANCE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).importance(&mut session.bars)
+    })
+}
+
+/// The plan of the layers that give way.
+pub fn replace(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::REPLACE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).replace(&mut session.bars)
+    })
+}
+
+/// The owner's training, where the config has one.
+pub fn train(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let nothing = "the config has no [train]: nothing to do";
+    optional(open(args, call, needs::TRAIN)?, call.output, nothing, |session| {
+        OwnerRun::new(&mut session.run).train(&mut session.bars)
+    })
+}
+
+/// The emulator's bundle.
+pub fn bundle(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::BUNDLE)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).bundle(&mut session.bars)
+    })
+}
+
+/// The upper bound: all layers of the full model tuned.
+pub fn full_tuning(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    one(open(args, call, needs::FULL_TUNING)?, call.output, |session| {
+        OwnerRun::new(&mut session.run).full_tuning(&mut session.bars)
+    })
+}
+
+/// The columns of a run's table.
+pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let config = session::load(args, call.global)?;
+    check_evaluated(&config)?;
+    let needs = needs::of_evaluate(&config);
+    let mut session = Session::open(config, call.global, needs)?;
+    let report = session.work(|session| {
+        evaluate_columns(&mut session.run, &mut session.bars)?;
+        report::gather(&session.run)
+    })?;
+    call.output.result(&report, || terminal(&report))
 }
 
 /// The page of a run; kept beside what it tells where the folder can be written.
-fn report(mut session: Session, output: Output) -> anyhow::Result<()> {
+pub fn report(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let mut session = Session::open_to_read(session::load(args, call.global)?, call.global, needs::REPORT)?;
     let report = report::gather(&session.run)?;
     match report::keep(&session.run, &report) {
         Err(StageError::Store(error)) if error.is_closed_place() => {
@@ -77,7 +96,7 @@ fn report(mut session: Session, output: Output) -> anyhow::Result<()> {
         }
         kept => kept?,
     }
-    output.result(&report, || terminal(&report))
+    call.output.result(&report, || terminal(&report))
 }
 
 /// A stage with one artefact.
@@ -85,12 +104,12 @@ fn one(
     mut session: Session,
     output: Output,
     work: impl FnOnce(&mut Session) -> Result<VerifiedFolder, StageError>,
-) -> anyhow::Result<()> {
+) -> VerbResult<()> {
     let done = session.work(work)?;
     artefact(&done, output)
 }
 
-fn artefact(done: &VerifiedFolder, output: Output) -> anyhow::Result<()> {
+fn artefact(done: &VerifiedFolder, output: Output) -> VerbResult<()> {
     output.result(&described(done), || headline(done))
 }
 
@@ -112,8 +131,10 @@ fn bytes(done: &VerifiedFolder) -> u64 {
     done.manifest().files.values().map(|file| file.size).sum()
 }
 
-fn compress(mut session: Session, output: Output) -> anyhow::Result<()> {
-    match session.work(|session| session.run.compress(&mut session.bars))? {
+/// Smaller weights of the kept layers, where the config asks for them.
+pub fn compress(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
+    let (mut session, output) = (open(args, call, needs::COMPRESS)?, call.output);
+    match session.work(|session| OwnerRun::new(&mut session.run).compress(&mut session.bars))? {
         Some(done) => {
             let artefact: CompressionArtefact = done.body()?;
             output.result(&described(&done), || format!("{}\n{}", headline(&done), by_role(&artefact.layers)))
@@ -128,27 +149,33 @@ fn optional(
     output: Output,
     nothing: &str,
     work: impl FnOnce(&mut Session) -> Result<Option<VerifiedFolder>, StageError>,
-) -> anyhow::Result<()> {
+) -> VerbResult<()> {
     match session.work(work)? {
         Some(done) => artefact(&done, output),
         None => output.result(&json!({ "format": null }), || nothing.to_owned()),
     }
 }
 
-/// A data owner has a bundle and no model.
-fn tune(args: &TuneArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+/// The return of a data owner, who has a bundle and no model.
+pub fn tune(args: &TuneArgs, call: &Call<'_>) -> VerbResult<()> {
     if let Some(bundle) = args.bundle.as_ref().filter(|bundle| bundle.to_str().is_none()) {
         let (bundle, record) = (bundle.display(), "the record of the run is a config, whose text is UTF-8");
         let what = format!("--bundle {bundle}: the path is not UTF-8, and {record}; name it by a link");
         return Err(ProgramError::Usage(what).into());
     }
-    let config = session::load(&args.run, global)?;
+    let config = session::load(&args.run, call.global)?;
     if let Some(bundle) = &args.bundle {
         keep_apart(&config, bundle)?;
     }
     let needs = needs::of_tune(&config, args.bundle.is_some());
-    let session = Session::open(config, global, needs)?;
-    one(session, output, |session| session.run.tune(args.bundle.as_deref(), &mut session.bars))
+    let notice = args.bundle.as_ref().and_then(|_| config.notice_of_owners_keys());
+    let mut session = Session::open(config, call.global, needs)?;
+    if let Some(notice) = notice {
+        session.bars.log(&format!("notice: {notice}"));
+    }
+    one(session, call.output, |session| {
+        DataOwnerRun::new(&mut session.run, args.bundle.as_deref())?.tune(&mut session.bars)
+    })
 }
 
 /// Nothing is written beside the bundle's files.
@@ -163,20 +190,12 @@ fn keep_apart(config: &RunConfig, bundle: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::Path { place: config.places().of(&key), key, path, problem })
 }
 
-fn plug_in(session: Session, args: PlugInArgs, output: Output) -> anyhow::Result<()> {
-    let returned: PathBuf = match args.returned {
-        Some(folder) => folder,
-        None => own_return(&session.run)?,
+/// The full model with a return in it.
+pub fn plug_in(args: &PlugInArgs, call: &Call<'_>) -> VerbResult<()> {
+    let session = open(&args.run, call, needs::PLUG_IN)?;
+    let returned: PathBuf = match &args.returned {
+        Some(folder) => folder.clone(),
+        None => session.run.require(Stage::Tune)?.path().to_path_buf(),
     };
-    one(session, output, |session| session.run.plug_in(&returned, &mut session.bars))
-}
-
-/// The run's own return, or the verb that makes it.
-pub fn own_return(run: &Run) -> Result<PathBuf, StageError> {
-    match run.dir.completed("return", RETURN)? {
-        Some(folder) => Ok(folder.path().to_path_buf()),
-        None => {
-            Err(StageError::Missing { run: run.dir.path().display().to_string(), artefact: "return", verb: "tune" })
-        }
-    }
+    one(session, call.output, |session| OwnerRun::new(&mut session.run).plug_in(&returned, &mut session.bars))
 }

@@ -1,16 +1,15 @@
 //! The strategies that a config names, looked up before anything is computed, so that a slip is told by file, line and key.
 
-use anyhow::Context as _;
 use scaleot_config::{KeyPath, KnownStrategy, RunConfig, StrategyKind};
 use scaleot_pipeline::error::StageError;
 use scaleot_plugin_api::ErrorCode;
 use scaleot_plugins::{PluginFault, RegisteredPlugin, Registry};
 
-use super::failure::stage;
+use super::failure::{ErrorContext as _, VerbError, VerbResult, stage};
 use super::preflight::place;
 
 /// Each strategy exists, is of its section's kind, takes its options, finds what it needs, and goes with the others.
-pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
+pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> VerbResult<()> {
     // Only the plugins that the config names are loaded; a refused one says so itself.
     for kind in kinds {
         if let Some((name, _)) = config.strategy(*kind) {
@@ -32,22 +31,22 @@ pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[St
 }
 
 /// Adds the place to a refusal that only the strategy itself can make; where the options stand, the config knows.
-fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -> anyhow::Error {
+fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -> VerbError {
     let of_options = fault.code() == Some(ErrorCode::Options);
-    let error = anyhow::Error::from(StageError::from(fault));
+    let fault = StageError::from(fault);
     if !of_options {
-        return error;
+        return fault.into();
     }
-    let (said, options) = (error.to_string(), KeyPath::of(kind.as_str()).key("options"));
+    let (said, options) = (fault.to_string(), KeyPath::of(kind.as_str()).key("options"));
     // A strategy names the options that it speaks of.
     let named = |name: &&String| said.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name);
     let given = config.strategy(kind).and_then(|(_, given)| given.keys().find(named));
     let key = given.map_or_else(|| options.clone(), |name| options.key(name));
-    error.context(place(config, &key))
+    VerbError::from(fault).with_context(|| place(config, &key))
 }
 
 /// Of the strategies that a verb uses, those that must go together do.
-fn check_combination(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> anyhow::Result<()> {
+fn check_combination(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> VerbResult<()> {
     if !kinds.contains(&StrategyKind::Replace) {
         return Ok(());
     }

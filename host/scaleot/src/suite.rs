@@ -1,13 +1,12 @@
 //! `compare`, `sweep` and `choose`: many runs, one table.
 
 use super::args::{ChooseArgs, ConfigArgs, Global, SuiteArgs};
-use super::failure::{ProgramError, stage};
+use super::failure::{ErrorContext as _, ProgramError, VerbError, VerbResult, stage};
 use super::output::{Output, say};
 use super::preflight::preflight;
 use super::progress::Bars;
 use super::signals;
 use super::{estimate, machine, needs, session};
-use anyhow::Context as _;
 use scaleot_config::{KeyPath, RunConfig};
 use scaleot_model::ModelConfig;
 use scaleot_pipeline::error::StageError;
@@ -16,15 +15,15 @@ use scaleot_pipeline::report::size;
 use scaleot_pipeline::run::{read_data, registry};
 use scaleot_store::RunDir;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_suite::table::{View, markdown, terminal};
 use scaleot_suite::{
-    Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv, gather, report,
+    Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv_figures, gather, html_report,
 };
+use scaleot_suite::{View, markdown, terminal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Runs every cell of a suite that is not finished, then prints and writes the table.
-pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> VerbResult<()> {
     let suite = load(&args.suite, &args.overrides, global)?;
     let cells = suite.cells()?;
     check(&suite, &cells, global)?;
@@ -54,7 +53,7 @@ pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> a
 }
 
 /// What is finished is worth a table, whatever comes of the rest.
-fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, (left, of): (usize, usize)) -> anyhow::Error {
+fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, (left, of): (usize, usize)) -> VerbError {
     let mut message = format!("interrupted with {left} of {of} cells left; the same command continues");
     if !result.cells.is_empty() {
         match write(dir, result, view) {
@@ -62,14 +61,17 @@ fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, (left, of): (usiz
                 let table = dir.path().join(format!("{}.md", file_name(view)));
                 message += &format!("; {} finished in {}", result.cells.len(), table.display());
             }
-            Err(error) => message += &format!("; the table of what is finished was not written: {error:#}"),
+            Err(error) => {
+                let why = error.sentence().unwrap_or_default();
+                message += &format!("; the table of what is finished was not written: {why}");
+            }
         }
     }
     ProgramError::Found(message, ExitCode::Interrupted).into()
 }
 
 /// Picks a point from what is finished; runs nothing.
-pub fn choose(args: &ChooseArgs, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn choose(args: &ChooseArgs, global: &Global, output: Output) -> VerbResult<()> {
     let suite = load(&args.suite, &args.overrides, global)?;
     let cells = suite.cells()?;
     let result = gather(&suite, &title(&args.suite), &cells, &BTreeMap::new());
@@ -78,18 +80,18 @@ pub fn choose(args: &ChooseArgs, global: &Global, output: Output) -> anyhow::Res
     output.result(&choice, || choice.page())?;
     match choice.chosen {
         Some(_) => Ok(()),
-        None => Err(ProgramError::Said(ExitCode::Usage).into()),
+        None => Err(VerbError::AlreadyReported(ExitCode::Usage)),
     }
 }
 
 /// The configs of a suite's cells.
-pub fn configs(args: &SuiteArgs, global: &Global) -> anyhow::Result<Vec<RunConfig>> {
+pub fn configs(args: &SuiteArgs, global: &Global) -> VerbResult<Vec<RunConfig>> {
     let cells = load(&args.suite, &args.overrides, global)?.cells()?;
     Ok(cells.into_iter().map(|cell| cell.config).collect())
 }
 
-fn load(path: &Path, overrides: &[String], global: &Global) -> anyhow::Result<Suite> {
-    if !Suite::is_one(path) && RunConfig::load(path, &[]).is_ok() {
+fn load(path: &Path, overrides: &[String], global: &Global) -> VerbResult<Suite> {
+    if !Suite::is_suite(path) && RunConfig::load(path, &[]).is_ok() {
         let what = format!("{}: found a run config, expected a suite; `scaleot run` takes it", path.display());
         return Err(ProgramError::Usage(what).into());
     }
@@ -102,7 +104,7 @@ fn title(path: &Path) -> String {
 }
 
 /// What no cell could do without is refused before the first one runs.
-fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
+fn check(suite: &Suite, cells: &[Cell], global: &Global) -> VerbResult<()> {
     let (mut seen, mut data) = (BTreeSet::new(), BTreeSet::new());
     for cell in cells.iter().filter(|cell| seen.insert((&cell.point, &cell.task))) {
         let index = suite.method.iter().position(|method| method.name == cell.point.method).unwrap_or(0);
@@ -114,10 +116,11 @@ fn check(suite: &Suite, cells: &[Cell], global: &Global) -> anyhow::Result<()> {
 }
 
 /// A cell as `run` checks it; data that several cells have in common is read once.
-fn check_cell(config: &RunConfig, data: &mut BTreeSet<String>, global: &Global) -> anyhow::Result<()> {
+fn check_cell(config: &RunConfig, data: &mut BTreeSet<String>, global: &Global) -> VerbResult<()> {
     let checked = preflight(config, &mut registry(config, &global.plugin_path)?, needs::RUN)?;
     let Some(model) = checked.model else { return Ok(()) };
-    let same = serde_json::to_string(&(&config.model.path, &config.data, &config.tune, &config.evaluate))?;
+    let same = serde_json::to_string(&(&config.model.path, &config.data, &config.tune, &config.evaluate))
+        .map_err(ProgramError::from)?;
     if data.insert(same) {
         stage(read_data(config, &model))?;
     }
@@ -125,7 +128,7 @@ fn check_cell(config: &RunConfig, data: &mut BTreeSet<String>, global: &Global) 
 }
 
 /// Checks every cell of a suite, as far as it can be without work; their configs.
-pub fn validate(args: &ConfigArgs, global: &Global) -> anyhow::Result<Vec<RunConfig>> {
+pub fn validate(args: &ConfigArgs, global: &Global) -> VerbResult<Vec<RunConfig>> {
     let suite = load(&args.config, &args.overrides, global)?;
     let cells = suite.cells()?;
     check(&suite, &cells, global)?;
@@ -137,18 +140,18 @@ pub fn args_of(args: &ConfigArgs) -> SuiteArgs {
     SuiteArgs { suite: args.config.clone(), overrides: args.overrides.clone(), jobs: 1 }
 }
 
-fn engine(suite: &Suite, jobs: usize, global: &Global) -> anyhow::Result<Engine> {
+fn engine(suite: &Suite, jobs: usize, global: &Global) -> VerbResult<Engine> {
     let mut arguments = Vec::new();
     for path in &global.plugin_path {
         arguments.extend(["--plugin-path".into(), path.clone().into_os_string()]);
     }
-    let program = std::env::current_exe().context("this program's own path")?;
-    let threads = (machine::processors() / jobs).max(1);
+    let program = std::env::current_exe().map_err(ProgramError::OwnPath)?;
+    let threads = (scaleot_tensor::processors() / jobs).max(1);
     Ok(Engine { program, arguments, jobs, threads, layout: suite.layout() })
 }
 
 /// As many cells side by side as were asked for, and as memory has room for.
-fn jobs(asked: usize, cells: &[Cell]) -> anyhow::Result<usize> {
+fn jobs(asked: usize, cells: &[Cell]) -> VerbResult<usize> {
     let asked = asked.clamp(1, cells.len().max(1));
     let (Some(available), true) = (machine::available_memory(), asked > 1) else { return Ok(asked) };
     let mut peak = 0;
@@ -171,7 +174,7 @@ fn jobs(asked: usize, cells: &[Cell]) -> anyhow::Result<usize> {
     Ok(fit.min(asked))
 }
 
-fn run(engine: &Engine, cells: &[Cell], bars: &mut Bars) -> anyhow::Result<BTreeMap<String, Outcome>> {
+fn run(engine: &Engine, cells: &[Cell], bars: &mut Bars) -> VerbResult<BTreeMap<String, Outcome>> {
     bars.begin("cells", cells.len() as u64);
     let mut done = 0;
     let outcomes = engine.run(cells, &mut |event| match event {
@@ -201,15 +204,15 @@ fn file_name(view: View) -> &'static str {
     }
 }
 
-fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
+fn write(dir: &RunDir, result: &SuiteResult, view: View) -> VerbResult<()> {
     let name = file_name(view);
     let files = [
-        ("json", serde_json::to_vec_pretty(result)?),
+        ("json", serde_json::to_vec_pretty(result).map_err(ProgramError::from)?),
         ("md", markdown(result, view).into_bytes()),
-        ("csv", csv::figures(result)?),
+        ("csv", csv_figures(result).map_err(ProgramError::from)?),
     ];
     let files = files.map(|(extension, bytes)| (format!("{name}.{extension}"), bytes));
-    let page = ("report.html".to_owned(), report::page(result, view)?.into_bytes());
+    let page = ("report.html".to_owned(), html_report(result, view)?.into_bytes());
     for (name, bytes) in files.into_iter().chain([page]) {
         let mut file = dir.file(&name)?;
         file.put(&bytes)?;
@@ -219,7 +222,7 @@ fn write(dir: &RunDir, result: &SuiteResult, view: View) -> anyhow::Result<()> {
 }
 
 /// Missing cells are an error, told after the table.
-fn conclude(result: &SuiteResult, outcomes: &BTreeMap<String, Outcome>) -> anyhow::Result<()> {
+fn conclude(result: &SuiteResult, outcomes: &BTreeMap<String, Outcome>) -> VerbResult<()> {
     let Some(first) = result.missing.first() else { return Ok(()) };
     let code = match outcomes.get(&first.cell) {
         Some(Outcome::Failed { code, .. }) => exit_code(*code),
@@ -228,7 +231,7 @@ fn conclude(result: &SuiteResult, outcomes: &BTreeMap<String, Outcome>) -> anyho
     let all = result.missing.len() + result.cells.len();
     say(&format!("error: {} of {all} cells are missing:", result.missing.len()));
     result.missing.iter().for_each(|missing| say(&format!("  {}: {}", missing.cell, missing.reason)));
-    Err(ProgramError::Said(code).into())
+    Err(VerbError::AlreadyReported(code))
 }
 
 /// The code of a cell becomes the suite's; one that was killed wanted something that the machine does not have.

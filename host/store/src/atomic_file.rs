@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use super::commit_point::CommitPoint;
 use super::digest::{Digest, digest_reader};
-use super::error::{StoreError, free_bytes};
-use super::step::Step;
+use super::disk::free_bytes;
+use super::error::StoreError;
 
 /// What the names of our unfinished files and folders begin with; start-up removes them from a run folder.
 pub(super) const TEMP_PREFIX: &str = ".tmp-";
@@ -40,8 +41,8 @@ pub struct AtomicFile {
     written: u64,
     /// The size that the caller announced, for the message of a full disk.
     announced: u64,
-    write_step: Step,
-    rename_step: Step,
+    write_step: CommitPoint,
+    rename_step: CommitPoint,
 }
 
 impl AtomicFile {
@@ -54,28 +55,29 @@ impl AtomicFile {
     pub fn create_sized(target: &Path, size: u64) -> Result<Self, StoreError> {
         if free_bytes(folder_of(target)).is_some_and(|free| free < size) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
-            return Err(StoreError::commit(target, Step::MakeTemp, source, size));
+            return Err(StoreError::commit(target, CommitPoint::MakeTemp, source, size));
         }
         Self::begin(target, size)
     }
 
     fn begin(target: &Path, announced: u64) -> Result<Self, StoreError> {
-        let temp = make_temp(target).map_err(|source| StoreError::commit(target, Step::MakeTemp, source, announced))?;
+        let temp =
+            make_temp(target).map_err(|source| StoreError::commit(target, CommitPoint::MakeTemp, source, announced))?;
         Ok(Self {
             target: target.to_path_buf(),
             writer: BufWriter::with_capacity(BUFFER, temp),
             hash: Sha256::new(),
             written: 0,
             announced,
-            write_step: Step::Write,
-            rename_step: Step::Rename,
+            write_step: CommitPoint::Write,
+            rename_step: CommitPoint::Rename,
         })
     }
 
     /// Names the manifest's own points, which come after those of the files that it lists.
     pub(super) fn for_manifest(mut self) -> Self {
-        self.write_step = Step::ManifestWrite;
-        self.rename_step = Step::ManifestRename;
+        self.write_step = CommitPoint::ManifestWrite;
+        self.rename_step = CommitPoint::ManifestRename;
         self
     }
 
@@ -96,10 +98,10 @@ impl AtomicFile {
 
     /// Makes the file visible; on any error an older file of the name is as it was.
     pub fn commit(mut self) -> Result<FileRecord, StoreError> {
-        self.flush().map_err(|source| self.fault(Step::Flush, source))?;
-        self.sync().map_err(|source| self.fault(Step::Sync, source))?;
+        self.flush().map_err(|source| self.fault(CommitPoint::Flush, source))?;
+        self.sync().map_err(|source| self.fault(CommitPoint::Sync, source))?;
         let expected = Digest::finish(self.hash.clone());
-        let found = self.read_back().map_err(|source| self.fault(Step::Verify, source))?;
+        let found = self.read_back().map_err(|source| self.fault(CommitPoint::Verify, source))?;
         if found != expected {
             return Err(StoreError::Reread { path: self.target, found, expected });
         }
@@ -109,12 +111,12 @@ impl AtomicFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Step::Sync.pass()?;
+        CommitPoint::Sync.pass()?;
         self.writer.get_ref().as_file().sync_all()
     }
 
     fn read_back(&mut self) -> io::Result<Digest> {
-        Step::Verify.pass()?;
+        CommitPoint::Verify.pass()?;
         let file = self.writer.get_mut().as_file_mut();
         file.rewind()?;
         digest_reader(file).map(|(digest, _)| digest)
@@ -127,14 +129,14 @@ impl AtomicFile {
         let (temp, unflushed) = writer.into_parts();
         // Flushed before; a failed flush never reaches this line.
         if unflushed.map_or(true, |rest| !rest.is_empty()) {
-            return Err(fault(Step::Flush, io::ErrorKind::WriteZero.into()));
+            return Err(fault(CommitPoint::Flush, io::ErrorKind::WriteZero.into()));
         }
         rename_step.pass().map_err(|source| fault(rename_step, source))?;
         temp.persist(&target).map_err(|error| fault(rename_step, error.error))?;
-        sync_folder(folder_of(&target)).map_err(|source| fault(Step::SyncFolder, source))
+        sync_folder(folder_of(&target)).map_err(|source| fault(CommitPoint::SyncFolder, source))
     }
 
-    fn fault(&self, step: Step, source: io::Error) -> StoreError {
+    fn fault(&self, step: CommitPoint, source: io::Error) -> StoreError {
         StoreError::commit(&self.target, step, source, self.written.max(self.announced))
     }
 }
@@ -150,13 +152,23 @@ impl Write for AtomicFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Step::Flush.pass()?;
+        CommitPoint::Flush.pass()?;
         self.writer.flush()
     }
 }
 
+/// Writes a file that lies in memory, in place of an older one of its name.
+///
+/// # Errors
+/// A place that is closed, or a full disk.
+pub fn write_file(target: &Path, bytes: &[u8]) -> Result<FileRecord, StoreError> {
+    let mut file = AtomicFile::create(target)?;
+    file.put(bytes)?;
+    file.commit()
+}
+
 fn make_temp(target: &Path) -> io::Result<NamedTempFile> {
-    Step::MakeTemp.pass()?;
+    CommitPoint::MakeTemp.pass()?;
     // What the umask leaves of this mode; the library's own default would hide the file from the group.
     let mode = Permissions::from_mode(0o666);
     let temp = tempfile::Builder::new().prefix(TEMP_PREFIX).permissions(mode).tempfile_in(folder_of(target))?;
@@ -168,7 +180,7 @@ fn make_temp(target: &Path) -> io::Result<NamedTempFile> {
 
 /// Makes renames within `folder` survive a power loss.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    Step::SyncFolder.pass()?;
+    CommitPoint::SyncFolder.pass()?;
     File::open(folder)?.sync_all()
 }
 

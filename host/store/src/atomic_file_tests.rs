@@ -1,6 +1,6 @@
 //! Atomic files: whole or not at all, whatever fails.
 
-use super::super::step::injection::failing;
+use super::super::commit_point::injection::failing;
 use super::*;
 use crate::exit_code::{ExitCode, HasExitCode as _};
 use proptest::prelude::*;
@@ -59,12 +59,12 @@ fn any_failing_step_leaves_the_old_file_and_no_leftovers() {
         assert!(message.contains("a.txt") && message.contains(step.name()), "{message}");
         assert!(message.contains("bytes needed") && message.contains("free)"), "{message}");
         // After the rename the new file is visible; only its survival of a power loss is unknown.
-        let expected: &[u8] = if step == Step::SyncFolder { b"new" } else { b"old" };
+        let expected: &[u8] = if step == CommitPoint::SyncFolder { b"new" } else { b"old" };
         assert_eq!(fs::read(&target).unwrap(), expected, "{step}");
         assert_eq!(names_in(folder.path()), ["a.txt"], "{step}");
         hit.push(step);
     }
-    use Step::*;
+    use CommitPoint::*;
     assert_eq!(hit, [MakeTemp, Write, Flush, Sync, Verify, Rename, SyncFolder]);
 }
 

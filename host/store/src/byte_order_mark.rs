@@ -4,7 +4,7 @@
 //! does. UTF-16 and UTF-32 are named, so that nobody has to guess why every second byte is zero.
 
 /// The mark `U+FEFF` in UTF-8.
-pub const UTF8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+pub(crate) const UTF8_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Text in another encoding than UTF-8, known by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

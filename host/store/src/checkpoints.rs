@@ -10,11 +10,12 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
+use super::folder::remove;
 use super::manifest::ManifestHead;
-use super::run_dir::{RunDir, remove};
+use super::run_dir::RunDir;
 use super::stage_dir::StageDir;
-use super::step::Step;
 use super::verified::VerifiedFolder;
 
 /// How many checkpoints are kept.
@@ -146,7 +147,7 @@ impl<'r> Checkpoints<'r> {
 
     fn remove(&self, step: u64) -> Result<(), StoreError> {
         let path = self.run.path().join(self.name(step));
-        remove(&path).map_err(|source| StoreError::commit(&path, Step::Prune, source, 0))
+        remove(&path).map_err(|source| StoreError::commit(&path, CommitPoint::Prune, source, 0))
     }
 
     /// The steps that have a folder, in ascending order.

@@ -3,15 +3,11 @@
 //! Rule: 64 lower-case hexadecimal digits, nothing else, so that equal digests are equal strings.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
-
-use super::error::StoreError;
 
 /// Reading in pieces of this size keeps memory flat for files of any size.
 const PIECE: usize = 1 << 18;
@@ -93,12 +89,6 @@ impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
-}
-
-/// The digest and length of a file, read in pieces.
-pub fn digest_file(path: &Path) -> Result<(Digest, u64), StoreError> {
-    let file = File::open(path).map_err(|source| StoreError::read(path, source))?;
-    digest_reader(file).map_err(|source| StoreError::read(path, source))
 }
 
 /// The digest and length of everything that `reader` still holds.

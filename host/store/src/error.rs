@@ -6,9 +6,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::commit_point::CommitPoint;
 use super::digest::Digest;
-use super::safetensors_problem::HeaderProblem;
-use super::step::Step;
+use super::disk::free_bytes;
+use super::header_error::HeaderError;
 use crate::exit_code::{ExitCode, HasExitCode};
 
 /// An error of the store.
@@ -18,7 +19,7 @@ pub enum StoreError {
     Read { path: PathBuf, source: io::Error },
 
     #[error("{}: not written ({step}): {source}{}", path.display(), Space(*needed, *free))]
-    Commit { path: PathBuf, step: Step, source: io::Error, needed: u64, free: Option<u64> },
+    Commit { path: PathBuf, step: CommitPoint, source: io::Error, needed: u64, free: Option<u64> },
 
     #[error("{}: the disk gave back {found}, but {expected} was written; the disk or its file system is faulty", path.display())]
     Reread { path: PathBuf, found: Digest, expected: Digest },
@@ -75,7 +76,7 @@ pub enum StoreError {
     ChangedSinceCheck { path: PathBuf },
 
     #[error("{}: {}header byte {offset}: {problem}", path.display(), TensorPart(tensor.as_deref()))]
-    Safetensors { path: PathBuf, tensor: Option<String>, offset: u64, problem: HeaderProblem },
+    Safetensors { path: PathBuf, tensor: Option<String>, offset: u64, problem: HeaderError },
 
     #[error("tensor `{tensor}`: found {found} bytes written, expected {expected}")]
     TensorLength { tensor: String, found: u64, expected: u64 },
@@ -84,7 +85,7 @@ pub enum StoreError {
     TensorTwice { tensor: String },
 
     #[error("tensor `{tensor}`: a name, shape or dtype that cannot be written: {problem}")]
-    TensorUnwritable { tensor: String, problem: HeaderProblem },
+    TensorUnwritable { tensor: String, problem: HeaderError },
 
     #[error("{}: tensor `{tensor}`: found {found} at index {index}, expected a finite number", path.display())]
     NotFinite { path: PathBuf, tensor: String, index: u64, found: &'static str },
@@ -120,13 +121,8 @@ impl StoreError {
         Self::Read { path: path.to_path_buf(), source }
     }
 
-    /// A folder that could not be made.
-    pub fn make(path: &Path, source: io::Error) -> Self {
-        Self::commit(path, Step::MakeTemp, source, 0)
-    }
-
     /// A commit that stopped at `step`; a full disk gets its figures.
-    pub(super) fn commit(path: &Path, step: Step, source: io::Error, needed: u64) -> Self {
+    pub(super) fn commit(path: &Path, step: CommitPoint, source: io::Error, needed: u64) -> Self {
         let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let free = if full { free_bytes(path.parent().unwrap_or(path)) } else { None };
         Self::Commit { path: path.to_path_buf(), step, source, needed, free }
@@ -171,22 +167,4 @@ impl std::fmt::Display for TensorPart<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// The bytes that this user may still write to the file system that holds `folder`.
-pub fn free_bytes(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `path` ends in NUL and outlives the call; `answer` is large enough and only read after success.
-    let answer = unsafe {
-        if libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) != 0 {
-            return None;
-        }
-        answer.assume_init()
-    };
-    // The field widths differ by system, so a cast that is the identity here is needed elsewhere.
-    #[allow(clippy::unnecessary_cast)]
-    Some((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }

@@ -6,8 +6,9 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use super::dtype::Dtype;
 use super::error::StoreError;
-use super::safetensors_file::{Dtype, TensorEntry, TensorIndex};
+use super::safetensors_file::{TensorEntry, TensorIndex};
 
 /// A running scan over the bytes of one tensor.
 pub struct FiniteScan {
@@ -33,7 +34,7 @@ impl FiniteScan {
         let width = match self.dtype {
             Dtype::F64 => 8,
             Dtype::F32 => 4,
-            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F16 | Dtype::BF16 => 2,
             _ => return,
         };
         if self.fault.is_some() {
@@ -59,7 +60,7 @@ impl FiniteScan {
             Dtype::F64 => position(bytes, |b: [u8; 8]| fault_of(u64::from_le_bytes(b), 0x7ff0_0000_0000_0000)),
             Dtype::F32 => position(bytes, |b: [u8; 4]| fault_of(u32::from_le_bytes(b).into(), 0x7f80_0000)),
             Dtype::F16 => position(bytes, |b: [u8; 2]| fault_of(u16::from_le_bytes(b).into(), 0x7c00)),
-            Dtype::Bf16 => position(bytes, |b: [u8; 2]| fault_of(u16::from_le_bytes(b).into(), 0x7f80)),
+            Dtype::BF16 => position(bytes, |b: [u8; 2]| fault_of(u16::from_le_bytes(b).into(), 0x7f80)),
             _ => None,
         };
         if self.fault.is_none() {
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(scan(Dtype::F64, &f64s, 5), Some((1, "NaN")));
         assert_eq!(scan(Dtype::F16, &[0xff, 0x7b, 0x00, 0x7c], 1), Some((1, "infinity")));
         assert_eq!(scan(Dtype::F16, &[0xff, 0x7b, 0x01, 0xfc], 1), Some((1, "NaN")));
-        assert_eq!(scan(Dtype::Bf16, &[0x7f, 0x7f, 0xc0, 0x7f], 4), Some((1, "NaN")));
+        assert_eq!(scan(Dtype::BF16, &[0x7f, 0x7f, 0xc0, 0x7f], 4), Some((1, "NaN")));
         assert_eq!(scan(Dtype::I32, &[0xff; 8], 4), None);
     }
 

@@ -1,36 +1,108 @@
-//! A folder of a few files that lie in memory: made visible whole, never over another; and taken away at once.
+//! New folders that no manifest lists, such as an export: made visible whole, never over another; and their removal.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use super::atomic_file::{AtomicFile, folder_of, sync_folder};
+use tempfile::TempDir;
+
+use super::atomic_file::{AtomicFile, TEMP_PREFIX, folder_of, sync_folder, write_file};
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
-use super::stage_dir::{begin_folder, readable};
-use super::step::Step;
+
+/// A folder under construction; dropped before [`NewFolder::commit`], it leaves no trace.
+#[derive(Debug)]
+pub struct NewFolder {
+    temp: TempDir,
+    target: PathBuf,
+}
+
+impl NewFolder {
+    /// Begins a folder that will be visible as `target` once committed.
+    ///
+    /// # Errors
+    /// `Exists` where something is there already, or a parent folder that is missing or closed.
+    pub fn begin(target: &Path) -> Result<Self, StoreError> {
+        if target.symlink_metadata().is_ok() {
+            return Err(StoreError::Exists { path: target.to_path_buf() });
+        }
+        let fault = |source| StoreError::commit(target, CommitPoint::MakeTemp, source, 0);
+        CommitPoint::MakeTemp.pass().map_err(fault)?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        // As for a new file: what the umask leaves. The library's own default would hide the folder from the group.
+        let mode = Permissions::from_mode(0o777);
+        let prefix = format!("{TEMP_PREFIX}{name}-");
+        let made = tempfile::Builder::new().prefix(&prefix).permissions(mode).tempdir_in(folder_of(target));
+        Ok(Self { temp: made.map_err(fault)?, target: target.to_path_buf() })
+    }
+
+    /// Where the folder is while it is being written; not where it will be.
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// Writes a file that lies in memory; `name` may hold `/`.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        write_file(&self.place(name)?, bytes).map(drop)
+    }
+
+    /// Copies a file under `name`, which may hold `/`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a full disk.
+    pub fn copy(&self, name: &str, from: &Path) -> Result<(), StoreError> {
+        copy_file(from, &self.place(name)?)
+    }
+
+    /// Makes the folder visible.
+    ///
+    /// # Errors
+    /// A folder with something in it that came meanwhile, or a disk that refuses.
+    pub fn commit(self) -> Result<(), StoreError> {
+        let Self { temp, target } = self;
+        let fault = |step, source| StoreError::commit(&target, step, source, 0);
+        sync_folder(temp.path()).map_err(|source| fault(CommitPoint::SyncFolder, source))?;
+        // Over a folder that holds something, which came meanwhile, the system refuses a rename by itself.
+        fs::rename(temp.path(), &target).map_err(|source| fault(CommitPoint::Rename, source))?;
+        let _ = temp.keep();
+        sync_folder(folder_of(&target)).map_err(|source| fault(CommitPoint::SyncFolder, source))
+    }
+
+    fn place(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let path = self.temp.path().join(name);
+        make_folder(folder_of(&path))?;
+        Ok(path)
+    }
+}
 
 /// Writes a new folder with these files, whose names may hold `/`.
 ///
 /// # Errors
 /// `Exists` where something is there already, and what the disk says.
 pub fn write_folder(target: &Path, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-    let fault = |step| move |source| StoreError::commit(target, step, source, 0);
-    if target.symlink_metadata().is_ok() {
-        return Err(StoreError::Exists { path: target.to_path_buf() });
-    }
-    let temp = begin_folder(target)?;
-    for (name, bytes) in files {
-        let path = temp.path().join(name);
-        fs::create_dir_all(folder_of(&path)).map_err(fault(Step::MakeTemp))?;
-        let mut file = AtomicFile::create(&path)?;
-        file.put(bytes)?;
-        file.commit()?;
-    }
-    sync_folder(temp.path()).map_err(fault(Step::SyncFolder))?;
-    readable(temp.path()).map_err(fault(Step::Rename))?;
-    // Over a folder that holds something, which came meanwhile, the system refuses a rename by itself.
-    fs::rename(temp.path(), target).map_err(fault(Step::Rename))?;
-    let _ = temp.keep();
-    sync_folder(folder_of(target)).map_err(fault(Step::SyncFolder))
+    let folder = NewFolder::begin(target)?;
+    files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;
+    folder.commit()
+}
+
+/// Makes a folder and its parents, where they are not there yet.
+///
+/// # Errors
+/// A place where no folder can be made.
+pub fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(folder).map_err(|source| StoreError::commit(folder, CommitPoint::MakeTemp, source, 0))
+}
+
+/// Copies the bytes of a file.
+pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(from).map_err(|error| StoreError::read(from, error))?;
+    let mut file = AtomicFile::create(to)?;
+    io::copy(&mut source, &mut file).map_err(|error| file.write_fault(error))?;
+    file.commit().map(drop)
 }
 
 /// Takes a folder away: out of sight first, so that nobody finds half of it.
@@ -38,10 +110,26 @@ pub fn write_folder(target: &Path, files: &[(String, Vec<u8>)]) -> Result<(), St
 /// # Errors
 /// What the disk says.
 pub fn remove_folder(target: &Path) -> Result<(), StoreError> {
-    let fault = |source| StoreError::commit(target, Step::Prune, source, 0);
+    let fault = |source| StoreError::commit(target, CommitPoint::Prune, source, 0);
     let aside = begin_folder(target)?;
     fs::rename(target, aside.path().join("old")).map_err(fault)?;
     aside.close().map_err(fault)
+}
+
+/// The hidden folder that will be `target`.
+pub(super) fn begin_folder(target: &Path) -> Result<TempDir, StoreError> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let make = || {
+        CommitPoint::MakeTemp.pass()?;
+        tempfile::Builder::new().prefix(&format!("{TEMP_PREFIX}{name}-")).tempdir_in(folder_of(target))
+    };
+    make().map_err(|source| StoreError::commit(target, CommitPoint::MakeTemp, source, 0))
+}
+
+/// Removes a file or a folder of ours.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    CommitPoint::Prune.pass()?;
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 #[cfg(test)]

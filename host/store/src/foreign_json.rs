@@ -13,7 +13,7 @@ const TAG: &str = "__float__";
 
 /// The reason why a text was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ForeignJsonProblem {
+pub enum ForeignJsonError {
     #[error(transparent)]
     Encoding(#[from] ForeignEncoding),
     #[error("not JSON: {message}; is the download complete?")]
@@ -26,15 +26,15 @@ pub enum ForeignJsonProblem {
 ///
 /// # Errors
 /// Another encoding than UTF-8, a text that ends too early, or one that is not JSON.
-pub fn parse(bytes: &[u8]) -> Result<Value, ForeignJsonProblem> {
+pub fn parse(bytes: &[u8]) -> Result<Value, ForeignJsonError> {
     let text = without_mark(bytes)?;
     if text.is_empty() {
-        return Err(ForeignJsonProblem::Cut { message: "the file is empty".to_owned() });
+        return Err(ForeignJsonError::Cut { message: "the file is empty".to_owned() });
     }
     let plain = serde_json::from_slice(text);
-    plain.or_else(|_| serde_json::from_slice(&tagged(text))).map_err(|error| {
+    plain.or_else(|_| serde_json::from_slice(&tag_special_numbers(text))).map_err(|error| {
         let message = error.to_string();
-        if error.is_eof() { ForeignJsonProblem::Cut { message } } else { ForeignJsonProblem::Syntax { message } }
+        if error.is_eof() { ForeignJsonError::Cut { message } } else { ForeignJsonError::Syntax { message } }
     })
 }
 
@@ -45,7 +45,7 @@ pub fn special_number(value: &Value) -> Option<&str> {
 }
 
 /// The text with every number that JSON cannot hold in its tagged form; strings stay as they are.
-fn tagged(text: &[u8]) -> Vec<u8> {
+fn tag_special_numbers(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 64);
     let mut rest = text;
     while let [first, tail @ ..] = rest {

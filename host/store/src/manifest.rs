@@ -16,18 +16,18 @@ use super::byte_order_mark::without_mark;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::names::{FILE_NAME_RULE, is_file_name};
-use super::strict_json::{self, JsonProblem};
+use super::strict_json::{self, JsonError};
 use super::verified::{self, VerifiedFolder};
 use crate::escape::escape;
 
 /// The manifest's file name in every folder.
-pub const MANIFEST_NAME: &str = "manifest.json";
+pub(crate) const MANIFEST_NAME: &str = "manifest.json";
 /// A folder lists at most this many files.
-pub const MAX_FILES: usize = 10_000;
+pub(crate) const MAX_FILES: usize = 10_000;
 /// A manifest has at most this many bytes.
 const MAX_BYTES: u64 = 16 << 20;
 /// The program and version that write manifests.
-pub const CREATED_BY: &str = concat!("scaleot ", env!("CARGO_PKG_VERSION"));
+pub(crate) const CREATED_BY: &str = concat!("scaleot ", env!("CARGO_PKG_VERSION"));
 
 /// The kind of folder a writer makes or a reader expects, and the newest version that this program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Manifest {
                 "found a byte-order mark or another encoding than UTF-8: the manifest was changed after it was written";
             return Err(StoreError::ManifestShape { path, problem: problem.to_owned() });
         }
-        let value = strict_json::parse(&bytes).map_err(|JsonProblem { offset, problem }| StoreError::Json {
+        let value = strict_json::parse(&bytes).map_err(|JsonError { offset, problem }| StoreError::Json {
             path: path.clone(),
             offset,
             problem,

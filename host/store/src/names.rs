@@ -4,7 +4,7 @@
 //! So no name is absolute, leads upward, hides, or means something to a shell or to a file system that folds case of letters beyond ASCII.
 
 /// The rule in the words that error messages use.
-pub const FILE_NAME_RULE: &str =
+pub(crate) const FILE_NAME_RULE: &str =
     "a relative name of letters, digits, `_`, `-` and `.`, no part of which begins with a dot";
 
 /// Whether `name` may be listed in a manifest.
@@ -21,7 +21,7 @@ pub fn is_name_part(name: &str) -> bool {
 }
 
 /// Whether `name` may name a tensor: `[A-Za-z0-9_.]{1,200}`.
-pub fn is_tensor_name(name: &str) -> bool {
+pub(crate) fn is_tensor_name(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
 }

@@ -8,17 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::atomic_file::{AtomicFile, TEMP_PREFIX, sync_folder};
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
+use super::folder::remove;
 use super::manifest::{MANIFEST_NAME, Manifest, ManifestHead};
 use super::names::is_name_part;
 use super::run_lock::{LOCK_NAME, RunLock};
 use super::stage_dir::{OLD_PREFIX, StageDir};
-use super::step::Step;
 use super::verified::{VerifiedFolder, kind_name};
 use crate::escape::escape;
 
 /// The file that tells a run folder from any other.
-pub const MARKER_NAME: &str = "scaleot-run.json";
+pub(crate) const MARKER_NAME: &str = "scaleot-run.json";
 const MARKER: &str = "{\n  \"format\": \"scaleot/run\",\n  \"format_version\": 1\n}\n";
 
 /// An open run folder; dropping it lets the lock go.
@@ -37,7 +38,7 @@ impl RunDir {
         }
         refuse_foreign(root)?;
         let fault = |step, source| StoreError::commit(root, step, source, 0);
-        fs::create_dir_all(root).map_err(|source| fault(Step::Lock, source))?;
+        fs::create_dir_all(root).map_err(|source| fault(CommitPoint::Lock, source))?;
         let lock = RunLock::take(root)?;
         // Asked again under the lock: another process may have put something there meanwhile.
         refuse_foreign(root)?;
@@ -106,7 +107,7 @@ impl RunDir {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             let path = entry.path();
-            let fault = |source| StoreError::commit(&path, Step::Prune, source, 0);
+            let fault = |source| StoreError::commit(&path, CommitPoint::Prune, source, 0);
             let lost = name.strip_prefix(OLD_PREFIX).map(|stage| self.root.join(stage)).filter(|stage| !stage.exists());
             if let Some(stage) = lost {
                 fs::rename(&path, stage).map_err(fault)?;
@@ -114,26 +115,20 @@ impl RunDir {
                 remove(&path).map_err(fault)?;
             }
         }
-        sync_folder(&self.root).map_err(|source| StoreError::commit(&self.root, Step::SyncFolder, source, 0))
+        sync_folder(&self.root).map_err(|source| StoreError::commit(&self.root, CommitPoint::SyncFolder, source, 0))
     }
-}
-
-/// Removes a file or a folder of ours.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    Step::Prune.pass()?;
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 fn entries(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     let listing = fs::read_dir(folder).and_then(Iterator::collect);
-    listing.map_err(|source| StoreError::commit(folder, Step::Lock, source, 0))
+    listing.map_err(|source| StoreError::commit(folder, CommitPoint::Lock, source, 0))
 }
 
 /// Refuses what is no folder, and a folder that holds something but not our marker.
 fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
     let kind = match fs::metadata(root) {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|source| StoreError::commit(root, Step::Lock, source, 0))?.file_type(),
+        other => other.map_err(|source| StoreError::commit(root, CommitPoint::Lock, source, 0))?.file_type(),
     };
     if !kind.is_dir() {
         return Err(StoreError::NotAFolder { path: root.to_path_buf(), found: kind_name(kind) });

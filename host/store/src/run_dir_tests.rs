@@ -1,6 +1,6 @@
 //! Run folders: one holder, nothing half-visible, nothing of others touched.
 
-use super::super::step::injection::failing;
+use super::super::commit_point::injection::failing;
 use super::*;
 use crate::exit_code::{ExitCode, HasExitCode as _};
 use std::sync::{Arc, Barrier};

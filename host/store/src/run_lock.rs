@@ -8,8 +8,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
-use super::step::Step;
 use crate::escape::escape_to;
 
 /// The lock file's name in a run folder.
@@ -20,16 +20,16 @@ const LAST_BREATH: Duration = Duration::from_secs(5);
 
 /// A held lock; letting it go is dropping it.
 #[derive(Debug)]
-pub struct RunLock {
+pub(crate) struct RunLock {
     file: File,
     taken_over_from: Option<String>,
 }
 
 impl RunLock {
     /// Takes the lock of `folder`, or says who holds it.
-    pub fn take(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(LOCK_NAME);
-        let fault = |source| StoreError::commit(&path, Step::Lock, source, 0);
+        let fault = |source| StoreError::commit(&path, CommitPoint::Lock, source, 0);
         let mut file = open(&path).map_err(fault)?;
         match wait_for(&mut file, File::try_lock) {
             Ok(()) => {}
@@ -43,7 +43,7 @@ impl RunLock {
 
     /// Keeps writers out of `folder` while it is read, or says who writes there. Nothing is written: where there is no lock file,
     /// or none that can be opened or locked (an archive, another user's folder), nobody can be kept out, and `None` is no error.
-    pub fn share(folder: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn share(folder: &Path) -> Result<Option<Self>, StoreError> {
         let Ok(mut file) = File::open(folder.join(LOCK_NAME)) else { return Ok(None) };
         match wait_for(&mut file, File::try_lock_shared) {
             Ok(()) => Ok(Some(Self { file, taken_over_from: None })),
@@ -53,7 +53,7 @@ impl RunLock {
     }
 
     /// The holder that died without letting go, if any: its unfinished files are the new holder's to remove.
-    pub fn taken_over_from(&self) -> Option<&str> {
+    pub(crate) fn taken_over_from(&self) -> Option<&str> {
         self.taken_over_from.as_deref()
     }
 }
@@ -62,13 +62,13 @@ impl Drop for RunLock {
     fn drop(&mut self) {
         // An empty file says that the holder left in order; a reader cannot write, and has left nothing there. On any error the
         // kernel still frees the lock.
-        let _ = Step::Unlock.pass().and_then(|()| self.file.set_len(0));
+        let _ = CommitPoint::Unlock.pass().and_then(|()| self.file.set_len(0));
         let _ = self.file.unlock();
     }
 }
 
 fn open(path: &PathBuf) -> io::Result<File> {
-    Step::Lock.pass()?;
+    CommitPoint::Lock.pass()?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 

@@ -5,80 +5,18 @@
 //! compute with; no dimension is zero; names are plain and unique. Values are checked apart, in [`super::finite`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read as _;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use super::dtype::Dtype;
 use super::error::StoreError;
-use super::safetensors_header::{HeaderFault, RawEntry, RawHeader, read_header};
-use super::safetensors_problem::{HeaderProblem, MAX_HEADER};
+use super::header_error::{HeaderError, MAX_HEADER};
+use super::safetensors_header::{LocatedHeaderError, RawEntry, RawHeader, read_header};
 use super::verified::kind_name;
 use crate::escape::escape;
-
-/// The element types that we take from files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U8,
-    Bool,
-}
-
-impl Dtype {
-    const ALL: [Self; 10] =
-        [Self::F64, Self::F32, Self::F16, Self::Bf16, Self::I64, Self::I32, Self::I16, Self::I8, Self::U8, Self::Bool];
-    pub(super) const NAMES: [&str; 10] = ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"];
-
-    /// The format's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F64 => "F64",
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::Bf16 => "BF16",
-            Self::I64 => "I64",
-            Self::I32 => "I32",
-            Self::I16 => "I16",
-            Self::I8 => "I8",
-            Self::U8 => "U8",
-            Self::Bool => "BOOL",
-        }
-    }
-
-    /// The bytes of one element.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::Bf16 | Self::I16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Dtype {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|dtype| dtype.name() == text).ok_or(())
-    }
-}
 
 /// One tensor of a checked file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,18 +89,18 @@ pub fn check_safetensors(path: &Path) -> Result<TensorIndex, StoreError> {
     let mut file = open(path)?;
     let unreadable = |source| StoreError::read(path, source);
     let file_len = file.metadata().map_err(unreadable)?.len();
-    let fault = |offset, problem| located(path, HeaderFault { tensor: None, offset, problem });
+    let fault = |offset, problem| refusal(path, LocatedHeaderError { tensor: None, offset, problem });
     if file_len < 8 {
-        return Err(fault(0, HeaderProblem::TooShort { found: file_len }));
+        return Err(fault(0, HeaderError::TooShort { found: file_len }));
     }
     let mut prefix = [0_u8; 8];
     file.read_exact(&mut prefix).map_err(unreadable)?;
     let header_len = u64::from_le_bytes(prefix);
     if !(2..=MAX_HEADER).contains(&header_len) {
-        return Err(fault(0, HeaderProblem::HeaderLength { found: header_len }));
+        return Err(fault(0, HeaderError::HeaderLength { found: header_len }));
     }
     if header_len > file_len - 8 {
-        return Err(fault(0, HeaderProblem::HeaderPastEnd { found: header_len, rest: file_len - 8 }));
+        return Err(fault(0, HeaderError::HeaderPastEnd { found: header_len, rest: file_len - 8 }));
     }
     let mut header = Vec::new();
     file.take(header_len).read_to_end(&mut header).map_err(unreadable)?;
@@ -171,7 +109,7 @@ pub fn check_safetensors(path: &Path) -> Result<TensorIndex, StoreError> {
     read_header(&header, data)
         .and_then(|raw| fit_together(raw, data))
         .map(|raw| index(path, file_len, raw, data_start))
-        .map_err(|fault| located(path, fault))
+        .map_err(|fault| refusal(path, fault))
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
@@ -185,7 +123,7 @@ fn open(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Puts the entries in the order of their bytes and refuses overlap, holes and a tail.
-fn fit_together(mut raw: RawHeader, data: u64) -> Result<RawHeader, HeaderFault> {
+fn fit_together(mut raw: RawHeader, data: u64) -> Result<RawHeader, LocatedHeaderError> {
     raw.entries.sort_by(|a, b| (a.start, a.end, &a.name).cmp(&(b.start, b.end, &b.name)));
     let mut before: Option<&RawEntry> = None;
     for entry in &raw.entries {
@@ -193,20 +131,20 @@ fn fit_together(mut raw: RawHeader, data: u64) -> Result<RawHeader, HeaderFault>
         let free = before.map_or(0, |other| other.end);
         let problem = match before {
             Some(other) if start < other.end => {
-                HeaderProblem::Overlap { start, end, other: other.name.clone(), other_end: other.end }
+                HeaderError::Overlap { start, end, other: other.name.clone(), other_end: other.end }
             }
-            _ if start > free => HeaderProblem::Hole { start: free, end: start },
+            _ if start > free => HeaderError::Hole { start: free, end: start },
             _ => {
                 before = Some(entry);
                 continue;
             }
         };
-        return Err(HeaderFault { tensor: Some(entry.name.clone()), offset: entry.offset, problem });
+        return Err(LocatedHeaderError { tensor: Some(entry.name.clone()), offset: entry.offset, problem });
     }
     let used = before.map_or(0, |last| last.end);
     if used < data {
-        let problem = HeaderProblem::Trailing { found: data - used };
-        return Err(HeaderFault { tensor: None, offset: before.map_or(0, |last| last.offset), problem });
+        let problem = HeaderError::Trailing { found: data - used };
+        return Err(LocatedHeaderError { tensor: None, offset: before.map_or(0, |last| last.offset), problem });
     }
     Ok(raw)
 }
@@ -224,7 +162,8 @@ fn index(path: &Path, file_len: u64, raw: RawHeader, data_start: u64) -> TensorI
     TensorIndex { path: path.to_path_buf(), file_len, tensors, by_name, metadata: raw.metadata }
 }
 
-fn located(path: &Path, HeaderFault { tensor, offset, problem }: HeaderFault) -> StoreError {
+fn refusal(path: &Path, error: LocatedHeaderError) -> StoreError {
+    let LocatedHeaderError { tensor, offset, problem } = error;
     StoreError::Safetensors { path: path.to_path_buf(), tensor: tensor.map(|name| escape(&name)), offset, problem }
 }
 

@@ -11,18 +11,18 @@ use std::io::{self, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::dtype::Dtype;
+use super::header_error::{HeaderError, MAX_DIMS, MAX_ELEMENTS, MAX_METADATA, MAX_TENSORS};
 use super::names::is_tensor_name;
-use super::safetensors_file::Dtype;
-use super::safetensors_problem::{HeaderProblem, MAX_DIMS, MAX_ELEMENTS, MAX_METADATA, MAX_TENSORS};
-use super::strict_json::{self, JsonProblem};
+use super::strict_json::{self, JsonError};
 use crate::escape::{escape, escape_to};
 
 /// A problem with its place.
 #[derive(Debug)]
-pub(super) struct HeaderFault {
+pub(super) struct LocatedHeaderError {
     pub(super) tensor: Option<String>,
     pub(super) offset: u64,
-    pub(super) problem: HeaderProblem,
+    pub(super) problem: HeaderError,
 }
 
 /// A tensor's line of the header; `start..end` counts from the first byte of the data.
@@ -44,13 +44,13 @@ pub(super) struct RawHeader {
 }
 
 /// Reads the header's bytes; `data` is the number of bytes that follow it in the file.
-pub(super) fn read_header(header: &[u8], data: u64) -> Result<RawHeader, HeaderFault> {
-    let at = |offset: usize, problem| HeaderFault { tensor: None, offset: offset as u64, problem };
+pub(super) fn read_header(header: &[u8], data: u64) -> Result<RawHeader, LocatedHeaderError> {
+    let at = |offset: usize, problem| LocatedHeaderError { tensor: None, offset: offset as u64, problem };
     if let Err(error) = std::str::from_utf8(header) {
-        return Err(at(error.valid_up_to(), HeaderProblem::NotUtf8));
+        return Err(at(error.valid_up_to(), HeaderError::NotUtf8));
     }
     if let Some(&found) = header.first().filter(|&&byte| byte != b'{') {
-        return Err(at(0, HeaderProblem::NotAnObject { found }));
+        return Err(at(0, HeaderError::NotAnObject { found }));
     }
     let scan = Scan { position: Cell::new(0), data, fault: RefCell::new(None) };
     let mut json = serde_json::Deserializer::from_reader(Counted { rest: header, position: &scan.position });
@@ -58,21 +58,25 @@ pub(super) fn read_header(header: &[u8], data: u64) -> Result<RawHeader, HeaderF
     let position = scan.position.get();
     read.map_err(|error| {
         scan.fault.take().unwrap_or_else(|| {
-            let JsonProblem { offset, problem } = strict_json::problem_of(header, &error);
-            at(offset, HeaderProblem::Json(problem))
+            let JsonError { offset, problem } = strict_json::problem_of(header, &error);
+            at(offset, HeaderError::Json(problem))
         })
     })
     .and_then(|found| check_tail(header, position).map(|()| found))
 }
 
-fn check_tail(header: &[u8], position: u64) -> Result<(), HeaderFault> {
+fn check_tail(header: &[u8], position: u64) -> Result<(), LocatedHeaderError> {
     let tail = usize::try_from(position).ok().and_then(|start| header.get(start..)).unwrap_or_default();
     match tail.iter().position(|&byte| byte != b' ') {
         None => Ok(()),
         Some(spaces) => {
             let found = escape_to(&String::from_utf8_lossy(tail.get(spaces..).unwrap_or_default()), 1);
             let found = found.split('…').next().unwrap_or_default().to_owned();
-            Err(HeaderFault { tensor: None, offset: position + spaces as u64, problem: HeaderProblem::Tail { found } })
+            Err(LocatedHeaderError {
+                tensor: None,
+                offset: position + spaces as u64,
+                problem: HeaderError::Tail { found },
+            })
         }
     }
 }
@@ -95,12 +99,12 @@ impl Read for Counted<'_> {
 struct Scan {
     position: Cell<u64>,
     data: u64,
-    fault: RefCell<Option<HeaderFault>>,
+    fault: RefCell<Option<LocatedHeaderError>>,
 }
 
 impl Scan {
-    fn refuse<E: serde::de::Error>(&self, tensor: Option<&str>, offset: u64, problem: HeaderProblem) -> E {
-        self.fault.replace(Some(HeaderFault { tensor: tensor.map(str::to_owned), offset, problem }));
+    fn refuse<E: serde::de::Error>(&self, tensor: Option<&str>, offset: u64, problem: HeaderError) -> E {
+        self.fault.replace(Some(LocatedHeaderError { tensor: tensor.map(str::to_owned), offset, problem }));
         E::custom("refused")
     }
 
@@ -133,14 +137,14 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
         while let Some(name) = access.next_key::<String>()? {
             let offset = scan.start_of(&name);
             if names.contains(&name) {
-                return Err(scan.refuse(Some(&name), offset, HeaderProblem::DuplicateName));
+                return Err(scan.refuse(Some(&name), offset, HeaderError::DuplicateName));
             }
             if name == "__metadata__" {
                 header.metadata = access.next_value_seed(MetadataSeed(scan))?;
             } else if !is_tensor_name(&name) {
-                return Err(scan.refuse(Some(&name), offset, HeaderProblem::BadName));
+                return Err(scan.refuse(Some(&name), offset, HeaderError::BadName));
             } else if header.entries.len() == MAX_TENSORS {
-                return Err(scan.refuse(Some(&name), offset, HeaderProblem::TooManyTensors));
+                return Err(scan.refuse(Some(&name), offset, HeaderError::TooManyTensors));
             } else {
                 let entry = access.next_value_seed(EntrySeed { scan, name: &name, offset })?;
                 header.entries.push(entry);
@@ -175,10 +179,10 @@ impl<'de> Visitor<'de> for MetadataSeed<'_> {
             let value = access.next_value::<String>()?;
             bytes += key.len() + value.len();
             if bytes > MAX_METADATA {
-                return Err(self.0.refuse(None, offset, HeaderProblem::MetadataTooLarge));
+                return Err(self.0.refuse(None, offset, HeaderError::MetadataTooLarge));
             }
             if metadata.contains_key(&key) {
-                return Err(self.0.refuse(None, offset, HeaderProblem::DuplicateKey { key: escape(&key) }));
+                return Err(self.0.refuse(None, offset, HeaderError::DuplicateKey { key: escape(&key) }));
             }
             metadata.insert(key, value);
         }
@@ -200,45 +204,41 @@ impl<'de> DeserializeSeed<'de> for EntrySeed<'_> {
 }
 
 impl EntrySeed<'_> {
-    fn refuse<E: serde::de::Error>(&self, offset: u64, problem: HeaderProblem) -> E {
+    fn refuse<E: serde::de::Error>(&self, offset: u64, problem: HeaderError) -> E {
         self.scan.refuse(Some(self.name), offset, problem)
     }
 
     fn dtype<E: serde::de::Error>(&self, text: &str) -> Result<Dtype, E> {
-        text.parse().map_err(|()| {
-            self.refuse(self.scan.start_of(text), HeaderProblem::DtypeNotTaken { found: escape_to(text, 40) })
+        Dtype::from_name(text).ok_or_else(|| {
+            self.refuse(self.scan.start_of(text), HeaderError::DtypeNotTaken { found: escape_to(text, 40) })
         })
     }
 
     fn shape(&self) -> NumbersSeed<'_> {
-        NumbersSeed { entry: self, what: "dimension", limit: MAX_DIMS, excess: HeaderProblem::TooManyDims }
+        NumbersSeed { entry: self, what: "dimension", limit: MAX_DIMS, excess: HeaderError::TooManyDims }
     }
 
     fn range(&self) -> NumbersSeed<'_> {
-        NumbersSeed { entry: self, what: "data offset", limit: 2, excess: HeaderProblem::OffsetCount { found: 3 } }
+        NumbersSeed { entry: self, what: "data offset", limit: 2, excess: HeaderError::OffsetCount { found: 3 } }
     }
 
     /// Shape, dtype and range must agree, and the range must lie within the data.
-    fn finish(&self, dtype: Dtype, shape: Vec<u64>, range: &[u64]) -> Result<RawEntry, HeaderProblem> {
+    fn finish(&self, dtype: Dtype, shape: Vec<u64>, range: &[u64]) -> Result<RawEntry, HeaderError> {
         let &[start, end] = range else {
-            return Err(HeaderProblem::OffsetCount { found: range.len() });
+            return Err(HeaderError::OffsetCount { found: range.len() });
         };
         let Some(expected) = byte_count(&shape, dtype) else {
-            return Err(if shape.contains(&0) {
-                HeaderProblem::ZeroDim
-            } else {
-                HeaderProblem::TooManyElements { shape }
-            });
+            return Err(if shape.contains(&0) { HeaderError::ZeroDim } else { HeaderError::TooManyElements { shape } });
         };
         let Some(found) = end.checked_sub(start) else {
-            return Err(HeaderProblem::RangeReversed { start, end });
+            return Err(HeaderError::RangeReversed { start, end });
         };
         let data = self.scan.data;
         if end > data {
-            return Err(HeaderProblem::RangePastEnd { start, end, data });
+            return Err(HeaderError::RangePastEnd { start, end, data });
         }
         if found != expected {
-            return Err(HeaderProblem::RangeSize { found, expected, shape, dtype });
+            return Err(HeaderError::RangeSize { found, expected, shape, dtype });
         }
         Ok(RawEntry { name: self.name.to_owned(), offset: self.offset, dtype, shape, start, end })
     }
@@ -247,7 +247,7 @@ impl EntrySeed<'_> {
 /// The bytes of a tensor; `None` where a dimension is zero or the elements are more than we take.
 pub(super) fn byte_count(shape: &[u64], dtype: Dtype) -> Option<u64> {
     let elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim))?;
-    (1..=MAX_ELEMENTS).contains(&elements).then(|| elements * dtype.bytes())
+    (1..=MAX_ELEMENTS).contains(&elements).then(|| elements * dtype.bytes() as u64)
 }
 
 impl<'de> Visitor<'de> for EntrySeed<'_> {
@@ -268,13 +268,13 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
                 }
                 "shape" => shape.replace(access.next_value_seed(self.shape())?).is_some(),
                 "data_offsets" => range.replace(access.next_value_seed(self.range())?).is_some(),
-                _ => return Err(self.refuse(offset, HeaderProblem::UnknownKey { key: escape_to(&key, 60) })),
+                _ => return Err(self.refuse(offset, HeaderError::UnknownKey { key: escape_to(&key, 60) })),
             };
             if twice {
-                return Err(self.refuse(offset, HeaderProblem::DuplicateKey { key }));
+                return Err(self.refuse(offset, HeaderError::DuplicateKey { key }));
             }
         }
-        let missing = |key| self.refuse(self.offset, HeaderProblem::MissingKey { key });
+        let missing = |key| self.refuse(self.offset, HeaderError::MissingKey { key });
         let dtype = dtype.ok_or_else(|| missing("dtype"))?;
         let shape = shape.ok_or_else(|| missing("shape"))?;
         let range = range.ok_or_else(|| missing("data_offsets"))?;
@@ -288,7 +288,7 @@ struct NumbersSeed<'s> {
     what: &'static str,
     limit: usize,
     /// The refusal of one number more.
-    excess: HeaderProblem,
+    excess: HeaderError,
 }
 
 impl<'de> DeserializeSeed<'de> for NumbersSeed<'_> {
@@ -335,7 +335,7 @@ impl<'de> DeserializeSeed<'de> for WholeSeed<'_> {
 impl WholeSeed<'_> {
     fn refuse<E: serde::de::Error>(&self, found: String) -> E {
         let NumbersSeed { entry, what, .. } = *self.list;
-        entry.refuse(self.offset, HeaderProblem::NotWhole { what, found })
+        entry.refuse(self.offset, HeaderError::NotWhole { what, found })
     }
 }
 

@@ -267,7 +267,7 @@ fn an_index_gives_absolute_ranges() {
     fs::write(file.path(), file_of(header.as_bytes(), 20)).unwrap();
     let index = check_safetensors(file.path()).unwrap();
     let data = 8 + header.len() as u64;
-    let b = TensorEntry { name: "b.c".into(), dtype: Dtype::Bf16, shape: vec![2, 3], start: data + 8, end: data + 20 };
+    let b = TensorEntry { name: "b.c".into(), dtype: Dtype::BF16, shape: vec![2, 3], start: data + 8, end: data + 20 };
     assert_eq!(index.get("b.c"), Some(&b));
     assert_eq!(index.tensors().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["a", "b.c"]);
     assert_eq!(index.metadata().get("format").map(String::as_str), Some("pt"));
@@ -313,7 +313,7 @@ fn the_writer_is_deterministic_and_aligned() {
     let record = write_safetensors_file(&path, &tensors(true)).unwrap();
     assert_eq!(record.size, one.len() as u64);
     let index = check_safetensors(&path).unwrap();
-    assert!(index.tensors().iter().all(|entry| entry.start % entry.dtype.bytes() == 0));
+    assert!(index.tensors().iter().all(|entry| entry.start % entry.dtype.bytes() as u64 == 0));
 }
 
 #[test]

@@ -11,12 +11,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic_file::{AtomicFile, FileRecord};
+use super::dtype::Dtype;
 use super::error::StoreError;
 use super::finite::FiniteScan;
+use super::header_error::{HeaderError, MAX_DIMS, MAX_HEADER, MAX_TENSORS};
 use super::names::is_tensor_name;
-use super::safetensors_file::Dtype;
 use super::safetensors_header::byte_count;
-use super::safetensors_problem::{HeaderProblem, MAX_DIMS, MAX_HEADER, MAX_TENSORS};
 use crate::escape::escape;
 
 /// Gives a tensor's elements, little-endian, row by row, in pieces of any size.
@@ -86,7 +86,7 @@ impl From<StoreError> for WriteError {
 }
 
 /// The length of the file that [`write_safetensors`] would make.
-pub fn safetensors_size(tensors: &[TensorSource<'_>]) -> Result<u64, StoreError> {
+fn safetensors_size(tensors: &[TensorSource<'_>]) -> Result<u64, StoreError> {
     let ordered = order(tensors)?;
     let data: u64 = ordered.iter().map(|(_, bytes)| bytes).sum();
     Ok(header(&ordered)?.len() as u64 + data)
@@ -95,7 +95,7 @@ pub fn safetensors_size(tensors: &[TensorSource<'_>]) -> Result<u64, StoreError>
 /// Wider elements first, then by name; each with its length in bytes.
 fn order<'t, 'a>(tensors: &'t [TensorSource<'a>]) -> Result<Vec<(&'t TensorSource<'a>, u64)>, StoreError> {
     if let Some(extra) = tensors.get(MAX_TENSORS) {
-        return Err(unwritable(extra, HeaderProblem::TooManyTensors));
+        return Err(unwritable(extra, HeaderError::TooManyTensors));
     }
     let mut names = HashSet::new();
     let mut ordered = Vec::with_capacity(tensors.len());
@@ -111,16 +111,19 @@ fn order<'t, 'a>(tensors: &'t [TensorSource<'a>]) -> Result<Vec<(&'t TensorSourc
 
 fn checked_length(tensor: &TensorSource<'_>) -> Result<u64, StoreError> {
     if !is_tensor_name(&tensor.name) || tensor.name == "__metadata__" {
-        return Err(unwritable(tensor, HeaderProblem::BadName));
+        return Err(unwritable(tensor, HeaderError::BadName));
     }
     if tensor.shape.len() > MAX_DIMS {
-        return Err(unwritable(tensor, HeaderProblem::TooManyDims));
+        return Err(unwritable(tensor, HeaderError::TooManyDims));
+    }
+    if tensor.dtype == Dtype::Other {
+        return Err(unwritable(tensor, HeaderError::DtypeNotTaken { found: tensor.dtype.to_string() }));
     }
     byte_count(&tensor.shape, tensor.dtype)
-        .ok_or_else(|| unwritable(tensor, HeaderProblem::TooManyElements { shape: tensor.shape.clone() }))
+        .ok_or_else(|| unwritable(tensor, HeaderError::TooManyElements { shape: tensor.shape.clone() }))
 }
 
-fn unwritable(tensor: &TensorSource<'_>, problem: HeaderProblem) -> StoreError {
+fn unwritable(tensor: &TensorSource<'_>, problem: HeaderError) -> StoreError {
     StoreError::TensorUnwritable { tensor: escape(&tensor.name), problem }
 }
 
@@ -144,7 +147,7 @@ fn header(ordered: &[(&TensorSource<'_>, u64)]) -> Result<Vec<u8>, StoreError> {
     json.extend(std::iter::repeat_n(' ', json.len().next_multiple_of(8) - json.len()));
     let length = json.len() as u64;
     if length > MAX_HEADER {
-        let problem = HeaderProblem::HeaderLength { found: length };
+        let problem = HeaderError::HeaderLength { found: length };
         return Err(StoreError::TensorUnwritable { tensor: "(all)".to_owned(), problem });
     }
     Ok([&length.to_le_bytes(), json.as_bytes()].concat())

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::atomic_file::{AtomicFile, FileRecord, TEMP_PREFIX, folder_of, sync_folder};
+use super::atomic_file::{AtomicFile, FileRecord, folder_of, sync_folder};
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
+use super::folder::{begin_folder, remove};
 use super::manifest::{FileEntry, MANIFEST_NAME, Manifest, ManifestHead};
 use super::names::{FILE_NAME_RULE, is_file_name};
-use super::run_dir::remove;
 use super::safetensors_write::{TensorSource, write_safetensors_file};
-use super::step::Step;
 use super::verified::{self, VerifiedFolder};
 use crate::escape::escape;
 
@@ -94,7 +94,7 @@ impl StageDir {
         body: &impl Serialize,
         check: impl FnOnce(&VerifiedFolder) -> Result<(), E>,
     ) -> Result<VerifiedFolder, E> {
-        let staged = self.staged(head, body)?;
+        let staged = self.write_manifest(head, body)?;
         check(&Manifest::verify(staged.temp.path(), head)?)?;
         let Self { temp, target, .. } = staged;
         make_visible(temp, &target)?;
@@ -102,7 +102,7 @@ impl StageDir {
     }
 
     /// Writes the manifest.
-    fn staged(self, head: ManifestHead, body: &impl Serialize) -> Result<Self, StoreError> {
+    fn write_manifest(self, head: ManifestHead, body: &impl Serialize) -> Result<Self, StoreError> {
         let manifest_path = self.target.join(MANIFEST_NAME);
         let body = serde_json::to_value(body)
             .map_err(|error| StoreError::ManifestShape { path: manifest_path, problem: error.to_string() })?;
@@ -118,20 +118,10 @@ impl StageDir {
             return Err(StoreError::BadName { path: self.target.clone(), name: escape(name), expected });
         }
         let path = self.temp.path().join(name);
-        let fault = |source| StoreError::commit(&self.target.join(name), Step::MakeTemp, source, 0);
+        let fault = |source| StoreError::commit(&self.target.join(name), CommitPoint::MakeTemp, source, 0);
         fs::create_dir_all(folder_of(&path)).map_err(fault)?;
         Ok(path)
     }
-}
-
-/// The hidden folder that will be `target`.
-pub(super) fn begin_folder(target: &Path) -> Result<TempDir, StoreError> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let make = || {
-        Step::MakeTemp.pass()?;
-        tempfile::Builder::new().prefix(&format!("{TEMP_PREFIX}{name}-")).tempdir_in(folder_of(target))
-    };
-    make().map_err(|source| StoreError::commit(target, Step::MakeTemp, source, 0))
 }
 
 pub(super) fn make_visible(temp: TempDir, target: &Path) -> Result<(), StoreError> {
@@ -139,34 +129,34 @@ pub(super) fn make_visible(temp: TempDir, target: &Path) -> Result<(), StoreErro
     let root = folder_of(target);
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let old = root.join(format!("{OLD_PREFIX}{name}"));
-    sync_folder(temp.path()).map_err(|source| fault(Step::SyncFolder, source))?;
-    readable(temp.path()).map_err(|source| fault(Step::Rename, source))?;
+    sync_folder(temp.path()).map_err(|source| fault(CommitPoint::SyncFolder, source))?;
+    readable(temp.path()).map_err(|source| fault(CommitPoint::Rename, source))?;
     let replaces = target.exists();
     if replaces {
-        rename(target, &old).map_err(|source| fault(Step::Rename, source))?;
+        rename(target, &old).map_err(|source| fault(CommitPoint::Rename, source))?;
     }
     if let Err(source) = rename(temp.path(), target) {
         if replaces {
             // The old folder must not stay hidden; should this fail too, the next start puts it back.
             let _ = fs::rename(&old, target);
         }
-        return Err(fault(Step::Rename, source));
+        return Err(fault(CommitPoint::Rename, source));
     }
     // The folder is visible under its own name now: nothing is left to remove when `temp` goes.
     let _ = temp.keep();
-    sync_folder(root).map_err(|source| fault(Step::SyncFolder, source))?;
+    sync_folder(root).map_err(|source| fault(CommitPoint::SyncFolder, source))?;
     if replaces {
-        remove(&old).map_err(|source| fault(Step::Prune, source))?;
+        remove(&old).map_err(|source| fault(CommitPoint::Prune, source))?;
     }
     Ok(())
 }
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    Step::Rename.pass()?;
+    CommitPoint::Rename.pass()?;
     fs::rename(from, to)
 }
 
 /// Gives a temporary folder, which is private at first, the mode of its parent.
-pub(super) fn readable(folder: &Path) -> io::Result<()> {
+fn readable(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::metadata(folder_of(folder))?.permissions())
 }

@@ -7,12 +7,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::{AtomicFile, TEMP_PREFIX, folder_of};
+use super::atomic_file::{TEMP_PREFIX, folder_of};
+use super::commit_point::CommitPoint;
 use super::error::StoreError;
+use super::folder::{begin_folder, copy_file, make_folder, remove};
 use super::manifest::{MANIFEST_NAME, Manifest, ManifestHead};
-use super::run_dir::{RunDir, remove};
-use super::stage_dir::{OLD_PREFIX, begin_folder, make_visible};
-use super::step::Step;
+use super::run_dir::RunDir;
+use super::stage_dir::{OLD_PREFIX, make_visible};
 use super::verified::VerifiedFolder;
 
 const LOCK_PREFIX: &str = ".lock-";
@@ -47,7 +48,7 @@ impl Claim {
 impl StagePool {
     /// The pool in `root`, which is made if it is not there.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(|source| StoreError::commit(root, Step::MakeTemp, source, 0))?;
+        make_folder(root)?;
         Ok(Self { root: root.to_path_buf() })
     }
 
@@ -57,7 +58,7 @@ impl StagePool {
             for path in listing(&stage)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 if [TEMP_PREFIX, OLD_PREFIX, LOCK_PREFIX].iter().any(|prefix| name.starts_with(prefix)) {
-                    remove(&path).map_err(|source| StoreError::commit(&path, Step::Prune, source, 0))?;
+                    remove(&path).map_err(|source| StoreError::commit(&path, CommitPoint::Prune, source, 0))?;
                 }
             }
         }
@@ -67,7 +68,7 @@ impl StagePool {
     /// The right to make a stage; `None` while another process has it.
     pub fn claim(&self, stage: &str, inputs: &str) -> Result<Option<Claim>, StoreError> {
         let path = self.stage(stage)?.join(format!("{LOCK_PREFIX}{inputs}"));
-        let fault = |source| StoreError::commit(&path, Step::Lock, source, 0);
+        let fault = |source| StoreError::commit(&path, CommitPoint::Lock, source, 0);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(fault)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Claim { stage: stage.to_owned(), inputs: inputs.to_owned(), _lock: file })),
@@ -80,7 +81,8 @@ impl StagePool {
     pub fn take(
         &self,
         run: &RunDir,
-        (stage, head): (&str, ManifestHead),
+        stage: &str,
+        head: ManifestHead,
         inputs: &str,
         damaged: &mut Vec<StoreError>,
     ) -> Result<Option<VerifiedFolder>, StoreError> {
@@ -95,7 +97,7 @@ impl StagePool {
             // What was linked is checked, so that nothing can come between check and use.
             let linked = Manifest::verify(temp.path(), head)?;
             make_visible(temp, &target)?;
-            Ok(linked.moved_to(&target))
+            Ok(linked.with_path(&target))
         });
         match checked {
             Ok(taken) => Ok(Some(taken)),
@@ -103,7 +105,7 @@ impl StagePool {
             Err(fault @ StoreError::Commit { .. }) => Err(fault),
             Err(fault) => {
                 damaged.push(fault);
-                remove(&from).map_err(|source| StoreError::commit(&from, Step::Prune, source, 0))?;
+                remove(&from).map_err(|source| StoreError::commit(&from, CommitPoint::Prune, source, 0))?;
                 Ok(None)
             }
         }
@@ -128,7 +130,7 @@ impl StagePool {
 
     fn stage(&self, stage: &str) -> Result<PathBuf, StoreError> {
         let folder = self.root.join(stage);
-        fs::create_dir_all(&folder).map_err(|source| StoreError::commit(&folder, Step::MakeTemp, source, 0))?;
+        make_folder(&folder)?;
         Ok(folder)
     }
 }
@@ -137,21 +139,13 @@ impl StagePool {
 fn link(from: &Path, manifest: &Manifest, to: &Path) -> Result<(), StoreError> {
     for name in manifest.files.keys().map(String::as_str).chain([MANIFEST_NAME]) {
         let (source, target) = (from.join(name), to.join(name));
-        let folder = folder_of(&target);
-        fs::create_dir_all(folder).map_err(|error| StoreError::commit(folder, Step::MakeTemp, error, 0))?;
+        make_folder(folder_of(&target))?;
         // Another file system, or one without links.
         if fs::hard_link(&source, &target).is_err() {
-            copy(&source, &target)?;
+            copy_file(&source, &target)?;
         }
     }
     Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let mut source = File::open(from).map_err(|error| StoreError::read(from, error))?;
-    let mut file = AtomicFile::create(to)?;
-    io::copy(&mut source, &mut file).map_err(|error| file.write_fault(error))?;
-    file.commit().map(drop)
 }
 
 fn listing(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {

@@ -32,8 +32,8 @@ fn inode(run: &RunDir) -> u64 {
 fn what_one_run_gives_another_takes_without_a_copy() {
     let Pair { root: _root, pool, one, other } = pair();
     let mut damaged = Vec::new();
-    assert!(pool.take(&other, ("importance", HEAD), "abd", &mut damaged).unwrap().is_none());
-    let taken = pool.take(&other, ("importance", HEAD), "abc", &mut damaged).unwrap().unwrap();
+    assert!(pool.take(&other, "importance", HEAD, "abd", &mut damaged).unwrap().is_none());
+    let taken = pool.take(&other, "importance", HEAD, "abc", &mut damaged).unwrap().unwrap();
     assert_eq!(fs::read(taken.file("deep/scores.bin").unwrap()).unwrap(), b"scores");
     assert_eq!(inode(&one), inode(&other));
     assert!(damaged.is_empty());
@@ -53,11 +53,11 @@ fn a_damaged_stage_is_removed_and_told() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, b"scoret").unwrap();
     let mut damaged = Vec::new();
-    assert!(pool.take(&other, ("importance", HEAD), "abc", &mut damaged).unwrap().is_none());
+    assert!(pool.take(&other, "importance", HEAD, "abc", &mut damaged).unwrap().is_none());
     assert!(damaged.first().unwrap().to_string().contains("found SHA-256"), "{damaged:?}");
     assert!(!other.path().join("importance").exists() && !root.path().join("stages/importance/abc").exists());
     pool.give(&one, "importance", "abc").unwrap();
-    assert!(pool.take(&other, ("importance", HEAD), "abc", &mut damaged).unwrap().is_some());
+    assert!(pool.take(&other, "importance", HEAD, "abc", &mut damaged).unwrap().is_some());
 }
 
 #[test]
@@ -78,5 +78,5 @@ fn pruning_leaves_finished_stages_alone() {
     pool.prune().unwrap();
     let names: Vec<_> = listing(&root.path().join("stages/importance")).unwrap();
     assert_eq!(names, [root.path().join("stages/importance/abc")]);
-    assert!(pool.take(&other, ("importance", HEAD), "abc", &mut Vec::new()).unwrap().is_some());
+    assert!(pool.take(&other, "importance", HEAD, "abc", &mut Vec::new()).unwrap().is_some());
 }

@@ -13,14 +13,14 @@ use crate::escape::escape_to;
 
 /// JSON that was refused, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsonProblem {
+pub(crate) struct JsonError {
     /// Bytes from the start of the text.
     pub offset: usize,
     pub problem: String,
 }
 
 /// Parses one JSON value that fills the whole of `bytes`; nesting is limited to 128.
-pub fn parse(bytes: &[u8]) -> Result<Value, JsonProblem> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     StrictValue
         .deserialize(&mut deserializer)
@@ -29,20 +29,20 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonProblem> {
 }
 
 /// The one written form of a value.
-pub fn canonical(value: &Value) -> Vec<u8> {
+pub(crate) fn canonical(value: &Value) -> Vec<u8> {
     // The alternate form of a `Value` is its pretty form, and writing it to memory cannot fail.
     format!("{:#}\n", sorted(value)).into_bytes()
 }
 
 /// Where and why `serde_json` stopped, as a byte offset.
-pub fn problem_of(bytes: &[u8], error: &serde_json::Error) -> JsonProblem {
+pub(crate) fn problem_of(bytes: &[u8], error: &serde_json::Error) -> JsonError {
     let lines_before = error.line().saturating_sub(1);
     let line_start: usize = bytes.split_inclusive(|&byte| byte == b'\n').take(lines_before).map(<[u8]>::len).sum();
     let text = error.to_string();
     // The library ends its messages with the line and column, which the offset replaces.
     let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
     let offset = (line_start + error.column().saturating_sub(1)).min(bytes.len());
-    JsonProblem { offset, problem: escape_to(problem, 300) }
+    JsonError { offset, problem: escape_to(problem, 300) }
 }
 
 fn sorted(value: &Value) -> Value {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        let JsonProblem { offset, problem } = parse(text.as_bytes()).unwrap_err();
+        let JsonError { offset, problem } = parse(text.as_bytes()).unwrap_err();
         format!("{offset}: {problem}")
     }
 

@@ -71,7 +71,7 @@ impl VerifiedFolder {
     }
 
     /// The same folder under a new name: a rename changes no file.
-    pub(super) fn moved_to(self, folder: &Path) -> Self {
+    pub(super) fn with_path(self, folder: &Path) -> Self {
         Self { folder: folder.to_path_buf(), ..self }
     }
 

@@ -33,7 +33,7 @@ pub struct PointKey {
 }
 
 impl PointKey {
-    /// `uniform replace_ratio=0.25`: the method and the last part of each axis key, all of it where two end alike.
+    /// `uniform ratio=0.25`: the method and the last part of each axis key, all of it where two end alike.
     pub fn label(&self) -> String {
         fn last(key: &str) -> &str {
             key.rsplit('.').next().unwrap_or(key)
@@ -88,8 +88,22 @@ impl Layout {
 /// An override with the key of the suite file that it came from; none for the command line's.
 type Origin = (String, Option<KeyPath>);
 
+/// An entry of a list in the suite file, with its place there.
+struct Listed<'a, T: ?Sized> {
+    index: usize,
+    value: &'a T,
+}
+
+impl<T: ?Sized> Clone for Listed<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Listed<'_, T> {}
+
 impl Suite {
-    /// Where its files go.
+    /// The folders of its files.
     pub fn layout(&self) -> Layout {
         Layout { root: self.output.clone(), pool: self.pool.clone().unwrap_or_else(|| self.output.join("stages")) }
     }
@@ -101,11 +115,13 @@ impl Suite {
     pub fn cells(&self) -> Result<Vec<Cell>, SuiteError> {
         let combinations = self.combinations()?;
         let mut cells = Vec::new();
-        for (index, method) in self.method.iter().enumerate() {
+        for (index, value) in self.method.iter().enumerate() {
+            let method = Listed { index, value };
             for settings in &combinations {
-                for (task_index, task) in self.tasks.iter().enumerate() {
+                for (index, task) in self.tasks.iter().enumerate() {
+                    let task = Listed { index, value: task.as_str() };
                     for seed in &self.seeds {
-                        cells.push(self.cell((index, method), settings, (task_index, task), *seed)?);
+                        cells.push(self.cell(method, settings, task, *seed)?);
                     }
                 }
             }
@@ -135,11 +151,13 @@ impl Suite {
 
     fn cell(
         &self,
-        (index, method): (usize, &Method),
+        method: Listed<'_, Method>,
         settings: &[Axis],
-        (task_index, task): (usize, &str),
+        task: Listed<'_, str>,
         seed: u64,
     ) -> Result<Cell, SuiteError> {
+        let Listed { index, value: method } = method;
+        let Listed { index: task_index, value: task } = task;
         let at = KeyPath::of("method").index(index);
         let mut origins: Vec<Origin> = Vec::new();
         for (position, text) in method.set.iter().enumerate() {
@@ -193,7 +211,7 @@ impl Suite {
         if !SET_HERE.contains(&key) {
             return Ok(());
         }
-        Err(self.refused(at.clone(), format!("`{key}`"), OTHER.to_owned()))
+        Err(self.refusal(at.clone(), format!("`{key}`"), OTHER.to_owned()))
     }
 
     /// A task may be the user's own, from the folder of a cell's data.
@@ -207,7 +225,7 @@ impl Suite {
             if let Some(Err(error)) = folders.get(folder).map(|known| known.get(&cell.task)) {
                 let index = self.tasks.iter().position(|task| *task == cell.task).unwrap_or(0);
                 let key = KeyPath::of("tasks").index(index);
-                return Err(self.refused(key, format!("`{}`", cell.task), format!("a known task ({error})")));
+                return Err(self.refusal(key, format!("`{}`", cell.task), format!("a known task ({error})")));
             }
         }
         Ok(())
@@ -236,7 +254,7 @@ struct Axis {
     at: KeyPath,
 }
 
-/// `uniform.replace_ratio-0.25.arc_easy.seed-0`.
+/// `uniform.ratio-0.25.arc_easy.seed-0`.
 fn folder_name(point: &PointKey, task: &str, seed: u64) -> String {
     let whole = format!("{}.{task}.seed-{seed}", point.label());
     let plain: String = (whole.chars())
@@ -285,7 +303,7 @@ mod tests {
             settings: settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
         };
         let name = |settings: &[(&str, &str)]| folder_name(&point(settings), "arc_easy", 3);
-        assert_eq!(name(&[("replace.replace_ratio", "0.25")]), "uniform.replace_ratio-0.25.arc_easy.seed-3");
+        assert_eq!(name(&[("replace.ratio", "0.25")]), "uniform.ratio-0.25.arc_easy.seed-3");
         // What a folder's name cannot hold, and what is too long, is told apart by a digest.
         let (list, long) = (name(&[("tune.betas", "[0.9, 0.99]")]), "x".repeat(200));
         assert!(scaleot_store::is_name_part(&list), "{list}");

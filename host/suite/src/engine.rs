@@ -17,7 +17,7 @@ use super::cells::{Cell, Layout};
 use super::error::SuiteError;
 use scaleot_pipeline::progress::stop_requested;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_store::{AtomicFile, StagePool, StoreError};
+use scaleot_store::{StagePool, StoreError, make_folder, write_file};
 
 /// Between two looks at whether somebody asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -108,12 +108,9 @@ impl Engine {
             let path = self.layout.config(&cell.name);
             let text = cell.config.to_toml().unwrap_or_default();
             for path in [&path, &self.layout.log(&cell.name)] {
-                let folder = path.parent().unwrap_or(path);
-                std::fs::create_dir_all(folder).map_err(|source| StoreError::read(folder, source))?;
+                make_folder(path.parent().unwrap_or(path))?;
             }
-            let mut file = AtomicFile::create(&path)?;
-            file.put(text.as_bytes())?;
-            file.commit()?;
+            write_file(&path, text.as_bytes())?;
         }
         Ok(())
     }
@@ -136,7 +133,7 @@ impl Engine {
             Err(error) => return failed(format!("{}: {error}", self.program.display())),
         };
         lock(&work.running).insert(&cell.name, child.id());
-        let said = self.hear(cell, &mut child, tell);
+        let said = self.pass_on(cell, &mut child, tell);
         // Held over the wait, so that nobody signals a process id that is another's by now.
         let mut running = lock(&work.running);
         let status = child.wait();
@@ -170,7 +167,7 @@ impl Engine {
     }
 
     /// Passes on what a cell says, and keeps it in its log.
-    fn hear<'a>(&self, cell: &'a Cell, child: &mut Child, tell: &Sender<Event<'a>>) -> Vec<String> {
+    fn pass_on<'a>(&self, cell: &'a Cell, child: &mut Child, tell: &Sender<Event<'a>>) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(stderr) = child.stderr.take() {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -180,7 +177,7 @@ impl Engine {
             }
         }
         // The log is for people; the table does not need it.
-        let _ = std::fs::write(self.layout.log(&cell.name), said.join("\n") + "\n");
+        let _ = write_file(&self.layout.log(&cell.name), (said.join("\n") + "\n").as_bytes());
         said
     }
 }

@@ -8,9 +8,9 @@
 //! [[method]]
 //! name = "uniform"                          # the label in tables
 //! config = "../uniform-drop.toml"           # a run config, from the suite file's folder
-//! set = ["replace.replace_ratio=0.25"]      # over the config's
+//! set = ["replace.ratio=0.25"]      # over the config's
 //! [axes]                                    # optional: every method with every combination
-//! "replace.replace_ratio" = [0.25, 0.5]
+//! "replace.ratio" = [0.25, 0.5]
 //! ```
 //!
 //! Checked like a run config: unknown keys, types, ranges, lists that are empty or say a thing twice, by file, line and key.
@@ -127,7 +127,7 @@ impl Suite {
     }
 
     /// True where a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
-    pub fn is_one(path: &Path) -> bool {
+    pub fn is_suite(path: &Path) -> bool {
         let table = source::read(path).ok().and_then(|text| source::parse(path, &text).ok());
         table.is_some_and(|(table, _)| ["method", "tasks", "seeds", "axes"].iter().any(|key| table.contains_key(*key)))
     }
@@ -138,19 +138,19 @@ impl Suite {
             let key = KeyPath::of("method").index(index).key("name");
             let earlier = self.method.iter().take(index);
             if earlier.map(|other| &other.name).any(|name| *name == method.name) {
-                return Err(self.refused(key, format!("`{}` twice", method.name), "a name of its own".into()));
+                return Err(self.refusal(key, format!("`{}` twice", method.name), "a name of its own".into()));
             }
             if !scaleot_store::is_name_part(&method.name) {
                 let found = format!("`{}`", scaleot_store::escape::escape(&method.name));
                 let expected = "letters, digits, `_`, `-` and `.`, not beginning with a dot";
-                return Err(self.refused(key, found, expected.into()));
+                return Err(self.refusal(key, found, expected.into()));
             }
         }
         Ok(())
     }
 
     /// A value of the suite file that will not do.
-    pub fn refused(&self, key: KeyPath, found: String, expected: String) -> SuiteError {
+    pub fn refusal(&self, key: KeyPath, found: String, expected: String) -> SuiteError {
         SuiteError::Value { place: self.places.of(&key), key, found, expected }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A folder counts only if its report was written with the cell's present config: leftovers of another never reach a table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,15 +10,15 @@ use serde::Deserialize;
 use super::cells::{Cell, Layout};
 use super::result::{CellRecord, StageRecord};
 use super::statistics::Values;
-use scaleot_config::{Column, RunConfig};
-use scaleot_pipeline::bundle;
-use scaleot_pipeline::run::{COLUMN, ColumnResult, Cost, RECORD, stage_of};
-use scaleot_pipeline::tune::{RETURN, ReturnArtefact};
+use scaleot_config::RunConfig;
+use scaleot_pipeline::artefacts::{ColumnResult, ReturnArtefact};
+use scaleot_pipeline::run::{Cost, RECORD};
+use scaleot_pipeline::stage::{Stage, StageFolder};
 use scaleot_store::{Digest, Manifest, StagePool, StoreError, VerifiedFolder};
 
 /// A cell with its results.
 #[derive(Debug)]
-pub struct Finished<'a> {
+pub(crate) struct Finished<'a> {
     pub cell: &'a Cell,
     pub record: CellRecord,
     /// By column key.
@@ -27,7 +27,7 @@ pub struct Finished<'a> {
 
 /// One column of a cell.
 #[derive(Debug)]
-pub struct Scored {
+pub(crate) struct Scored {
     pub result: ColumnResult,
     /// Each question's value by metric; of the cell's task.
     pub questions: BTreeMap<String, Values>,
@@ -47,16 +47,17 @@ struct SampleLine {
 ///
 /// # Errors
 /// A sentence that says why the cell has no result.
-pub fn read<'a>(cell: &'a Cell, layout: &Layout) -> Result<Finished<'a>, String> {
+pub(crate) fn read<'a>(cell: &'a Cell, layout: &Layout) -> Result<Finished<'a>, String> {
     let folder = layout.run(&cell.name);
     check_present(cell, &folder)?;
-    let wanted: BTreeSet<&'static str> = cell.config.evaluate.columns.iter().map(|column| column.key()).collect();
+    let wanted = cell.config.evaluate.columns.iter().map(|column| (column.key(), *column));
     let mut columns = BTreeMap::new();
-    for key in wanted {
-        columns.insert(key, scored(cell, &folder.join(format!("evaluate-{}", key.replace('_', "-")))).map_err(told)?);
+    for (key, column) in BTreeMap::from_iter(wanted) {
+        let scores = read_scores(cell, &folder, Stage::Evaluate(column).folder()).map_err(to_message)?;
+        columns.insert(key, scores);
     }
-    let bundle = Manifest::read(&folder.join("bundle"), bundle::HEAD).map_err(told)?;
-    let returned = Manifest::read(&folder.join("return"), RETURN).map_err(told)?;
+    let manifest = |stage: Stage| Manifest::read(&folder.join(stage.folder().name), stage.head()).map_err(to_message);
+    let (bundle, returned) = (manifest(Stage::Bundle)?, manifest(Stage::Tune)?);
     let returned = ReturnArtefact::deserialize(&returned.body).map_err(|error| error.to_string())?;
     let record = CellRecord {
         cell: cell.name.clone(),
@@ -94,8 +95,8 @@ fn check_present(cell: &Cell, folder: &Path) -> Result<(), String> {
     }
 }
 
-fn scored(cell: &Cell, folder: &Path) -> Result<Scored, StoreError> {
-    let verified = Manifest::verify(folder, COLUMN)?;
+fn read_scores(cell: &Cell, run: &Path, folder: StageFolder) -> Result<Scored, StoreError> {
+    let verified = Manifest::verify(&run.join(folder.name), folder.head)?;
     let result: ColumnResult = verified.body()?;
     Ok(Scored { questions: questions(&verified, &format!("samples_{}.jsonl", cell.task))?, result })
 }
@@ -117,26 +118,19 @@ fn questions(folder: &VerifiedFolder, name: &str) -> Result<BTreeMap<String, Val
     Ok(questions)
 }
 
-/// The stages that a cell rests on; the names are those of the stages' verbs.
+/// The stages that a cell rests on.
 fn stages(cell: &Cell, folder: &Path, layout: &Layout) -> Vec<StageRecord> {
-    let config = &cell.config;
-    let mut names = vec!["importance".to_owned(), "replace".to_owned()];
-    names.extend((config.train.steps > 0).then(|| "train".to_owned()));
-    names.extend(config.compress.as_ref().map(|_| "compress".to_owned()));
-    names.extend(["ledger", "tuning", "plug_in"].map(str::to_owned));
-    let columns = &config.evaluate.columns;
-    names.extend(columns.contains(&Column::FullTuning).then(|| "full_tuning".to_owned()));
-    names.extend(columns.iter().map(|column| format!("evaluate-{}", column.key().replace('_', "-"))));
     let pool = StagePool::open(&layout.pool).ok();
-    let record = |name: String| {
-        let manifest = Manifest::of(&folder.join(&name)).ok()?;
+    let record = |stage: Stage| {
+        let name = stage.record().name;
+        let manifest = Manifest::of(&folder.join(name)).ok()?;
         let inputs = manifest.body.get("inputs")?.as_str()?.to_owned();
-        let cost = pool.as_ref().and_then(|pool| Cost::noted(pool, &name, &inputs));
-        Some(StageRecord { stage: stage_of(&name).to_owned(), inputs, seconds: cost.map(|cost| cost.seconds) })
+        let cost = pool.as_ref().and_then(|pool| Cost::noted(pool, name, &inputs));
+        Some(StageRecord { stage: stage.label().to_owned(), inputs, seconds: cost.map(|cost| cost.seconds) })
     };
-    names.into_iter().filter_map(record).collect()
+    Stage::of_run(&cell.config).filter_map(record).collect()
 }
 
-fn told(error: impl std::fmt::Display) -> String {
+fn to_message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

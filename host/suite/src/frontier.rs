@@ -5,13 +5,13 @@
 use super::result::{Point, Standing};
 
 /// Whether `a` is at least as good as `b` in both accuracies and better in one.
-pub fn dominates(a: &Standing, b: &Standing) -> bool {
+pub(crate) fn dominates(a: &Standing, b: &Standing) -> bool {
     let as_good = a.emulator_tuned <= b.emulator_tuned && a.plug_in >= b.plug_in;
     as_good && (a.emulator_tuned < b.emulator_tuned || a.plug_in > b.plug_in)
 }
 
 /// Writes into every point which others dominate it; a point without a standing takes no part.
-pub fn mark(points: &mut [Point]) {
+pub(crate) fn mark(points: &mut [Point]) {
     let standings: Vec<(String, Standing)> =
         points.iter().filter_map(|point| Some((point.label.clone(), point.standing?))).collect();
     for point in points {

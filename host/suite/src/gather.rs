@@ -7,10 +7,11 @@ use super::file::Suite;
 use super::finished::{Finished, read};
 use super::frontier;
 use super::result::{Comparison, Missing, Point, PointRow, StageRecord, Standing, SuiteResult, Summary};
-use super::statistics::{Values, average, differences, estimate, holm, paired, summary};
+use super::statistics::{Values, average, differences, estimate, holm, paired_test, summary};
 use scaleot_config::Column;
-use scaleot_pipeline::evaluate::Estimate;
+use scaleot_pipeline::evaluation::Estimate;
 use scaleot_pipeline::report::higher_is_better;
+use scaleot_pipeline::stage::Stage;
 
 /// What plugged-in models are compared by.
 const COMPARED: [&str; 2] = ["acc", "answer_loss"];
@@ -60,9 +61,12 @@ pub fn gather(suite: &Suite, title: &str, cells: &[Cell], failed: &BTreeMap<Stri
 
 /// The columns that some cell has, in the order of the table.
 fn columns(finished: &[Finished<'_>]) -> Vec<String> {
-    let order = [Column::ZeroShot, Column::Emulator, Column::EmulatorTuned, Column::PlugIn, Column::FullTuning];
+    let of_stage = |stage: Stage| match stage {
+        Stage::Evaluate(column) => Some(column.key()),
+        _ => None,
+    };
     let has = |key: &str| finished.iter().any(|done| done.columns.contains_key(key));
-    order.into_iter().map(Column::key).filter(|key| has(key)).map(str::to_owned).collect()
+    Stage::ALL.into_iter().filter_map(of_stage).filter(|key| has(key)).map(str::to_owned).collect()
 }
 
 fn point(suite: &Suite, key: &PointKey, finished: &[Finished<'_>], missing: &[Missing]) -> Point {
@@ -157,7 +161,7 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
         let mut family = Vec::new();
         for (index, first) in keys.iter().enumerate() {
             let others = keys.iter().skip(index + 1);
-            family.extend(others.filter_map(|second| comparison((task, metric), (first, second), finished)));
+            family.extend(others.filter_map(|second| comparison(task, metric, [first, second], finished)));
         }
         let p: Vec<Option<f64>> = family.iter().map(|pair: &Comparison| pair.p).collect();
         family.iter_mut().zip(holm(&p)).for_each(|(pair, p_holm)| pair.p_holm = p_holm);
@@ -167,22 +171,19 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
 }
 
 /// Two points on the seeds that both have.
-fn comparison(
-    (task, metric): (&str, &str),
-    (first, second): (&PointKey, &PointKey),
-    finished: &[Finished<'_>],
-) -> Option<Comparison> {
+fn comparison(task: &str, metric: &str, pair: [&PointKey; 2], finished: &[Finished<'_>]) -> Option<Comparison> {
     let of = |key: &PointKey| -> BTreeMap<u64, &Values> {
         let own = finished.iter().filter(|done| done.cell.point == *key && done.cell.task == task);
         let values = |done| Finished::columns_of(done, Column::PlugIn.key())?.get(metric);
         own.filter_map(|done| Some((done.cell.seed, values(done)?))).collect()
     };
+    let [first, second] = pair;
     let (a, b) = (of(first), of(second));
     let seeds: Vec<u64> = a.keys().filter(|seed| b.contains_key(seed)).copied().collect();
     let mean = |of: &BTreeMap<u64, &Values>| {
         average(&seeds.iter().filter_map(|seed| of.get(seed).copied()).collect::<Vec<_>>())
     };
-    let test = paired(&differences(&mean(&a)?, &mean(&b)?, 1.0)?)?;
+    let test = paired_test(&differences(&mean(&a)?, &mean(&b)?, 1.0)?)?;
     Some(Comparison {
         task: task.to_owned(),
         metric: metric.to_owned(),

@@ -3,24 +3,29 @@
 //! `file` reads the suite, `cells` makes a run config of every cell, `engine` runs them as child processes, `finished` reads what
 //! one left, `gather` puts all together with `statistics` and `frontier`, `table`, `csv` and `report` show it. [`SuiteResult`] holds all.
 
-pub mod file;
-pub mod cells;
-pub mod engine;
-pub mod finished;
-pub mod gather;
-pub mod statistics;
-pub mod frontier;
-pub mod choose;
-pub mod result;
-pub mod table;
-pub mod csv;
-pub mod report;
-pub mod error;
+#![warn(unreachable_pub)]
 
+mod file;
+mod cells;
+mod engine;
+mod finished;
+mod gather;
+mod statistics;
+mod frontier;
+mod choose;
+mod result;
+mod table;
+mod csv;
+mod report;
+mod error;
+
+pub use self::csv::csv_figures;
 pub use cells::{Cell, Layout, PointKey};
 pub use choose::{Bounds, Choice, choose};
 pub use engine::{Engine, Event, Outcome};
 pub use error::SuiteError;
 pub use file::Suite;
 pub use gather::gather;
+pub use report::html_report;
 pub use result::SuiteResult;
+pub use table::{View, markdown, terminal};

@@ -8,15 +8,15 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use std::collections::BTreeMap;
 
 use super::result::{Over, Summary};
-use scaleot_pipeline::evaluate::Estimate;
+use scaleot_pipeline::evaluation::Estimate;
 
 /// Values of one metric by question, for one seed.
-pub type Values = BTreeMap<String, f64>;
+pub(crate) type Values = BTreeMap<String, f64>;
 
 /// The summary of one figure over seeds; `models` says how many of the seeds have a model of their own.
 ///
 /// Seeds that share one model say nothing about seeds: then the questions of the first are the sample.
-pub fn summary(seeds: &[Estimate], models: usize) -> Option<Summary> {
+pub(crate) fn summary(seeds: &[Estimate], models: usize) -> Option<Summary> {
     let means: Vec<f64> = seeds.iter().map(|seed| seed.mean).collect();
     let Estimate { mean, stderr, n } = Estimate::of(&means)?;
     if models > 1 && models == seeds.len() {
@@ -27,12 +27,12 @@ pub fn summary(seeds: &[Estimate], models: usize) -> Option<Summary> {
 }
 
 /// Mean and standard error over the questions.
-pub fn estimate(values: &Values) -> Option<Estimate> {
+pub(crate) fn estimate(values: &Values) -> Option<Estimate> {
     Estimate::of(&values.values().copied().collect::<Vec<_>>())
 }
 
 /// `sign * (a - b)` for each question; `None` unless both have the same questions.
-pub fn differences(a: &Values, b: &Values, sign: f64) -> Option<Values> {
+pub(crate) fn differences(a: &Values, b: &Values, sign: f64) -> Option<Values> {
     if !a.keys().eq(b.keys()) {
         return None;
     }
@@ -40,7 +40,7 @@ pub fn differences(a: &Values, b: &Values, sign: f64) -> Option<Values> {
 }
 
 /// Each question's mean over seeds; `None` unless all have the same questions.
-pub fn average(seeds: &[&Values]) -> Option<Values> {
+pub(crate) fn average(seeds: &[&Values]) -> Option<Values> {
     let (first, others) = seeds.split_first()?;
     let mut sums: Values = (*first).clone();
     for other in others {
@@ -55,7 +55,7 @@ pub fn average(seeds: &[&Values]) -> Option<Values> {
 
 /// A paired t test.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Paired {
+pub(crate) struct Paired {
     pub difference: f64,
     pub stderr: Option<f64>,
     pub questions: usize,
@@ -64,7 +64,7 @@ pub struct Paired {
 }
 
 /// Tests whether the mean of the differences is zero; `None` without a question.
-pub fn paired(differences: &Values) -> Option<Paired> {
+pub(crate) fn paired_test(differences: &Values) -> Option<Paired> {
     let Estimate { mean, stderr, n } = estimate(differences)?;
     let t = stderr.filter(|stderr| *stderr > 0.0).and_then(|stderr| {
         let t = mean / stderr;
@@ -75,7 +75,7 @@ pub fn paired(differences: &Values) -> Option<Paired> {
 }
 
 /// Holm's step-down correction: the i-th smallest of m p values times m - i, never below an earlier one, at most 1.
-pub fn holm(p: &[Option<f64>]) -> Vec<Option<f64>> {
+pub(crate) fn holm(p: &[Option<f64>]) -> Vec<Option<f64>> {
     let mut order: Vec<(usize, f64)> = p.iter().enumerate().filter_map(|(index, p)| Some((index, (*p)?))).collect();
     order.sort_by(|(_, a), (_, b)| a.total_cmp(b));
     let (m, mut largest) = (order.len(), 0.0_f64);
@@ -107,7 +107,7 @@ mod tests {
         // gives t = -4.0621, df = 9, p = 0.002833, mean difference -1.58.
         let first = values(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]);
         let second = values(&[1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]);
-        let test = paired(&differences(&first, &second, 1.0).unwrap()).unwrap();
+        let test = paired_test(&differences(&first, &second, 1.0).unwrap()).unwrap();
         near(test.difference, -1.58);
         let (t, p) = test.t.unwrap();
         assert!((t + 4.062_127_683).abs() < 1e-8 && (p - 0.002_832_890).abs() < 1e-8, "{t} {p}");
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn differences_that_do_not_vary_have_no_test() {
         let same = values(&[1.0, 0.0, 1.0]);
-        let test = paired(&differences(&same, &same, 1.0).unwrap()).unwrap();
+        let test = paired_test(&differences(&same, &same, 1.0).unwrap()).unwrap();
         assert_eq!((test.difference, test.stderr, test.t), (0.0, Some(0.0), None));
-        assert_eq!(paired(&values(&[0.5])).unwrap().t, None);
-        assert_eq!(paired(&Values::new()), None);
+        assert_eq!(paired_test(&values(&[0.5])).unwrap().t, None);
+        assert_eq!(paired_test(&Values::new()), None);
         assert_eq!(differences(&same, &values(&[1.0, 0.0]), 1.0), None);
     }
 

@@ -54,7 +54,7 @@ pub(super) fn parts(result: &SuiteResult, view: View) -> Vec<(&'static str, Tabl
     parts
 }
 
-fn titled(heads: Vec<String>, left: usize) -> Table {
+fn titled_table(heads: Vec<String>, left: usize) -> Table {
     let mut table = Table::new();
     table.set_header(heads);
     table.column_iter_mut().skip(left).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -68,7 +68,7 @@ fn words(words: &[&str]) -> Vec<String> {
 /// One row for each task, metric and point: methods that are compared stand below one another.
 fn figures(result: &SuiteResult) -> Table {
     let columns: Vec<String> = result.columns.iter().map(|column| column.replace('_', "-")).collect();
-    let mut table = titled([words(&["task", "metric", "method"]), columns, words(&["gap"])].concat(), 3);
+    let mut table = titled_table([words(&["task", "metric", "method"]), columns, words(&["gap"])].concat(), 3);
     let mut metrics: Vec<(&str, &str)> = Vec::new();
     for row in result.points.iter().flat_map(|point| &point.rows) {
         if !metrics.contains(&(row.task.as_str(), row.metric.as_str())) {
@@ -106,7 +106,7 @@ fn figure_text(result: &SuiteResult, figure: &Summary, signed: bool) -> String {
 }
 
 fn costs(result: &SuiteResult) -> Table {
-    let mut table = titled(words(&["method", "bundle", "time", "cells"]), 1);
+    let mut table = titled_table(words(&["method", "bundle", "time", "cells"]), 1);
     for point in &result.points {
         let done = result.cells.iter().filter(|cell| cell.point == point.label).count();
         table.add_row([
@@ -121,7 +121,7 @@ fn costs(result: &SuiteResult) -> Table {
 
 /// Best protected first.
 fn frontier(result: &SuiteResult) -> Table {
-    let mut table = titled(words(&["method", "emulator-tuned", "plug-in", "bundle", "dominated by"]), 1);
+    let mut table = titled_table(words(&["method", "emulator-tuned", "plug-in", "bundle", "dominated by"]), 1);
     let mut points: Vec<&Point> = result.points.iter().collect();
     let key = |point: &Point| point.standing.map_or(f64::INFINITY, |standing| standing.emulator_tuned);
     points.sort_by(|a, b| key(a).total_cmp(&key(b)));
@@ -149,7 +149,7 @@ fn frontier(result: &SuiteResult) -> Table {
 
 fn comparisons(result: &SuiteResult) -> Table {
     let heads = ["task", "metric", "first", "second", "first - second", "t", "p", "p (Holm)", "questions", "seeds"];
-    let mut table = titled(words(&heads), 4);
+    let mut table = titled_table(words(&heads), 4);
     for pair in shown_pairs(result) {
         let p = |p: Option<f64>| {
             p.map_or(NONE.to_owned(), |p| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") })

@@ -56,11 +56,6 @@ impl Tensor {
         self.unary("mul_scalar", |t| t.f_mul_scalar(scalar))
     }
 
-    /// `−self`.
-    pub fn neg(&self) -> Result<Tensor> {
-        self.unary("neg", tch::Tensor::f_neg)
-    }
-
     /// `|self|`.
     pub fn abs(&self) -> Result<Tensor> {
         self.unary("abs", tch::Tensor::f_abs)
@@ -132,10 +127,5 @@ impl Tensor {
     /// Overwrites the elements with those of `source`.
     pub fn copy_(&mut self, source: &Tensor) -> Result<()> {
         self.0.f_copy_(&source.0).map_err(|e| TensorError::torch("copy_", &[&self.0, &source.0], &e))
-    }
-
-    /// Overwrites the elements with zero.
-    pub fn zero_(&mut self) -> Result<()> {
-        self.0.f_zero_().map(drop).map_err(|e| TensorError::torch("zero_", &[&self.0], &e))
     }
 }

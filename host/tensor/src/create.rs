@@ -1,5 +1,6 @@
 //! Tensors from Rust slices and constants, and back.
 
+use super::dtype::to_kind;
 use super::{Device, Dtype, Result, Tensor, TensorError};
 
 fn check_length(op: &'static str, found: usize, shape: &[i64]) -> Result<()> {
@@ -37,21 +38,16 @@ impl Tensor {
 
     /// All zero.
     pub fn zeros(shape: &[i64], dtype: Dtype, device: Device) -> Result<Self> {
-        tch::Tensor::f_zeros(shape, (dtype.to_kind(), device.to_tch()))
+        tch::Tensor::f_zeros(shape, (to_kind(dtype), device.to_tch()))
             .map(Tensor)
             .map_err(|e| TensorError::torch("zeros", &[], &e))
     }
 
     /// All equal to `value`.
     pub fn full(shape: &[i64], value: f64, dtype: Dtype, device: Device) -> Result<Self> {
-        tch::Tensor::f_full(shape, value, (dtype.to_kind(), device.to_tch()))
+        tch::Tensor::f_full(shape, value, (to_kind(dtype), device.to_tch()))
             .map(Tensor)
             .map_err(|e| TensorError::torch("full", &[], &e))
-    }
-
-    /// All zero, of the shape, dtype and place of `self`.
-    pub fn zeros_like(&self) -> Result<Self> {
-        self.unary("zeros_like", tch::Tensor::f_zeros_like)
     }
 
     /// The elements in row-major order as f32, whatever the dtype and place.
@@ -69,15 +65,6 @@ impl Tensor {
         let mut values = vec![0f64; flat.numel()];
         let numel = values.len();
         flat.0.f_copy_data(&mut values, numel).map_err(|e| TensorError::torch("to_vec_f64", &[&flat.0], &e))?;
-        Ok(values)
-    }
-
-    /// The elements in row-major order as i64.
-    pub fn to_vec_i64(&self) -> Result<Vec<i64>> {
-        let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::I64)?.contiguous()?;
-        let mut values = vec![0i64; flat.numel()];
-        let numel = values.len();
-        flat.0.f_copy_data(&mut values, numel).map_err(|e| TensorError::torch("to_vec_i64", &[&flat.0], &e))?;
         Ok(values)
     }
 

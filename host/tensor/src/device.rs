@@ -4,6 +4,8 @@
 //! `libtorch_cuda.so` by name if the loader can find one.
 
 use super::{Result, TensorError};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 /// The libtorch minor that this program was compiled against.
@@ -15,8 +17,9 @@ unsafe extern "C" {
     fn aoti_torch_abi_version() -> u64;
 }
 
-/// A place for tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// A place for tensors; as text `cpu`, `cuda` for the first CUDA device, or `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
     /// Main memory.
     #[default]
@@ -62,10 +65,16 @@ impl FromStr for Device {
     fn from_str(name: &str) -> Result<Self> {
         let index = match name {
             "cpu" => return Ok(Device::Cpu),
-            "cuda" => Some(0),
-            _ => name.strip_prefix("cuda:").and_then(|n| n.parse::<u8>().ok()),
+            "cuda" => Some("0"),
+            // `parse` alone takes a sign and any number of zeros as well.
+            _ => name
+                .strip_prefix("cuda:")
+                .filter(|digits| (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())),
         };
-        index.map(|n| Device::Cuda(usize::from(n))).ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
+        index
+            .and_then(|digits| digits.parse().ok())
+            .map(Device::Cuda)
+            .ok_or_else(|| TensorError::DeviceName { found: name.to_owned() })
     }
 }
 
@@ -75,6 +84,20 @@ impl std::fmt::Display for Device {
             Device::Cpu => f.write_str("cpu"),
             Device::Cuda(index) => write!(f, "cuda:{index}"),
         }
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = TensorError;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        device.to_string()
     }
 }
 
@@ -131,6 +154,11 @@ pub fn set_threads(n_threads: usize) {
     tch::set_num_threads(i32::try_from(n_threads.max(1)).unwrap_or(i32::MAX));
 }
 
+/// Processors that this process may use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// The number of threads that one CPU operation may use.
 pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
@@ -145,7 +173,8 @@ mod tests {
         assert_eq!("cpu".parse::<Device>().unwrap(), Device::Cpu);
         assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
         assert_eq!("cuda:1".parse::<Device>().unwrap(), Device::Cuda(1));
-        for bad in ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", ""] {
+        assert_eq!("cuda:999".parse::<Device>().unwrap(), Device::Cuda(999));
+        for bad in ["gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:1000", "cuda:x", "CPU", ""] {
             let error = bad.parse::<Device>().unwrap_err().to_string();
             assert_eq!(error, format!("device `{bad}`: expected `cpu`, `cuda` or `cuda:N`"));
         }

@@ -13,12 +13,10 @@ impl Tensor {
     pub fn data_ptr(&self) -> *const c_void {
         self.0.data_ptr().cast_const()
     }
-}
 
-impl Dtype {
-    /// `(code, bits)`: 0 signed, 1 unsigned, 2 float, 4 bfloat, 6 bool.
-    pub fn dlpack(self) -> Option<(u8, u8)> {
-        Some(match self {
+    /// `(code, bits)` of the element type: 0 signed, 1 unsigned, 2 float, 4 bfloat, 6 bool.
+    pub fn dlpack_dtype(&self) -> Option<(u8, u8)> {
+        Some(match self.dtype() {
             Dtype::F32 => (2, 32),
             Dtype::F64 => (2, 64),
             Dtype::F16 => (2, 16),

@@ -28,10 +28,6 @@ pub enum TensorError {
     #[error("device `{found}`: expected `cpu`, `cuda` or `cuda:N`")]
     DeviceName { found: String },
 
-    /// An element type that is not understood.
-    #[error("dtype `{found}`: expected float32, bfloat16 or float16")]
-    DtypeName { found: String },
-
     /// CUDA was asked for and is not there.
     #[error(
         "device `cuda:{index}`: {found} CUDA devices; use device = \"cpu\", or put the CUDA libtorch on LD_LIBRARY_PATH"
@@ -58,6 +54,12 @@ pub enum TensorError {
 }
 
 impl TensorError {
+    /// True where libtorch found no memory for a tensor.
+    pub fn is_out_of_memory(&self) -> bool {
+        // It has no code for that: its allocators, of the CPU and of CUDA, say so in words alone.
+        matches!(self, Self::Torch { message, .. } if message.contains("memory"))
+    }
+
     /// Wraps libtorch's error with the operation and the shapes it was given.
     pub(crate) fn torch(op: &'static str, operands: &[&tch::Tensor], source: &tch::TchError) -> Self {
         let shapes = operands

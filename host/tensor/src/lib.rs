@@ -5,6 +5,8 @@
 //! Files by idea: `create` (in and out of Rust slices), `algebra`, `shape`, `reduce`, `nn`, `linalg`, `truncated` (low rank),
 //! `autograd`, `onednn` and `blocked` (the fast ways on the CPU), `map` (memory-mapped weights), `random` (our own generator), `workers` (one matrix per core), `device`, `dtype`, `error`.
 
+#![warn(unreachable_pub)]
+
 mod algebra;
 mod autograd;
 mod blocked;
@@ -25,8 +27,9 @@ mod truncated;
 mod workers;
 
 pub use autograd::{GradMode, NoGrad, grad_enabled, no_grad};
-pub use device::{Device, check_libtorch_version, libtorch_version, load_cuda_backend, set_threads, threads};
-pub use dtype::Dtype;
+pub use device::{
+    Device, check_libtorch_version, libtorch_version, load_cuda_backend, processors, set_threads, threads,
+};
 pub use error::{Result, TensorError};
 pub use linalg::Svd;
 pub use map::MappedBytes;
@@ -34,8 +37,8 @@ pub use memory::limit_memory;
 pub use nn::Attention;
 pub use onednn::Epilogue;
 pub use random::NormalStream;
+pub use scaleot_store::Dtype;
 pub use truncated::{Cut, LowRank, TruncatedSvd, truncated_svds};
-pub use workers::on_every_core;
 
 /// A libtorch tensor. `clone` shares the memory.
 pub struct Tensor(pub(crate) tch::Tensor);
@@ -80,7 +83,7 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> Dtype {
-        Dtype::from_kind(self.0.kind())
+        dtype::from_kind(self.0.kind())
     }
 
     /// Where the memory is.

@@ -30,7 +30,8 @@ impl Tensor {
     }
 
     /// `A = Q R`, reduced: `q` has orthonormal columns.
-    pub fn qr(&self) -> Result<(Tensor, Tensor)> {
+    #[cfg(test)]
+    pub(crate) fn qr(&self) -> Result<(Tensor, Tensor)> {
         tch::Tensor::f_linalg_qr(&self.0, "reduced")
             .map(|(q, r)| (Tensor(q), Tensor(r)))
             .map_err(|e| TensorError::torch("qr", &[&self.0], &e))

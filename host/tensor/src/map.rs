@@ -65,7 +65,7 @@ impl MappedBytes {
             return Err(TensorError::MapRange { path: self.path.clone(), start, end, len });
         };
         if bytes.is_empty() || bytes.as_ptr().align_offset(dtype.bytes().max(1)) != 0 {
-            return copied(bytes, dtype, shape);
+            return copy_from_bytes(bytes, dtype, shape);
         }
         self.borrowed(bytes.as_ptr(), dtype, shape)
     }
@@ -115,8 +115,8 @@ unsafe extern "C" fn release(_data: *mut c_void, context: *mut c_void) {
 }
 
 /// Files whose data is not aligned for its type (or is empty) are copied; Hugging Face's never are.
-fn copied(bytes: &[u8], dtype: Dtype, shape: &[i64]) -> Result<Tensor> {
-    tch::Tensor::f_from_data_size(bytes, shape, dtype.to_kind())
+fn copy_from_bytes(bytes: &[u8], dtype: Dtype, shape: &[i64]) -> Result<Tensor> {
+    tch::Tensor::f_from_data_size(bytes, shape, super::dtype::to_kind(dtype))
         .map(Tensor)
         .map_err(|e| TensorError::torch("map", &[], &e))
 }

@@ -29,18 +29,9 @@ impl Tensor {
     }
 
     /// The largest element: a scalar tensor.
-    pub fn max_all(&self) -> Result<Tensor> {
+    #[cfg(test)]
+    pub(crate) fn max_all(&self) -> Result<Tensor> {
         self.unary("max_all", tch::Tensor::f_max)
-    }
-
-    /// The smallest element: a scalar tensor.
-    pub fn min_all(&self) -> Result<Tensor> {
-        self.unary("min_all", tch::Tensor::f_min)
-    }
-
-    /// The index of the largest element along one dimension.
-    pub fn argmax(&self, dim: i64) -> Result<Tensor> {
-        self.unary("argmax", |t| t.f_argmax(dim, false))
     }
 
     /// The Euclidean (Frobenius) norm of all elements: a scalar tensor.
@@ -60,7 +51,8 @@ impl Tensor {
     }
 
     /// Whether shape and all elements are equal.
-    pub fn equal(&self, other: &Tensor) -> Result<bool> {
+    #[cfg(test)]
+    pub(crate) fn equal(&self, other: &Tensor) -> Result<bool> {
         self.0.f_equal(&other.0).map_err(|e| TensorError::torch("equal", &[&self.0, &other.0], &e))
     }
 

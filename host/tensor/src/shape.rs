@@ -37,11 +37,6 @@ impl Tensor {
         self.unary("unsqueeze", |t| t.f_unsqueeze(dim))
     }
 
-    /// Dimensions of size 1 repeated without a copy.
-    pub fn expand(&self, shape: &[i64]) -> Result<Tensor> {
-        self.unary("expand", |t| t.f_expand(shape, false))
-    }
-
     /// Views of consecutive parts of `dim`.
     pub fn split(&self, sizes: &[i64], dim: i64) -> Result<Vec<Tensor>> {
         self.0
@@ -97,7 +92,7 @@ impl Tensor {
         if self.dtype() == dtype {
             return Ok(self.clone());
         }
-        self.unary("to_dtype", |t| t.f_to_dtype(dtype.to_kind(), false, false))
+        self.unary("to_dtype", |t| t.f_to_dtype(super::dtype::to_kind(dtype), false, false))
     }
 
     /// Another place; the same tensor if it is there already.

@@ -85,7 +85,7 @@ fn the_bound_is_above_the_error_of_fp32_and_refuses_the_steep_spectrum() {
         let weight = with_spectrum(200, 200, spectrum).to_dtype(Dtype::F32).unwrap();
         let rough = Spectrum::of_gram(&weight).unwrap();
         let bound = error_bound(&rough.values.to_vec_f64().unwrap(), 160);
-        let found = rough.refined(&weight, 160).unwrap().project(&weight, 160).unwrap();
+        let found = rough.refine(&weight, 160).unwrap().project(&weight, 160).unwrap();
         let exact = expected(&weight, 160);
         (bound, norm(&found.to_dtype(Dtype::F64).unwrap().sub(&exact).unwrap()) / norm(&exact))
     };

@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
 /// Runs `work` on every item, the most expensive first, on as many workers as [`threads`] allows; results in the items' order.
-pub fn on_every_core<T: Send, R: Send>(
+pub(crate) fn on_every_core<T: Send, R: Send>(
     items: Vec<T>,
     cost: impl Fn(&T) -> usize,
     work: impl Fn(T) -> R + Sync,

@@ -4,7 +4,7 @@
 
 use super::{HostContext, HostTable, HostTable_Ref, RawReleaser, Reply, caught, write_error};
 use crate::error::PluginError;
-use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor};
 use abi_stable::std_types::{RErr, ROk, RResult, RSlice, RSliceMut, RStr, RVec};
 use std::ffi::c_void;

@@ -8,7 +8,7 @@
 #![allow(non_camel_case_types)]
 
 use crate::error::{ErrorCode, PluginError};
-use crate::services::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+use crate::services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::strategy::{AnyStrategy, Method, PluginRecord, StrategyEntry, reply};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor};
 use abi_stable::StableAbi;
@@ -24,12 +24,12 @@ mod tests;
 
 pub use abi_stable;
 
-/// The version of this contract, that of the package `plugin-api`: the middle one grows with every addition, the first with every break.
+/// The version of this contract, that of the package `scaleot-plugin-api`: the middle one grows with every addition, the first with every break.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
 pub const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
-const API_MAJOR: u32 = 1;
-const API_MINOR: u32 = 3;
+const API_MAJOR: u32 = 2;
+const API_MINOR: u32 = 0;
 
 /// Bytes across the boundary: an answer, or a [`PluginError`] as JSON.
 pub type Reply = RResult<RVec<u8>, RVec<u8>>;
@@ -161,7 +161,7 @@ fn write_error(error: &PluginError) -> RVec<u8> {
 }
 
 /// Reads an error that crossed the boundary.
-pub(crate) fn read_error(bytes: &[u8]) -> PluginError {
+pub fn read_error(bytes: &[u8]) -> PluginError {
     serde_json::from_slice(bytes)
         .unwrap_or_else(|_| PluginError::failed("the plugin failed, and its error message cannot be read"))
 }
@@ -318,6 +318,7 @@ inventory::collect!(BuiltIn);
 ///         Ok(Substitute::frozen(Module::Identity))
 ///     }
 /// }
+/// impl Checkpoint for Drop {}
 ///
 /// export_plugin! {
 ///     name: "example",

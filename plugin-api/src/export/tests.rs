@@ -1,10 +1,60 @@
 //! The boundary under strain: wrong methods, panics on either side, long errors, tensors that outlive a call.
 
 use super::*;
-use crate::conformance::FakeHost;
+use crate::services::{Seed, Service};
 use crate::{
-    Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, Module, Strategy, Substitute, Tensor,
+    Checkpoint, Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, Module, Strategy, Substitute,
+    Tensor,
 };
+
+/// A host that makes zeros and seeds, and counts what is released.
+#[derive(Default)]
+struct TestHost {
+    made: Handle,
+    released: Rc<Released>,
+}
+
+#[derive(Default)]
+struct Released(std::cell::Cell<u64>);
+
+impl ReleaseTensor for Released {
+    fn release(&self, _: Handle) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+impl TestHost {
+    fn live_tensors(&self) -> u64 {
+        self.made - self.released.0.get()
+    }
+}
+
+impl HostServices for TestHost {
+    fn tensor_op(
+        &mut self,
+        op: TensorOp,
+        _: &[Handle],
+        _: OpArguments<'_>,
+        outputs: &mut [Handle; MAX_OUTPUTS],
+    ) -> Result<usize, PluginError> {
+        assert_eq!(op, TensorOp::Zeros);
+        self.made += 1;
+        outputs[0] = self.made;
+        Ok(1)
+    }
+    fn tensor_from_f32(&mut self, _: &[f32], _: &[i64]) -> Result<Handle, PluginError> {
+        Err(PluginError::host("no values"))
+    }
+    fn tensor_view(&mut self, _: Handle) -> Result<DlTensor, PluginError> {
+        Err(PluginError::host("no views"))
+    }
+    fn request(&mut self, name: &str, question: &[u8]) -> Result<Vec<u8>, PluginError> {
+        if name == Seed::NAME { Seed::answer(question, |_| Ok(7)) } else { Err(crate::unknown_service(name)) }
+    }
+    fn releaser(&self) -> Rc<dyn ReleaseTensor> {
+        Rc::clone(&self.released) as Rc<dyn ReleaseTensor>
+    }
+}
 
 /// What the test strategy does wrong; also the JSON of its options.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Deserialize, schemars::JsonSchema)]
@@ -66,6 +116,8 @@ impl ImportanceEstimator for Faulty {
     }
 }
 
+impl Checkpoint for Faulty {}
+
 impl Drop for Faulty {
     fn drop(&mut self) {
         if matches!(self.fault, Fault::PanicInDrop) {
@@ -87,6 +139,8 @@ impl LayerReplacer for Dropped {
     }
 }
 
+impl Checkpoint for Dropped {}
+
 crate::export_plugin! {
     name: "faulty",
     about: "Fails as it is told.",
@@ -104,7 +158,7 @@ fn create(strategy: &str, fault: &str) -> Result<RawStrategy, PluginError> {
 }
 
 fn estimate(fault: &str) -> Result<Vec<u8>, PluginError> {
-    create("faulty", fault)?.call(Method::Estimate, b"null", &mut FakeHost::toy(2, 4))
+    create("faulty", fault)?.call(Method::Estimate, b"null", &mut TestHost::default())
 }
 
 fn code_and_text(outcome: Result<Vec<u8>, PluginError>) -> (ErrorCode, String) {
@@ -114,7 +168,7 @@ fn code_and_text(outcome: Result<Vec<u8>, PluginError>) -> (ErrorCode, String) {
 
 #[test]
 fn a_method_of_another_kind_is_refused() {
-    let mut host = FakeHost::toy(2, 4);
+    let mut host = TestHost::default();
     let (code, text) = code_and_text(create("dropped", "none").unwrap().call(Method::Estimate, b"null", &mut host));
     assert_eq!((code, text.as_str()), (ErrorCode::Unsupported, "Estimate was asked of a strategy of another kind"));
     let (code, _) = code_and_text(create("faulty", "none").unwrap().call(Method::Compress, b"null", &mut host));
@@ -123,7 +177,7 @@ fn a_method_of_another_kind_is_refused() {
 
 #[test]
 fn an_unknown_method_is_refused() {
-    let mut host = FakeHost::toy(2, 4);
+    let mut host = TestHost::default();
     let (code, text) = code_and_text(create("faulty", "none").unwrap().call_code(99, b"null", &mut host));
     assert_eq!(code, ErrorCode::Unsupported);
     assert_eq!(text, "this plugin has no method 99; the host is newer than the plugin: rebuild the plugin");
@@ -131,7 +185,7 @@ fn an_unknown_method_is_refused() {
 
 #[test]
 fn a_question_that_cannot_be_read_is_an_error() {
-    let mut host = FakeHost::toy(2, 4);
+    let mut host = TestHost::default();
     let (code, text) = code_and_text(create("dropped", "none").unwrap().call(Method::Substitute, b"{", &mut host));
     assert_eq!(code, ErrorCode::Failed);
     assert!(text.contains("cannot be read"), "{text}");
@@ -223,7 +277,7 @@ fn a_panic_of_the_host_is_not_blamed_on_the_plugin() {
 
 #[test]
 fn a_newer_plugin_is_told_what_an_older_host_lacks() {
-    let mut host = FakeHost::toy(2, 4);
+    let mut host = TestHost::default();
     let mut services: &mut dyn HostServices = &mut host;
     let context = host_table::context(&mut services);
     let mut outputs = [0; MAX_OUTPUTS];
@@ -239,7 +293,7 @@ fn a_newer_plugin_is_told_what_an_older_host_lacks() {
 
 #[test]
 fn a_tensor_that_is_kept_between_calls_lives_until_the_strategy_is_dropped() {
-    let mut host = FakeHost::toy(2, 4);
+    let mut host = TestHost::default();
     let mut strategy = create("faulty", "none").unwrap();
     for _ in 0..3 {
         strategy.call(Method::Estimate, b"null", &mut host).unwrap();

@@ -1,6 +1,6 @@
 //! The promises of the contract, on a fake host that has this crate's libtorch; few steps, since the toy models are many.
 
-use scaleot_plugin_api::conformance::Conformance;
+use scaleot_plugin_conformance::Conformance;
 
 #[test]
 fn it_keeps_the_contract() {

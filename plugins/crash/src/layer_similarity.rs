@@ -5,8 +5,8 @@
 //! nothing before it to be like: `s_0 = 1`.
 
 use scaleot_plugin_api::{
-    Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest, Strategy,
-    TokenPooling,
+    Checkpoint, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, SimilarityRequest,
+    Strategy, TokenPooling,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,10 +54,12 @@ impl ImportanceEstimator for LayerSimilarity {
     }
 }
 
+impl Checkpoint for LayerSimilarity {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn a_layer_scores_what_sets_it_apart_from_the_one_before() {

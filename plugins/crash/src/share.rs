@@ -5,8 +5,8 @@
 
 use crate::clusters::centres;
 use scaleot_plugin_api::{
-    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
-    Strategy, Substitute, Trait,
+    Checkpoint, Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError,
+    ReplaceRequest, Strategy, Substitute, Trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -63,3 +63,5 @@ impl LayerReplacer for Share {
         LayerPlan::from_replaced(ask, &replaced)
     }
 }
+
+impl Checkpoint for Share {}

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crash::{Share, ShareOptions, centres};
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::{ImportanceScores, LayerReplacer, LayerRole, Module, ReplaceRequest, Strategy};
+use scaleot_plugin_conformance::FakeHost;
 
 /// Layers of the model, trainable layers, frozen layers.
 type Published = (usize, [usize; 4], &'static [usize]);

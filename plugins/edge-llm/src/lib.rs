@@ -7,13 +7,15 @@ mod layer_wise;
 mod sensitivity;
 
 pub use layer_wise::{LayerWise, LayerWiseOptions, bits_per_layer, shares_per_layer};
-pub use sensitivity::{Sensitivity, SensitivityOptions};
+pub use sensitivity::Sensitivity;
 
-scaleot_plugin_api::export_plugin! {
+use scaleot_plugin_api::{BatchMeanEstimator, export_plugin};
+
+export_plugin! {
     name: "edge-llm",
     about: "After Edge-LLM, arXiv 2406.15758: sensitivity of layers to pruning, and layer-wise pruning and bits.",
     strategies: {
-        "sensitivity": importance Sensitivity, "The error of a layer's output, mean over trial pruning ratios.";
+        "sensitivity": importance BatchMeanEstimator<Sensitivity>, "The error of a layer's output, mean over trial pruning ratios.";
         "layer-wise": compress LayerWise, "Prunes sensitive layers less and gives them more bits.";
     }
 }
@@ -22,6 +24,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

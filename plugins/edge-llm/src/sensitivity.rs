@@ -2,9 +2,7 @@
 //! of the layer with the `p` smallest weights of every matrix at 0; `p` in {0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9} (the published
 //! code). Each batch costs seven forward passes and as many prunings.
 
-use scaleot_plugin_api::{
-    BatchMean, Host, ImportanceEstimator, ImportanceScores, LayerStatistic, Need, PluginError, Requirement, Strategy,
-};
+use scaleot_plugin_api::{Host, LayerStatistic, Measure, PluginError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,51 +11,28 @@ const TRIAL_PERCENTS: [u8; 7] = [5, 10, 20, 30, 50, 70, 90];
 /// Trial widths of a weight.
 const TRIAL_BITS: [u8; 3] = [2, 4, 8];
 
-/// Options of `edge-llm/sensitivity`.
+/// The damage that pruning does to each layer's output; its fields are the options of `edge-llm/sensitivity`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SensitivityOptions {
+pub struct Sensitivity {
     /// Rounds over the trial ratios, each on held-out batches of its own (the paper: 10 samples).
     #[schemars(range(min = 1, max = 100_000))]
     pub batches: u32,
 }
 
-impl Default for SensitivityOptions {
+impl Default for Sensitivity {
     fn default() -> Self {
         Self { batches: 10 }
     }
 }
 
-/// How much each layer's output suffers from pruning.
-pub struct Sensitivity {
-    options: SensitivityOptions,
-    mean: BatchMean,
-}
-
-impl Strategy for Sensitivity {
-    type Options = SensitivityOptions;
-    fn new(options: SensitivityOptions) -> Result<Self, PluginError> {
-        Ok(Self { options, mean: BatchMean::default() })
+impl Measure for Sensitivity {
+    fn batches(&self) -> u32 {
+        self.batches
     }
 
-    fn requires() -> Vec<Requirement> {
-        vec![Requirement::always(Need::PublicText)]
-    }
-}
-
-impl ImportanceEstimator for Sensitivity {
-    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
-        let scores = self.mean.over(self.options.batches, host, to_pruning)?;
-        Ok(ImportanceScores { scores: scores.into_iter().map(|score| score as f32).collect() })
-    }
-
-    fn save(&self) -> Result<Vec<u8>, PluginError> {
-        self.mean.save()
-    }
-
-    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
-        self.mean = BatchMean::restored(state)?;
-        Ok(())
+    fn measure(&self, host: &mut Host) -> Result<Vec<f64>, PluginError> {
+        to_pruning(host)
     }
 }
 
@@ -84,16 +59,18 @@ fn mean_over<const N: usize>(trials: [LayerStatistic; N], host: &mut Host) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_api::services;
+    use scaleot_plugin_api::{BatchMeanEstimator, ImportanceEstimator, Strategy};
+    use scaleot_plugin_conformance::FakeHost;
 
     /// The fake host's error is `(cost p)^2`: the mean of `p^2` over the seven ratios is 1.6925 / 7.
     #[test]
     fn the_mean_over_the_trial_ratios() {
         let mut fake = FakeHost::toy(3, 8).with_layer_costs(&[1.0, 0.0, 2.0]);
-        let mut estimator = Sensitivity::new(SensitivityOptions { batches: 2 }).unwrap();
+        let mut estimator = BatchMeanEstimator::new(Sensitivity { batches: 2 }).unwrap();
         let found = estimator.estimate(&mut fake.host()).unwrap().scores;
         let mean = 1.6925 / 7.0;
         assert!(found.iter().zip([mean, 0.0, 4.0 * mean]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
-        assert_eq!(fake.requests("layer_statistics"), 14);
+        assert_eq!(fake.requests::<services::LayerStatistics>(), 14);
     }
 }

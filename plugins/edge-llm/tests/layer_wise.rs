@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use edge_llm::{LayerWise, LayerWiseOptions, bits_per_layer, shares_per_layer};
-use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::services;
 use scaleot_plugin_api::{Compressor, Strategy, WeightForm};
+use scaleot_plugin_conformance::FakeHost;
 
 #[test]
 fn shares_are_those_of_the_published_rule() {
@@ -53,7 +54,7 @@ fn weights_are_pruned_and_rounded_by_layer() {
             }
         }
     }
-    assert_eq!(fake.requests("layer_statistics"), 2 * (7 + 3), "measured once for all layers");
+    assert_eq!(fake.requests::<services::LayerStatistics>(), 2 * (7 + 3), "measured once for all layers");
 }
 
 #[test]
@@ -63,5 +64,5 @@ fn nothing_is_measured_when_nothing_is_asked_for() {
     let mut weights = fake.layer_weights(0);
     let report = LayerWise::new(options).unwrap().compress(&mut weights, &mut fake.host()).unwrap();
     assert!(weights.into_changed().is_empty() && report.matrices.iter().all(|matrix| matrix.residual_energy == 0.0));
-    assert_eq!(fake.requests("layer_statistics"), 0);
+    assert_eq!(fake.requests::<services::LayerStatistics>(), 0);
 }

@@ -4,7 +4,8 @@
 
 use crate::score::matrix_score;
 use scaleot_plugin_api::{
-    CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement, Strategy, WeightRole,
+    Checkpoint, CurvatureRequest, Host, ImportanceEstimator, ImportanceScores, Need, PluginError, Requirement,
+    Strategy, WeightRole,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,12 +31,14 @@ impl Default for LayerScoreOptions {
 /// What gradients suffer without each layer.
 pub struct LayerScore {
     options: LayerScoreOptions,
+    /// Scores of the layers that are done.
+    scores: Vec<f32>,
 }
 
 impl Strategy for LayerScore {
     type Options = LayerScoreOptions;
     fn new(options: LayerScoreOptions) -> Result<Self, PluginError> {
-        Ok(Self { options })
+        Ok(Self { options, scores: Vec::new() })
     }
 
     fn requires() -> Vec<Requirement> {
@@ -48,8 +51,8 @@ impl ImportanceEstimator for LayerScore {
         let LayerScoreOptions { lambda, windows } = self.options;
         let n_layers = host.outline()?.n_layers();
         let matrices: Vec<WeightRole> = WeightRole::ALL.into_iter().filter(|role| role.is_matrix()).collect();
-        let mut scores = Vec::with_capacity(n_layers);
-        for layer in 0..n_layers {
+        while self.scores.len() < n_layers {
+            let layer = self.scores.len();
             let weights = host.layer_weights(layer, &matrices)?;
             let mut sum = 0.0;
             for (role, curvature) in host.layer_curvature(&CurvatureRequest { layer, windows })? {
@@ -57,9 +60,20 @@ impl ImportanceEstimator for LayerScore {
                     sum += matrix_score(weight, &curvature, lambda, host)?;
                 }
             }
-            scores.push(sum as f32);
-            host.progress(layer as u64 + 1, n_layers as u64)?;
+            self.scores.push(sum as f32);
+            host.progress(layer as u64 + 1, n_layers as u64, self)?;
         }
-        Ok(ImportanceScores { scores })
+        Ok(ImportanceScores { scores: self.scores.clone() })
+    }
+}
+
+impl Checkpoint for LayerScore {
+    fn save(&self) -> Result<Vec<u8>, PluginError> {
+        Ok(serde_json::to_vec(&self.scores)?)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), PluginError> {
+        self.scores = serde_json::from_slice(state)?;
+        Ok(())
     }
 }

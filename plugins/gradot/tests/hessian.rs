@@ -8,8 +8,8 @@
 
 use gradot::{GradientPreserving, GradientPreservingOptions, channel_scores, component_scores, matrix_score};
 use nalgebra::DMatrix;
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::{Compressor, Curvature, Host, Strategy, Tensor, WeightForm, WeightRole};
+use scaleot_plugin_conformance::FakeHost;
 
 const LAMBDA: f64 = 0.7;
 

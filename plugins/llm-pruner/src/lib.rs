@@ -4,13 +4,15 @@
 
 mod taylor;
 
-pub use taylor::{Taylor, TaylorOptions};
+pub use taylor::Taylor;
 
-scaleot_plugin_api::export_plugin! {
+use scaleot_plugin_api::{BatchMeanEstimator, export_plugin};
+
+export_plugin! {
     name: "llm-pruner",
     about: "After LLM-Pruner, arXiv 2305.11627: importance by the loss's first-order term in a whole layer's weights.",
     strategies: {
-        "taylor": importance Taylor, "The sum of |weight x gradient| over a layer's matrices, mean over held-out batches.";
+        "taylor": importance BatchMeanEstimator<Taylor>, "The sum of |weight x gradient| over a layer's matrices, mean over held-out batches.";
     }
 }
 
@@ -18,6 +20,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

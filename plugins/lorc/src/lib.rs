@@ -18,6 +18,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

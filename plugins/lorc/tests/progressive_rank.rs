@@ -5,8 +5,9 @@
 
 use lorc::{Modules, ProgressiveRank, ProgressiveRankOptions, ratios};
 use nalgebra::DMatrix;
-use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::services;
 use scaleot_plugin_api::{Compressor, Strategy, WeightRole};
+use scaleot_plugin_conformance::FakeHost;
 
 #[test]
 fn shares_fall_with_the_cumulative_condition_number() {
@@ -47,7 +48,7 @@ fn ranks_follow_the_condition_numbers_of_all_layers() {
         let found: Vec<_> = report.matrices.iter().map(|matrix| (matrix.role, matrix.rank)).collect();
         assert_eq!(found, roles.map(|role| (role, expected)), "layer {layer}, place {}", place(layer));
     }
-    assert_eq!(fake.requests("layer_weights"), 6, "every layer is measured once");
+    assert_eq!(fake.requests::<services::Weights>(), 6, "every layer is measured once");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! adapter; with adapters at the ends both stacks get the same input. Only kept layers train, and only in the emulator.
 
 use scaleot_plugin_api::{
-    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Need, Objective,
+    Checkpoint, Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Need, Objective,
     ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Strategy, Substitute, Trains, Trait,
 };
 use schemars::JsonSchema;
@@ -70,3 +70,5 @@ impl LayerReplacer for DistilledDrop {
         Some(objective.on(Trains::KeptLayers))
     }
 }
+
+impl Checkpoint for DistilledDrop {}

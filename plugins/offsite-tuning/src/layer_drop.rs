@@ -5,8 +5,8 @@
 
 use crate::NoOptions;
 use scaleot_plugin_api::{
-    Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError, ReplaceRequest,
-    Strategy, Substitute, Trait,
+    Checkpoint, Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, PluginError,
+    ReplaceRequest, Strategy, Substitute, Trait,
 };
 
 /// Drops layers so that those left are evenly spaced.
@@ -32,6 +32,8 @@ impl LayerReplacer for LayerDrop {
         LayerPlan::evenly_spaced(ask)
     }
 }
+
+impl Checkpoint for LayerDrop {}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Whole layers as adapters: every weight of an adapter layer trains (Offsite-Tuning, section 4.1; the published default).
 
 use crate::NoOptions;
-use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
+use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy};
 
 /// Every weight of the adapter layers trains.
 pub struct OuterLayers;
@@ -18,3 +18,5 @@ impl Adapter for OuterLayers {
         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
     }
 }
+
+impl Checkpoint for OuterLayers {}

@@ -1,6 +1,6 @@
 //! Random importance: `s_i ~ U(0, 1)` from a seed. The control that says what an order is worth.
 
-use scaleot_plugin_api::{Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
+use scaleot_plugin_api::{Checkpoint, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,3 +33,5 @@ impl ImportanceEstimator for Random {
         Ok(ImportanceScores { scores })
     }
 }
+
+impl Checkpoint for Random {}

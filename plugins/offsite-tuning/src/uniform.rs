@@ -1,7 +1,9 @@
 //! Uniform importance: every layer alike, `s_i = 0`. The control that any estimator must beat.
 
 use crate::NoOptions;
-use scaleot_plugin_api::{Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait};
+use scaleot_plugin_api::{
+    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait,
+};
 
 /// Every layer is as important as any other.
 pub struct Uniform;
@@ -22,3 +24,5 @@ impl ImportanceEstimator for Uniform {
         Ok(ImportanceScores { scores: vec![0.0; host.outline()?.n_layers()] })
     }
 }
+
+impl Checkpoint for Uniform {}

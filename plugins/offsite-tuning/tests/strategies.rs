@@ -7,12 +7,12 @@ use offsite_tuning::{
     DistilledDrop, DistilledDropOptions, FakeQuantise, FakeQuantiseOptions, LayerDrop, MagnitudePrune,
     MagnitudePruneOptions, NoOptions, OuterLayers, Scale, Uniform,
 };
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::evenly_spaced;
 use scaleot_plugin_api::{
     Adapter, AdapterPart, Compressor, ImportanceEstimator, ImportanceScores, LayerOutline, LayerReplacer, LayerRole,
     LayerWeights, Module, ObjectiveTerm, ReplaceRequest, Strategy, Trains, WeightForm, WeightOutline, WeightRole,
 };
+use scaleot_plugin_conformance::FakeHost;
 
 fn plan(n_layers: usize, adapter_layers: Vec<usize>, replace_count: usize) -> Vec<LayerRole> {
     let scores = ImportanceScores { scores: vec![0.0; n_layers] };

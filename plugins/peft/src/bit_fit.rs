@@ -1,7 +1,7 @@
 //! BitFit: the layer's biases train, nothing else. Families without biases (llama) cannot have it.
 
 use crate::NoOptions;
-use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
+use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy};
 
 /// Biases train.
 pub struct BitFit;
@@ -22,3 +22,5 @@ impl Adapter for BitFit {
             .with_help("this model family has none: take peft/lora"))
     }
 }
+
+impl Checkpoint for BitFit {}

@@ -2,7 +2,7 @@
 //! random, `up: [hidden, size]` zero at the start. Parameters: `4 size hidden` a layer.
 
 use scaleot_plugin_api::{
-    Activation, Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole,
+    Activation, Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy, WeightRole,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -44,3 +44,5 @@ impl Adapter for Bottleneck {
         Ok(AdapterModule { parts: roles.map(|role| AdapterPart::Bottleneck { role, size, activation }).collect() })
     }
 }
+
+impl Checkpoint for Bottleneck {}

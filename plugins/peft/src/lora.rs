@@ -1,7 +1,9 @@
 //! LoRA: `W + (alpha / rank) B A` on projections, `A: [rank, cols]` random, `B: [rows, rank]` zero at the start. Dropout on the
 //! delta's input (0.1 in Offsite-Tuning's runs) is not offered. Parameters: `rank (rows + cols)` a projection.
 
-use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole};
+use scaleot_plugin_api::{
+    Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy, WeightRole,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,6 +62,8 @@ impl Adapter for Lora {
         Ok(AdapterModule { parts: projections.map(part).collect() })
     }
 }
+
+impl Checkpoint for Lora {}
 
 impl Modules {
     fn include(self, role: WeightRole) -> bool {

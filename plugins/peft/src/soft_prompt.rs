@@ -2,7 +2,7 @@
 //! arXiv 2303.16199, section 3): `attended + gate softmax(q (P W_k)ᵀ / √d) (P W_v)`, `P: [length, hidden]` standard normal,
 //! `gate: [1]` zero at the start. Parameters: `length hidden + 1` a layer.
 
-use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy};
+use scaleot_plugin_api::{Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -43,3 +43,5 @@ impl Adapter for SoftPrompt {
             .with_help("take peft/lora, which needs any projection"))
     }
 }
+
+impl Checkpoint for SoftPrompt {}

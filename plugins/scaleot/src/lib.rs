@@ -8,7 +8,7 @@ mod harmonizer;
 mod selective_rank;
 
 pub use dynamic_layer_replace::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward};
-pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, Selection, WarmStart};
+pub use harmonizer::{Harmonizer, HarmonizerOptions, Initialisation, ReducedRank, Selection, TwoLayers, WarmStart};
 pub use scaleot_plugin_api::{Schedule, Storage};
 pub use selective_rank::{Modules, SelectiveRank, SelectiveRankOptions};
 
@@ -27,6 +27,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

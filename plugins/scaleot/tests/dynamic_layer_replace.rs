@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use plugin_scaleot::{DynamicLayerReplace, DynamicLayerReplaceOptions, Grouping, Reward, Schedule};
-use scaleot_plugin_api::conformance::FakeHost;
+use scaleot_plugin_api::services;
 use scaleot_plugin_api::{
-    ErrorCode, ImportanceEstimator, ImportanceScores, ModelOutline, PluginError, Strategy, strategy_from_json,
+    Checkpoint, ErrorCode, ImportanceEstimator, ImportanceScores, ModelOutline, PluginError, Strategy,
+    strategy_from_json,
 };
+use scaleot_plugin_conformance::FakeHost;
 
 /// Eight important layers side by side: all of group 8..12, halves of 4..8 and 12..16.
 const IMPORTANT: std::ops::Range<usize> = 6..14;
@@ -72,7 +74,8 @@ fn short(steps: u32) -> DynamicLayerReplaceOptions {
 fn a_step_is_one_gradient_step_and_one_question_for_losses() {
     let mut host = bandit(1);
     scores(&DynamicLayerReplaceOptions { reinforce_every: 3, ..short(10) }, &mut host);
-    let asked = ["train_step", "losses", "checkpoint"].map(|name| host.requests(name));
+    let asked =
+        [host.requests::<services::TrainingStep>(), host.requests::<services::Losses>(), host.checkpoints().len()];
     assert_eq!(asked, [10, 3, 10]);
     let points = |curve: &str| -> Vec<(u64, usize)> {
         let own = host.curve().iter().filter(|point| point.curve == curve);
@@ -88,15 +91,19 @@ fn where_nothing_trains_only_scores_move() {
     let frozen = || bandit(1).with_trainable(&[false; 24]);
     let mut host = frozen();
     let without = scores(&short(200), &mut host);
-    assert_eq!((host.requests("train_step"), host.requests("losses")), (0, 200));
+    assert_eq!((host.requests::<services::TrainingStep>(), host.requests::<services::Losses>()), (0, 200));
     assert!(without[7] > without[0], "{without:?}");
     let mut idle = bandit(1);
     scores(&DynamicLayerReplaceOptions { learning_rate: 0.0, ..short(10) }, &mut idle);
-    assert_eq!((idle.requests("train_step"), idle.requests("losses")), (0, 10));
+    assert_eq!((idle.requests::<services::TrainingStep>(), idle.requests::<services::Losses>()), (0, 10));
     // One trainable layer: about half of the mixtures replace it, and only those train.
     let mut single = bandit(1).with_trainable(&std::array::from_fn::<_, 24, _>(|layer| layer == 5));
     scores(&short(200), &mut single);
-    assert!((60..140).contains(&single.requests("train_step")), "{}", single.requests("train_step"));
+    assert!(
+        (60..140).contains(&single.requests::<services::TrainingStep>()),
+        "{}",
+        single.requests::<services::TrainingStep>()
+    );
 }
 
 /// The fake host stands for one that kept its own counters of batches and its substitutes with the checkpoint.
@@ -114,7 +121,7 @@ fn ten_steps_are_four_and_after_a_stop_six() {
     resumed.restore(&last).unwrap();
     assert_eq!(resumed.save().unwrap(), last);
     let found = resumed.estimate(&mut host.host()).unwrap().scores;
-    assert_eq!(host.requests("train_step"), 10);
+    assert_eq!(host.requests::<services::TrainingStep>(), 10);
     assert_eq!(
         found.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
         expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
@@ -130,7 +137,7 @@ fn a_step_that_fails_leaves_the_state_of_the_step_before() {
     let mut estimator = estimator(&short(10));
     estimator.estimate(&mut host.host()).unwrap_err();
     host.stop_after(usize::MAX);
-    host.fail("losses", PluginError::new(ErrorCode::Numeric, "a held-out loss is NaN"));
+    host.fail::<services::Losses>(PluginError::new(ErrorCode::Numeric, "a held-out loss is NaN"));
     let error = estimator.estimate(&mut host.host()).unwrap_err();
     assert_eq!(error.code, ErrorCode::Numeric);
     assert_eq!(&estimator.save().unwrap(), host.checkpoints().last().unwrap());

@@ -5,11 +5,11 @@
 
 use nalgebra::DMatrix;
 use plugin_scaleot::{Modules, SelectiveRank, SelectiveRankOptions, Storage};
-use scaleot_plugin_api::conformance::FakeHost;
 use scaleot_plugin_api::{
     CompressionReport, Compressor, ErrorCode, LayerOutline, LayerWeights, ModelOutline, Strategy, Tensor, WeightForm,
     WeightOutline, WeightRole, strategy_from_json,
 };
+use scaleot_plugin_conformance::FakeHost;
 
 const HIDDEN: usize = 12;
 /// One key-value head of width 4: k and v are `[4, 12]`.

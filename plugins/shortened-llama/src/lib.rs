@@ -4,13 +4,15 @@
 
 mod leave_one_out;
 
-pub use leave_one_out::{LeaveOneOut, LeaveOneOutOptions};
+pub use leave_one_out::LeaveOneOut;
 
-scaleot_plugin_api::export_plugin! {
+use scaleot_plugin_api::{BatchMeanEstimator, export_plugin};
+
+export_plugin! {
     name: "shortened-llama",
     about: "Shortened LLaMA, arXiv 2402.02834: importance by the loss that a layer costs.",
     strategies: {
-        "leave-one-out": importance LeaveOneOut, "The held-out loss that replacing a layer alone costs, in nats per token.";
+        "leave-one-out": importance BatchMeanEstimator<LeaveOneOut>, "The held-out loss that replacing a layer alone costs, in nats per token.";
     }
 }
 
@@ -18,6 +20,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

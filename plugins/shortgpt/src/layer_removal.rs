@@ -1,7 +1,7 @@
 //! Layer removal: the least important layers that are no adapters are dropped, whatever estimator ranks them (ShortGPT, section 3.3).
 
 use scaleot_plugin_api::{
-    Declaration, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait,
+    Checkpoint, Declaration, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, Trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -31,6 +31,8 @@ impl LayerReplacer for LayerRemoval {
         Ok(Substitute::frozen(Module::Identity))
     }
 }
+
+impl Checkpoint for LayerRemoval {}
 
 #[cfg(test)]
 mod tests {

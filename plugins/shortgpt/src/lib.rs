@@ -6,14 +6,16 @@
 mod block_influence;
 mod layer_removal;
 
-pub use block_influence::{BlockInfluence, BlockInfluenceOptions};
+pub use block_influence::BlockInfluence;
 pub use layer_removal::{LayerRemoval, LayerRemovalOptions};
 
-scaleot_plugin_api::export_plugin! {
+use scaleot_plugin_api::{BatchMeanEstimator, export_plugin};
+
+export_plugin! {
     name: "shortgpt",
     about: "ShortGPT, arXiv 2403.03853: importance by how far a layer turns its input, and removal by importance.",
     strategies: {
-        "block-influence": importance BlockInfluence, "1 - cos(input, output) of each layer, mean over held-out tokens.";
+        "block-influence": importance BatchMeanEstimator<BlockInfluence>, "1 - cos(input, output) of each layer, mean over held-out tokens.";
         "layer-removal": replace LayerRemoval, "Drops the least important layers.";
     }
 }
@@ -22,6 +24,6 @@ scaleot_plugin_api::export_plugin! {
 mod tests {
     #[test]
     fn conforms() {
-        scaleot_plugin_api::conformance::check_plugin(super::scaleot_root_module());
+        scaleot_plugin_conformance::check_plugin(super::scaleot_root_module());
     }
 }

@@ -49,6 +49,8 @@ impl scaleot_plugin_api::ImportanceEstimator for Said {
     }
 }
 
+impl scaleot_plugin_api::Checkpoint for Said {}
+
 /// The raw strategy of each kind.
 pub fn entries() -> Vec<StrategyEntry> {
     use scaleot_plugin_api::StrategyKind::{Adapter, Compress, Importance, Replace};

@@ -2,10 +2,10 @@
 
 use crate::faults::commit;
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, CompressionReport, Compressor, Declaration, Host, ImportanceEstimator,
-    ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, LayerWeights, MatrixReport, Module, Objective,
-    ObjectiveTerm, PluginError, ReplaceRequest, StepReport, Strategy, Substitute, Tensor, Trait, Tuner, WeightForm,
-    WeightRole,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, CompressionReport, Compressor, Declaration, Host,
+    ImportanceEstimator, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, LayerRole, LayerWeights,
+    MatrixReport, Module, Objective, ObjectiveTerm, PluginError, ReplaceRequest, StepReport, Strategy, Substitute,
+    Tensor, Trait, Tuner, WeightForm, WeightRole,
 };
 
 /// What goes wrong, and where.
@@ -65,6 +65,8 @@ impl ImportanceEstimator for Misbehaving {
         Ok(ImportanceScores { scores })
     }
 }
+
+impl Checkpoint for Misbehaving {}
 
 impl LayerReplacer for Misbehaving {
     fn substitute(&mut self, layer: &LayerOutline, host: &mut Host) -> Result<Substitute, PluginError> {

@@ -1,13 +1,49 @@
 //! A pack gives what its sequences give one by one, whatever their lengths, trees and wanted rows.
 
 use super::{FAMILIES, golden_model, largest_difference};
-use crate::plan::Plan;
+use crate::forward_plan::ForwardPlan;
 use crate::segments::{Segmenter, Sharing};
-use crate::{Ask, Decoder};
-use scaleot_data::PackedBatch;
+use crate::{Decoder, ForwardRequest};
+use scaleot_data::{Ancestry, PackedBatch, Sequence};
 use scaleot_tensor::{Device, Dtype, NormalStream, no_grad};
 
 const TOLERANCE: f32 = 1e-5;
+
+/// Adds a context and its alternative continuations as one tree; the positions of every
+/// continuation go on from the context. Returns the first row of the context and of each one.
+fn push_tree(batch: &mut PackedBatch, context: &[i64], continuations: &[&[i64]]) -> Vec<usize> {
+    let start = batch.ids.len();
+    let mut parents: Vec<Option<usize>> = (0..context.len()).map(|i| i.checked_sub(1)).collect();
+    batch.ids.extend_from_slice(context);
+    batch.positions.extend(0..context.len() as i64);
+    let mut rows = vec![start];
+    for continuation in continuations {
+        let first = parents.len();
+        rows.push(start + first);
+        for i in 0..continuation.len() {
+            let parent = if i == 0 { context.len().checked_sub(1) } else { Some(first + i - 1) };
+            parents.push(parent);
+        }
+        batch.ids.extend_from_slice(continuation);
+        let from = context.len() as i64;
+        batch.positions.extend(from..from + continuation.len() as i64);
+    }
+    let len = parents.len();
+    batch.sequences.push(Sequence { start, len, ancestry: Ancestry::Tree(parents) });
+    rows
+}
+
+#[test]
+fn a_tree_shares_its_context() {
+    let mut batch = PackedBatch::new();
+    batch.push_causal(&[9]);
+    let rows = push_tree(&mut batch, &[1, 2], &[&[3, 4], &[5]]);
+    assert_eq!(rows, [1, 3, 5]);
+    assert_eq!(batch.positions, [0, 0, 1, 2, 3, 2]);
+    let parents = vec![None, Some(0), Some(1), Some(2), Some(1)];
+    assert_eq!(batch.sequences[1].ancestry, Ancestry::Tree(parents));
+    batch.check(10, 4).unwrap();
+}
 
 fn logits(decoder: &Decoder, batch: &PackedBatch, rows: &[usize]) -> Vec<f32> {
     let _guard = no_grad();
@@ -64,7 +100,7 @@ fn a_tree_equals_its_branches_alone() {
         let choices = [&ids[1][..4], &ids[1][4..5], &ids[1][5..8]];
         let mut tree = PackedBatch::new();
         tree.push_causal(&ids[1][..3]);
-        let starts = tree.push_tree(context, &choices);
+        let starts = push_tree(&mut tree, context, &choices);
         for (choice, start) in choices.iter().zip(&starts[1..]) {
             let whole = [context, choice].concat();
             let alone = PackedBatch::causal([whole.as_slice()]);
@@ -83,7 +119,7 @@ fn shared(decoder: &Decoder, batch: &PackedBatch, rows: &[usize], sharing: Shari
     let leaf = decoder.layer(0).unwrap().norm_attention.weight.deep_copy().unwrap().set_requires_grad(true).unwrap();
     decoder.layer_mut(0).unwrap().norm_attention.weight = leaf.clone();
     let segmenter = Segmenter { sharing, ..Segmenter::new(Dtype::F32, Device::Cpu) };
-    let plan = Plan::new(&decoder.config, batch, rows, segmenter).unwrap();
+    let plan = ForwardPlan::new(&decoder.config, batch, rows, segmenter).unwrap();
     let mut x = decoder.embed(&plan).unwrap();
     for slot in 0..decoder.slots.len() {
         x = decoder.run_slot(slot, &x, &plan, None).unwrap();
@@ -97,8 +133,8 @@ fn shared_calls_with_padding_equal_separate_ones() {
     for family in FAMILIES {
         let (model, ids) = golden_model(family);
         let mut batch = PackedBatch::causal([&ids[0][..9], &ids[1][..7], &ids[0][..7], &ids[1][..1], &ids[0][3..7]]);
-        batch.push_tree(&ids[0][..4], &[&ids[1][..3], &ids[1][3..5]]);
-        batch.push_tree(&ids[1][..2], &[&ids[0][..3]]);
+        push_tree(&mut batch, &ids[0][..4], &[&ids[1][..3], &ids[1][3..5]]);
+        push_tree(&mut batch, &ids[1][..2], &[&ids[0][..3]]);
         let all: Vec<usize> = (0..batch.tokens()).collect();
         for rows in [all, vec![2, 8, 10, 24, 27, 30, 35], vec![0]] {
             let (separate, gradient) = shared(&model.decoder, &batch, &rows, Sharing::Views);
@@ -116,12 +152,12 @@ fn boundaries_are_the_residual_stream() {
     let decoder = &model.decoder;
     let _guard = no_grad();
     let batch = PackedBatch::causal([&ids[0][..6]]);
-    let states = decoder.states(&batch, Ask { rows: &[5], mask: None, boundaries: &[0, 1, 2] }).unwrap();
+    let states = decoder.states(&batch, ForwardRequest { rows: &[5], mask: None, boundaries: &[0, 1, 2] }).unwrap();
     assert_eq!(states.boundaries.len(), 3);
     let last = decoder.final_norm.forward(&states.boundaries[2]).unwrap().narrow(0, 5, 1).unwrap();
     let difference = largest_difference(&last.to_vec_f32().unwrap(), &states.hidden.to_vec_f32().unwrap());
     assert!(difference < TOLERANCE, "{difference}");
-    let error = decoder.states(&batch, Ask { rows: &[5], mask: None, boundaries: &[1, 3] }).err().unwrap();
+    let error = decoder.states(&batch, ForwardRequest { rows: &[5], mask: None, boundaries: &[1, 3] }).err().unwrap();
     assert_eq!(error.to_string(), "batch: boundaries is [1, 3], expected ascending, from 0 to 2");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{golden_model, largest_difference};
 use crate::{Decoder, LowRankDelta, WeightRole, write_peft_folder};
-use scaleot_store::{Dtype as Stored, check_safetensors};
+use scaleot_store::{Dtype, check_safetensors};
 use scaleot_tensor::Tensor;
 use serde_json::Value;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn filled(rows: i64, cols: i64, first: f32) -> Tensor {
 fn tensor(path: &Path, name: &str) -> Tensor {
     let index = check_safetensors(path).unwrap();
     let entry = index.get(name).unwrap_or_else(|| panic!("{name}"));
-    assert_eq!(entry.dtype, Stored::F32);
+    assert_eq!(entry.dtype, Dtype::F32);
     let bytes = std::fs::read(path).unwrap();
     let values: Vec<f32> =
         bytes[entry.range().unwrap()].chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();

@@ -1,4 +1,4 @@
-//! What a model is known by: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
+//! The fingerprint of a model: SHA-256 over the digests of its config, tokenizer and weight files, in the order of their names.
 //!
 //! The weight files are those that the model was loaded from: what else lies in the folder changes nothing. A link counts as
 //! the file that it leads to, so a snapshot of the Hub's cache has the fingerprint of the plain folder. What
@@ -28,7 +28,7 @@ pub fn fingerprint(folder: &Path, weights: &Weights) -> Result<Digest, StageErro
     }
     // A folder without a tokenizer says so where one is used; one that is broken must not pass for the one of before.
     let tokenizer = folder.join("tokenizer.json").exists().then(|| Tokenizer::load(folder, None)).transpose()?;
-    if let Some(said) = tokenizer.as_ref().and_then(Tokenizer::said_beside) {
+    if let Some(said) = tokenizer.as_ref().and_then(Tokenizer::words_beside) {
         text += &format!("special tokens {}\n", Value::Object(said.clone()));
     }
     Ok(Digest::of(text.as_bytes()))

@@ -13,8 +13,8 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-use super::error::StageError;
-use super::tune::EachPart;
+use crate::error::StageError;
+use crate::training::EachPart;
 use passes::Passes;
 use scaleot_data::TrainingBatch;
 use scaleot_model::Decoder;
@@ -27,9 +27,9 @@ use totals::Totals;
 pub struct Sides<'a> {
     /// The full model, whatever its substitutes are.
     pub full: &'a Decoder,
-    /// What trains.
+    /// The model that trains.
     pub mixture: &'a Decoder,
-    /// Which of the mixture's slots run their substitutes; `None`: none.
+    /// The mixture's slots that run their substitutes; `None`: none.
     pub mask: Option<&'a LayerMask>,
 }
 
@@ -118,7 +118,7 @@ fn hidden_match(full: &Tensor, mixture: &Tensor, normalised: bool) -> Result<Ten
     Ok(distance.div(&full.mul(&full)?.mean_all()?)?)
 }
 
-/// What no type of the contract rules out.
+/// Refuses what no type of the contract rules out.
 fn check(objective: &Objective, n_layers: usize) -> Result<(), StageError> {
     for (_, term) in &objective.terms {
         match term {
@@ -136,7 +136,7 @@ fn check(objective: &Objective, n_layers: usize) -> Result<(), StageError> {
 }
 
 fn refused(what: &str, found: String, expected: String) -> StageError {
-    StageError::Artefact { path: "objective".into(), what: what.into(), found, expected }
+    StageError::InvalidValue { subject: "objective".into(), what: what.into(), found, expected }
 }
 
 fn finite(found: f64, term: &ObjectiveTerm, step: u64) -> Result<f64, StageError> {

@@ -3,11 +3,11 @@
 use super::{Sides, refused};
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::{Ask, Decoder, target_rows};
+use scaleot_model::{Decoder, ForwardRequest, target_rows};
 use scaleot_plugin_api::{LayerMask, Objective, ObjectiveTerm};
 use scaleot_tensor::{Tensor, no_grad};
 
-/// What one model gave.
+/// The result of one model.
 #[derive(Default)]
 struct Pass {
     /// Of the rows that have a target, after the final norm.
@@ -18,7 +18,7 @@ struct Pass {
     next_token: Option<Tensor>,
 }
 
-/// What is wanted of one model.
+/// The request to one model.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     mask: Option<&'a LayerMask>,
@@ -94,11 +94,11 @@ fn pass(decoder: &Decoder, batch: &TrainingBatch, wanted: Wanted<'_>) -> Result<
         if boundaries.is_empty() {
             return Ok(Pass::default());
         }
-        let states = decoder.boundary_states(&batch.batch, Ask { rows: &[], mask, boundaries })?;
+        let states = decoder.boundary_states(&batch.batch, ForwardRequest { rows: &[], mask, boundaries })?;
         return Ok(Pass { states, ..Pass::default() });
     }
     let rows = target_rows(&batch.targets);
-    let states = decoder.states(&batch.batch, Ask { rows: &rows, mask, boundaries })?;
+    let states = decoder.states(&batch.batch, ForwardRequest { rows: &rows, mask, boundaries })?;
     let next_token =
         if next_token { Some(decoder.loss_of_hidden(&states.hidden, &rows, &batch.targets)?) } else { None };
     Ok(Pass { hidden: Some(states.hidden), states: states.boundaries, next_token })

@@ -1,7 +1,7 @@
 //! Terms against independent computations and finite differences, on the tests' model of 8 layers.
 
 use super::{Sides, hidden_match, loss, step_loss};
-use crate::importance::Mixture;
+use crate::mixture::{Mixture, PublicText};
 use scaleot_data::PackedBatch;
 use scaleot_data::{TextOptions, TextWindows, TrainingBatch};
 use scaleot_model::{Decoder, Model};
@@ -220,7 +220,8 @@ fn a_training_step_goes_towards_the_objective() {
     let substitutes = || (0..8).map(|layer| Substitute::trainable(harmonizer(layer))).collect();
     let step = TrainStep { mask: mask(), learning_rate: 1e-3 };
     let first = |own: Option<Objective>, asked: Option<&Objective>| {
-        let mixture = Mixture::new(full_model(), substitutes(), (text(), text())).unwrap();
+        let mixture =
+            Mixture::new(full_model(), substitutes(), PublicText { train: text(), held_out: text() }).unwrap();
         mixture.towards(own).train_step(&step, asked).unwrap().loss
     };
     let of = |term: ObjectiveTerm| Objective::new(1.0, term);

@@ -3,16 +3,17 @@
 use super::gather::{Report, Row};
 use crate::error::StageError;
 use plotters::prelude::*;
+use scaleot_config::Column;
 
 const PANEL: (u32, u32) = (360, 260);
 const INK: RGBColor = RGBColor(40, 44, 52);
 /// One colour per column, in the order of the table: grey for what the owner had, blue for the data owner's, green for the result.
-const BARS: [(&str, RGBColor); 5] = [
-    ("zero_shot", RGBColor(150, 156, 166)),
-    ("emulator", RGBColor(166, 200, 230)),
-    ("emulator_tuned", RGBColor(70, 130, 190)),
-    ("plug_in", RGBColor(46, 150, 100)),
-    ("full_tuning", RGBColor(205, 160, 70)),
+const BARS: [(Column, RGBColor); 5] = [
+    (Column::ZeroShot, RGBColor(150, 156, 166)),
+    (Column::Emulator, RGBColor(166, 200, 230)),
+    (Column::EmulatorTuned, RGBColor(70, 130, 190)),
+    (Column::PlugIn, RGBColor(46, 150, 100)),
+    (Column::FullTuning, RGBColor(205, 160, 70)),
 ];
 
 /// The picture of the rows of the report's first task (or text), as SVG; nothing when there is no figure.
@@ -76,12 +77,12 @@ fn draw(
 }
 
 fn colour(column: &str) -> RGBColor {
-    BARS.iter().find(|(name, _)| *name == column).map_or(INK, |(_, colour)| *colour)
+    BARS.iter().find(|(known, _)| known.key() == column).map_or(INK, |(_, colour)| *colour)
 }
 
 fn undrawn(error: impl std::fmt::Display) -> StageError {
-    StageError::Artefact {
-        path: "report.svg".into(),
+    StageError::InvalidValue {
+        subject: "report.svg".into(),
         what: "picture".into(),
         found: error.to_string(),
         expected: "figures that can be drawn".into(),

@@ -1,9 +1,9 @@
 //! Collects what a run's artefacts say into one record; what is missing stays missing.
 
-use crate::bundle;
+use crate::artefacts::{ColumnResult, Figure, ReturnArtefact};
 use crate::error::StageError;
-use crate::run::{COLUMN, ColumnResult, Costs, Figure, PluginUsed, Run};
-use crate::tune::{RETURN, ReturnArtefact};
+use crate::run::{Costs, PluginUsed, RunCore};
+use crate::stage::Stage;
 use scaleot_config::{Column, StrategyKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub struct Report {
     pub costs: Costs,
 }
 
-/// Whether a larger value of a metric is better.
+/// True where a larger value of a metric is better.
 pub fn higher_is_better(metric: &str) -> bool {
     !matches!(metric, "answer_loss" | "nll")
 }
@@ -56,20 +56,18 @@ pub fn higher_is_better(metric: &str) -> bool {
 ///
 /// # Errors
 /// A damaged artefact.
-pub fn gather(run: &Run) -> Result<Report, StageError> {
+pub fn gather(run: &RunCore) -> Result<Report, StageError> {
     let mut results: Vec<ColumnResult> = Vec::new();
     for column in &run.config.evaluate.columns {
-        let name = format!("evaluate-{}", column.key().replace('_', "-"));
-        if let Some(folder) = run.dir.completed(&name, COLUMN)? {
+        if let Some(folder) = run.completed(Stage::Evaluate(*column).folder())? {
             results.push(folder.body()?);
         }
     }
     let bundle_bytes = run
-        .dir
-        .completed("bundle", bundle::HEAD)?
+        .completed(Stage::Bundle.folder())?
         .map(|folder| folder.manifest().files.values().map(|file| file.size).sum());
     let returned: Option<ReturnArtefact> =
-        run.dir.completed("return", RETURN)?.map(|folder| folder.body()).transpose()?;
+        run.completed(Stage::Tune.folder())?.map(|folder| folder.body()).transpose()?;
     let folder = &run.config.model.path;
     Ok(Report {
         model: folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -87,7 +85,7 @@ pub fn gather(run: &Run) -> Result<Report, StageError> {
     })
 }
 
-fn strategies(run: &Run) -> BTreeMap<String, String> {
+fn strategies(run: &RunCore) -> BTreeMap<String, String> {
     let kinds = [StrategyKind::Importance, StrategyKind::Replace, StrategyKind::Compress, StrategyKind::Adapter];
     let named = kinds.into_iter().filter_map(|kind| Some((kind.as_str().to_owned(), run.config.strategy(kind)?.0)));
     named.map(|(kind, name)| (kind, name.to_string())).collect()

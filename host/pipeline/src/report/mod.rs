@@ -12,14 +12,14 @@ pub use fitted::fitted;
 pub use gather::{Report, Row, gather, higher_is_better};
 pub use table::{markdown, size, terminal};
 
-use super::error::StageError;
-use super::run::Run;
+use crate::error::StageError;
+use crate::run::RunCore;
 
 /// Gathers the report of a run and writes `report.json`, `report.md` and `report.svg` into its folder.
 ///
 /// # Errors
 /// A damaged artefact, or a full disk.
-pub fn write(run: &Run) -> Result<Report, StageError> {
+pub fn write(run: &RunCore) -> Result<Report, StageError> {
     let report = gather(run)?;
     keep(run, &report)?;
     Ok(report)
@@ -29,7 +29,7 @@ pub fn write(run: &Run) -> Result<Report, StageError> {
 ///
 /// # Errors
 /// A full disk.
-pub fn keep(run: &Run, report: &Report) -> Result<(), StageError> {
+pub fn keep(run: &RunCore, report: &Report) -> Result<(), StageError> {
     let mut json = run.dir.file("report.json")?;
     json.put(serde_json::to_string_pretty(report).unwrap_or_default().as_bytes())?;
     json.commit()?;

@@ -2,7 +2,8 @@
 
 use super::fitted::fitted;
 use super::gather::{Report, Row};
-use crate::run::{Figure, PluginUsed};
+use crate::artefacts::Figure;
+use crate::run::PluginUsed;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use scaleot_store::escape::escape;

@@ -1,9 +1,10 @@
-//! What each stage costs: wall time, peak resident memory, and the peak of memory that is not a mapped file.
+//! Costs of each stage: wall time, peak resident memory, and the peak of memory that is not a mapped file.
 //!
 //! Kept in `costs.json` at the top of the run folder and nowhere else, so that artefacts depend on inputs alone.
 //! Resident peak: `VmHWM`, reset at the start of a stage. Anonymous peak: `RssAnon`, sampled every 2 ms, above its start.
 
 use crate::error::StageError;
+use crate::stage::Stage;
 use scaleot_store::{RunDir, StagePool};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What a stage of a pool cost whoever made it.
+    /// The cost of a stage of a pool to the run that made it.
     pub fn noted(pool: &StagePool, stage: &str, inputs: &str) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(pool.note(stage, inputs)).ok()?).ok()
     }
@@ -46,14 +47,14 @@ impl Cost {
 pub struct Costs(pub BTreeMap<String, Cost>);
 
 impl Costs {
-    /// What a run folder has on record; an unreadable record is no record.
+    /// The record of a run folder; an unreadable one is none.
     pub fn read(run: &Path) -> Self {
         let text = std::fs::read(run.join(FILE)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    pub(super) fn set(&mut self, stage: &str, cost: Cost) {
-        self.0.insert(stage.to_owned(), cost);
+    pub(super) fn set(&mut self, stage: Stage, cost: Cost) {
+        self.0.insert(stage.label().to_owned(), cost);
     }
 
     pub(super) fn write(&self, dir: &RunDir) -> Result<(), StageError> {
@@ -108,7 +109,7 @@ impl Meter {
         }
         Cost {
             seconds: self.started.elapsed().as_secs_f64(),
-            peak_bytes: status("VmHWM:"),
+            peak_bytes: peak_bytes(),
             anonymous_bytes: self.peak.load(Ordering::Relaxed).saturating_sub(self.base),
         }
     }
@@ -118,6 +119,11 @@ impl Drop for Meter {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// The largest resident size of this process so far, in bytes; 0 where the system does not say.
+pub fn peak_bytes() -> u64 {
+    status("VmHWM:")
 }
 
 /// A line of `/proc/self/status` in bytes; 0 where there is none.

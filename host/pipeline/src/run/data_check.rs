@@ -3,10 +3,9 @@
 //! Public text is read by the first stage that there is, so that nothing is lost where it is refused there; it is read here
 //! for those that ask without running.
 
-use super::Run;
-use super::columns::split;
 use crate::error::StageError;
 use crate::load::load_tokenizer;
+use crate::training::read_pairs;
 use scaleot_config::RunConfig;
 use scaleot_data::{TaskSet, TextOptions, TextWindows};
 use scaleot_model::ModelConfig;
@@ -18,11 +17,11 @@ use scaleot_model::ModelConfig;
 pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
     if config.data.task.is_some() || !config.data.text.is_empty() {
-        Run::pairs(config, &config.tune, &tokenizer, model.context)?;
+        read_pairs(config, &config.tune, &tokenizer, model.context)?;
     }
     let tasks = TaskSet::with_folder(&config.data.folder)?;
     for name in &config.evaluate.tasks {
-        tasks.get(name)?.questions(&config.data.folder, split(config.evaluate.split))?;
+        tasks.get(name)?.questions(&config.data.folder, config.evaluate.split)?;
     }
     if !config.evaluate.text.is_empty() {
         let sequence_length = (config.evaluate.block_length as usize).min(model.context);
@@ -36,12 +35,12 @@ pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageErr
 /// # Errors
 /// A file that cannot be read, or too little text.
 pub fn read_public_text(config: &RunConfig, model: &ModelConfig) -> Result<(), StageError> {
-    let files = &config.data.public_text;
+    let files = &config.public_data.text;
     if files.is_empty() {
         return Ok(());
     }
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
-    let sequence_length = (config.data.block_length as usize).min(model.context);
+    let sequence_length = (config.public_data.block_length as usize).min(model.context);
     let batch_size = config.importance.batch_size.get() as usize;
     TextWindows::read_split(files, &tokenizer, TextOptions { sequence_length, batch_size, seed: 0 }, 20)?;
     Ok(())

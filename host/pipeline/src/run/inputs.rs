@@ -1,11 +1,12 @@
-//! What a stage's result depends on, as a digest: two runs whose digests are equal may share the stage.
+//! The inputs of a stage as a digest: two runs whose digests are equal may share the stage.
 //!
 //! Rule: contents, not paths; effective seeds, not where they were written; and no key that the result does not feel
 //! (`checkpoint_every`, the order of `evaluate.columns`, `block_length` where there is no text).
 
-use super::Run;
+use super::core::RunCore;
 use crate::error::StageError;
-use crate::plug_in::companions;
+use crate::load::companions;
+use crate::stage::Stage;
 use scaleot_config::TrainingSection;
 use scaleot_data::{DataError, Split, TaskSet};
 use scaleot_plugin_api::StrategyKind;
@@ -16,17 +17,17 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-impl Run {
+impl RunCore {
     /// The digest of a stage's inputs.
-    pub(super) fn inputs(&self, stage: &str, parts: Value) -> String {
+    pub(crate) fn inputs(&self, stage: Stage, parts: Value) -> String {
         // What narrow models came to before their layers trained in fp32 is not what they come to now.
-        let narrow = if self.place.1 == Dtype::F32 { "" } else { ", trained in fp32" };
-        let dtype = format!("{:?}{narrow}", self.place.1);
-        Digest::of(json!([stage, dtype, parts]).to_string().as_bytes()).to_string()
+        let narrow = if self.placement.dtype == Dtype::F32 { "" } else { ", trained in fp32" };
+        let dtype = format!("{:?}{narrow}", self.placement.dtype);
+        Digest::of(json!([stage.label(), dtype, parts]).to_string().as_bytes()).to_string()
     }
 
     /// Everything about a strategy that its result depends on.
-    pub(super) fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
+    pub(crate) fn strategy_inputs(&mut self, kind: StrategyKind) -> Result<Value, StageError> {
         let Some((name, _)) = self.config.strategy(kind) else { return Ok(Value::Null) };
         let (name, plugin) = (name.to_string(), name.plugin().to_owned());
         let code = match &self.registry.plugin(&plugin)?.source {
@@ -38,7 +39,7 @@ impl Run {
 
     /// As [`strategy_inputs`](Self::strategy_inputs) of the replacer, without options that only its choice of layers reads:
     /// one importance stage serves every choice. The options' schema marks them with `"x-read-by": "select"`.
-    pub(super) fn substitute_inputs(&mut self) -> Result<Value, StageError> {
+    pub(crate) fn substitute_inputs(&mut self) -> Result<Value, StageError> {
         let mut inputs = self.strategy_inputs(StrategyKind::Replace)?;
         let Some(name) = inputs.get("use").and_then(Value::as_str).map(str::to_owned) else { return Ok(inputs) };
         let schema = self.registry.strategy(&name, StrategyKind::Replace)?.options;
@@ -53,7 +54,7 @@ impl Run {
     }
 
     /// The files that an export takes along as they are, where there is an export; those of the fingerprint are said already.
-    pub(super) fn companion_inputs(&self) -> Result<Option<Value>, StageError> {
+    pub(crate) fn companion_inputs(&self) -> Result<Option<Value>, StageError> {
         if !self.config.plug_in.export {
             return Ok(None);
         }
@@ -66,16 +67,16 @@ impl Run {
     }
 
     /// The owner's public text and how it is cut; nothing where there is none.
-    pub(super) fn public_text_inputs(&self) -> Result<Value, StageError> {
-        let data = &self.config.data;
-        if data.public_text.is_empty() {
+    pub(crate) fn public_text_inputs(&self) -> Result<Value, StageError> {
+        let data = &self.config.public_data;
+        if data.text.is_empty() {
             return Ok(Value::Null);
         }
-        Ok(json!([digests(&data.public_text)?, data.block_length]))
+        Ok(json!([digests(&data.text)?, data.block_length]))
     }
 
     /// The data owner's pairs or text, and the training on them.
-    pub(super) fn training_inputs(&self, section: &TrainingSection) -> Result<Value, StageError> {
+    pub(crate) fn training_inputs(&self, section: &TrainingSection) -> Result<Value, StageError> {
         let data = &self.config.data;
         let on = match &data.task {
             Some(name) => {
@@ -88,8 +89,8 @@ impl Run {
         Ok(json!([on, self.recipe(section)]))
     }
 
-    /// How a training goes, as far as its result feels it.
-    pub(super) fn recipe(&self, section: &TrainingSection) -> Value {
+    /// The settings of a training, as far as its result feels them.
+    pub(crate) fn recipe(&self, section: &TrainingSection) -> Value {
         let mut training = json!(section);
         if let Some(keys) = training.as_object_mut() {
             // A resumed training gives the same bytes wherever its checkpoints stood.
@@ -104,16 +105,16 @@ impl Run {
     }
 
     /// The questions and texts of the table, and how many of them in one pass.
-    pub(super) fn evaluation_inputs(&self) -> Result<Value, StageError> {
+    pub(crate) fn evaluation_inputs(&self) -> Result<Value, StageError> {
         let config = &self.config.evaluate;
-        let split = super::columns::split(config.split);
+        let split = config.split;
         let tasks = self.evaluated_tasks().iter().map(|name| task_inputs(name, &self.config.data.folder, split));
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
         Ok(json!([tasks, digests(&config.text)?, config.block_length, config.limit, config.batch_tokens]))
     }
 
     /// The tasks of `evaluate`, or else that of `data`.
-    pub(super) fn evaluated_tasks(&self) -> &[String] {
+    pub(crate) fn evaluated_tasks(&self) -> &[String] {
         let config = &self.config;
         if config.evaluate.tasks.is_empty() { config.data.task.as_slice() } else { &config.evaluate.tasks }
     }

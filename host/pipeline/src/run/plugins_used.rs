@@ -1,8 +1,8 @@
-//! Which plugin files did the work of each section, exactly: `plugins.json` at the top of the run folder.
+//! The plugin files behind each section, exactly: `plugins.json` at the top of the run folder.
 //!
 //! Kept there and nowhere else, since artefacts hold no path; the report repeats all but the path.
 
-use super::Run;
+use super::core::RunCore;
 use crate::error::StageError;
 use scaleot_config::StrategyKind;
 use scaleot_plugins::{Pinned, PluginSource};
@@ -39,14 +39,14 @@ pub struct PluginUsed {
 pub struct PluginsUsed(pub BTreeMap<String, PluginUsed>);
 
 impl PluginsUsed {
-    /// What a run folder has on record; an unreadable record is no record.
+    /// The record of a run folder; an unreadable one is none.
     pub fn read(run: &Path) -> Self {
         let text = std::fs::read(run.join(FILE)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 }
 
-impl Run {
+impl RunCore {
     /// The record of the run folder, with the plugins that are registered now in the place of older ones.
     pub fn plugins_used(&self) -> PluginsUsed {
         let mut record = PluginsUsed::read(self.dir.path());

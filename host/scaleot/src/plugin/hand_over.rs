@@ -2,7 +2,7 @@
 
 use super::{Output, shown_path};
 use crate::args::{AddArgs, PackArgs, RemoveArgs};
-use crate::failure::{ProgramError, stage};
+use crate::failure::{ProgramError, VerbResult, stage};
 use scaleot_plugins::{
     MANIFEST_FILE, PROJECT_FOLDER, Words, add as install, pack as describe, remove as take_away, user_folder,
 };
@@ -10,8 +10,8 @@ use scaleot_store::escape::escape;
 use serde_json::json;
 use std::path::PathBuf;
 
-pub fn pack(args: &PackArgs, output: Output) -> anyhow::Result<()> {
-    let words = Words { publisher: args.publisher.clone(), licence: args.licence.clone(), paper: args.paper.clone() };
+pub fn pack(args: &PackArgs, output: Output) -> VerbResult<()> {
+    let words = Words { publisher: args.publisher.clone(), licence: args.license.clone(), paper: args.paper.clone() };
     let manifest = stage(describe(&args.library, words))?;
     let place = args.library.with_file_name(MANIFEST_FILE);
     output.result(&json!({ "manifest": manifest, "path": shown_path(&place) }), || {
@@ -24,7 +24,7 @@ pub fn pack(args: &PackArgs, output: Output) -> anyhow::Result<()> {
     })
 }
 
-pub fn add(args: &AddArgs, output: Output) -> anyhow::Result<()> {
+pub fn add(args: &AddArgs, output: Output) -> VerbResult<()> {
     let (manifest, place) = stage(install(&args.plugin, &root(args.user)?))?;
     let sha256 = manifest.files.get(&manifest.library);
     let value =
@@ -40,7 +40,7 @@ pub fn add(args: &AddArgs, output: Output) -> anyhow::Result<()> {
     })
 }
 
-pub fn remove(args: &RemoveArgs, output: Output) -> anyhow::Result<()> {
+pub fn remove(args: &RemoveArgs, output: Output) -> VerbResult<()> {
     let place = stage(take_away(&args.name, &root(args.user)?))?;
     output.result(&json!({ "plugin": args.name, "removed": shown_path(&place) }), || {
         format!("{} is removed", place.display())

@@ -2,7 +2,7 @@
 
 use super::{Output, shown_path, tell};
 use crate::args::{Global, LockArgs};
-use crate::failure::stage;
+use crate::failure::{VerbResult, stage};
 use crate::needs::ALL;
 use crate::{session, suite};
 use scaleot_config::{RunConfig, StrategyKind, Unpinned};
@@ -13,8 +13,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-pub fn lock(args: &LockArgs, global: &Global, output: Output) -> anyhow::Result<()> {
-    let (configs, place) = match Suite::is_one(&args.run.config) {
+pub fn lock(args: &LockArgs, global: &Global, output: Output) -> VerbResult<()> {
+    let (configs, place) = match Suite::is_suite(&args.run.config) {
         // Its cells lie in the output, and look in the working folder.
         true => (suite::configs(&suite::args_of(&args.run), global)?, PathBuf::from(LOCK_FILE)),
         false => (vec![session::load(&args.run, global)?], PluginLock::place(&args.run.config)),
@@ -44,7 +44,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, config: &RunConfig, global: &Global) -> anyhow::Result<()> {
+    fn add(&mut self, config: &RunConfig, global: &Global) -> VerbResult<()> {
         let plugin = |kind: &StrategyKind| Some(config.strategy(*kind)?.0.plugin().to_owned());
         let mut names: BTreeSet<String> = ALL.iter().filter_map(plugin).collect();
         names.retain(|name| !self.locked.contains_key(name) && !self.built_in.contains(name));

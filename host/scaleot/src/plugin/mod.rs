@@ -1,29 +1,28 @@
 //! `plugin list|info|check|new|pack|add|remove|lock`: a plugin's way from an idea to somebody else's runs.
 
+mod check;
 mod hand_over;
 mod lock;
 mod new;
 mod show;
 
 use super::args::{Global, PluginVerb};
-use super::failure::{ProgramError, stage};
-use super::output::{Output, say, shown_path, table};
+use super::failure::{VerbResult, stage};
+use super::output::{Output, say, shown_path};
 use scaleot_config::Unpinned;
-use scaleot_pipeline::report::fitted;
 use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
-use scaleot_store::escape::{escape, escape_to};
-use scaleot_store::exit_code::ExitCode;
+use scaleot_store::escape::escape_to;
 use serde_json::{Value, json};
 
 /// Runs a verb about plugins.
-pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Result<()> {
+pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> VerbResult<()> {
     match verb {
         PluginVerb::List => show::list(&mut registry(global, Unpinned::Refuse)?, output),
         PluginVerb::Info { name } => show::info(&mut registry(global, Unpinned::Refuse)?, name, output),
         // Who asks for a check of a plugin asks for its code to be run.
         PluginVerb::Check { name } => {
             let mut registry = registry(global, Unpinned::Allow)?;
-            let checked = stage(registry.plugin(name)).map(|plugin| check(plugin, output));
+            let checked = stage(registry.plugin(name)).map(|plugin| check::check(plugin, output));
             tell(&mut registry);
             checked?
         }
@@ -36,9 +35,9 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> anyhow::Res
 }
 
 /// The plugins in reach of the command line, without a config.
-fn registry(global: &Global, unpinned: Unpinned) -> anyhow::Result<Registry> {
+fn registry(global: &Global, unpinned: Unpinned) -> VerbResult<Registry> {
     let search = SearchPath::new(global.plugin_path.iter().cloned());
-    let unpinned = global.unpinned.map_or(unpinned, Unpinned::from);
+    let unpinned = global.unpinned.unwrap_or(unpinned);
     Ok(stage(Registry::new(search))?.trusting(Trust::unpinned(unpinned)))
 }
 
@@ -54,29 +53,4 @@ fn source(plugin: &RegisteredPlugin) -> Value {
         PluginSource::BuiltIn => json!({ "built_in": true }),
         PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
     }
-}
-
-/// The conformance checks of the contract, against a fake host.
-fn check(plugin: &RegisteredPlugin, output: Output) -> anyhow::Result<()> {
-    let verdicts = plugin.conformance();
-    let broken = verdicts.iter().filter(|verdict| verdict.broken.is_some()).count();
-    let value: Vec<Value> = verdicts
-        .iter()
-        .map(|verdict| json!({ "of": verdict.of, "check": verdict.check, "broken": verdict.broken }))
-        .collect();
-    output.result(&json!({ "plugin": plugin.record.name, "source": source(plugin), "checks": value }), || {
-        let mut table = table(&["strategy", "promise", "verdict"]);
-        for verdict in &verdicts {
-            let found = verdict.broken.as_deref().map_or_else(|| "kept".to_owned(), |broken| escape_to(broken, 400));
-            table.add_row([escape(&verdict.of), verdict.check.to_owned(), found]);
-        }
-        format!("{}\n{} of {} promises kept", fitted(&mut table), verdicts.len() - broken, verdicts.len())
-    })?;
-    if broken == 0 {
-        return Ok(());
-    }
-    let what = format!("plugin {}: breaks {broken} of {} promises", escape(&plugin.record.name), verdicts.len());
-    // The result on stdout says it already; a second document there would be one too many.
-    say(&format!("error: {what}"));
-    Err(ProgramError::Said(ExitCode::Plugin).into())
 }

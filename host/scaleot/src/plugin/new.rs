@@ -4,8 +4,9 @@
 
 use super::{Output, shown_path};
 use crate::args::{KindArg, NewArgs};
-use crate::failure::{ProgramError, stage};
-use scaleot_plugins::{PLUGIN_NAME_RULE, SearchPath, is_plugin_name};
+use crate::failure::{ProgramError, VerbResult, stage};
+use scaleot_plugin_api::{PLUGIN_NAME_RULE, StrategyKind, is_plugin_name};
+use scaleot_plugins::SearchPath;
 use scaleot_store::escape::escape;
 use scaleot_store::write_folder;
 use serde_json::json;
@@ -19,7 +20,7 @@ const TAKEN: &str = "abstract alloc as async await become box break const contin
                      ref return scaleot schemars self serde static std struct super test trait true try type typeof unsafe \
                      unsized use virtual where while yield";
 
-pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
+pub fn new(args: &NewArgs, output: Output) -> VerbResult<()> {
     let name = args.name.as_str();
     if !is_plugin_name(name) {
         let problem = format!("the name {:?}: expected {PLUGIN_NAME_RULE}", escape(name));
@@ -31,12 +32,12 @@ pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let api = dependency(args.api.as_deref())?;
+    let Contract { api, conformance } = contract(args.api.as_deref())?;
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(name));
     let filled = |text: &str| {
         let text = text.replace("my-plugin", name).replace("my_plugin", &name.replace('-', "_"));
         let text = text.replace("STRATEGY", args.kind.strategy()).replace("KIND", args.kind.section());
-        text.replace("PLUGIN_API", &api).into_bytes()
+        text.replace("PLUGIN_API", &api).replace("PLUGIN_CONFORMANCE", &conformance).into_bytes()
     };
     // `parent` of a bare name is the empty path: the working folder.
     if let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("") && !parent.is_dir()) {
@@ -70,12 +71,13 @@ pub fn new(args: &NewArgs, output: Output) -> anyhow::Result<()> {
 
 impl KindArg {
     fn section(self) -> &'static str {
-        match self {
-            Self::Importance => "importance",
-            Self::Replace => "replace",
-            Self::Compress => "compress",
-            Self::Adapter => "adapter",
-        }
+        let kind = match self {
+            Self::Importance => StrategyKind::Importance,
+            Self::Replace => StrategyKind::Replace,
+            Self::Compress => StrategyKind::Compress,
+            Self::Adapter => StrategyKind::Adapter,
+        };
+        kind.as_str()
     }
 
     /// The strategy in the template.
@@ -98,11 +100,23 @@ impl KindArg {
     }
 }
 
-/// How the new crate names plugin-api: what stands in the braces of its dependency.
-fn dependency(asked: Option<&str>) -> Result<String, ProgramError> {
+/// The contract's two crates as dependencies of the new one: the text inside the braces.
+struct Contract {
+    api: String,
+    conformance: String,
+}
+
+impl Contract {
+    /// Both from one repository, or one registry.
+    fn of_one_source(source: String) -> Self {
+        Self { api: source.clone(), conformance: source }
+    }
+}
+
+fn contract(asked: Option<&str>) -> Result<Contract, ProgramError> {
     let Some(api) = asked else {
         return match crate_folder(Path::new(OWN_API)) {
-            Some(folder) => path_dependency(&folder),
+            Some(folder) => of_folder(&folder),
             None => Err(ProgramError::Usage(
                 "the source tree that this program was built from is not here any more, and plugin-api is on no registry: \
                  give --api PATH (a checkout of ScaleOT) or --api GIT-URL"
@@ -113,11 +127,14 @@ fn dependency(asked: Option<&str>) -> Result<String, ProgramError> {
     if is_git(api) {
         let (url, revision) = api.split_once('#').unwrap_or((api, ""));
         let revision = if revision.is_empty() { String::new() } else { format!(", rev = {revision:?}") };
-        return Ok(format!("git = {url:?}{revision}"));
+        return Ok(Contract::of_one_source(format!("git = {url:?}{revision}")));
+    }
+    if is_version(api) {
+        return Ok(Contract::of_one_source(format!("version = {api:?}")));
     }
     let (itself, inside) = (PathBuf::from(api), Path::new(api).join("plugin-api"));
     match [itself, inside].iter().find_map(|path| crate_folder(path)) {
-        Some(folder) => path_dependency(&folder),
+        Some(folder) => of_folder(&folder),
         None => Err(ProgramError::Usage(format!(
             "--api {}: no crate scaleot-plugin-api there; expected a checkout of ScaleOT, its folder plugin-api, or a git URL",
             escape(api)
@@ -130,6 +147,12 @@ fn is_git(api: &str) -> bool {
     ["https://", "http://", "ssh://", "git://", "file://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
+/// True for the version of a published contract, such as `2.0` or `2.0.0`.
+fn is_version(api: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (2..=3).contains(&api.split('.').count()) && api.split('.').all(number)
+}
+
 /// The folder, made absolute, if the crate plugin-api is in it.
 fn crate_folder(path: &Path) -> Option<PathBuf> {
     let folder = path.canonicalize().ok()?;
@@ -139,10 +162,11 @@ fn crate_folder(path: &Path) -> Option<PathBuf> {
     (name == "scaleot-plugin-api").then_some(folder)
 }
 
-fn path_dependency(folder: &Path) -> Result<String, ProgramError> {
-    match folder.to_str() {
-        Some(path) => Ok(format!("path = {}", toml::Value::from(path))),
-        None => Err(ProgramError::Usage(format!(
+fn of_folder(folder: &Path) -> Result<Contract, ProgramError> {
+    let path = |folder: &Path| Some(format!("path = {}", toml::Value::from(folder.to_str()?)));
+    match (path(folder), path(&folder.join("conformance"))) {
+        (Some(api), Some(conformance)) => Ok(Contract { api, conformance }),
+        _ => Err(ProgramError::Usage(format!(
             "{}: the path of plugin-api is not UTF-8, which Cargo.toml is; give --api by a link with another name, or a git URL",
             folder.display()
         ))),

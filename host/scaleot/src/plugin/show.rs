@@ -1,7 +1,8 @@
 //! `plugin list` and `info`: from manifests where there are some, so that looking at a plugin does not run it.
 
-use super::{Output, source, table, tell};
-use crate::failure::stage;
+use super::{Output, source, tell};
+use crate::failure::{VerbResult, stage};
+use crate::output::table;
 use scaleot_pipeline::report::fitted;
 use scaleot_plugins::{OptionRow, PluginManifest, RegisteredPlugin, Registry, Standing, Surveyed, option_rows};
 use scaleot_store::escape::{escape, escape_to};
@@ -31,7 +32,7 @@ struct Page {
     strategies: Vec<StrategyPage>,
 }
 
-pub fn list(registry: &mut Registry, output: Output) -> anyhow::Result<()> {
+pub fn list(registry: &mut Registry, output: Output) -> VerbResult<()> {
     let surveyed = registry.survey();
     let built_in = registry.plugins().filter(|plugin| source(plugin).get("built_in").is_some());
     let mut pages: Vec<Page> = built_in.map(|plugin| loaded(plugin, "built in".to_owned())).collect();
@@ -67,7 +68,7 @@ pub fn list(registry: &mut Registry, output: Output) -> anyhow::Result<()> {
     })
 }
 
-pub fn info(registry: &mut Registry, name: &str, output: Output) -> anyhow::Result<()> {
+pub fn info(registry: &mut Registry, name: &str, output: Output) -> VerbResult<()> {
     let page = match registry.registered(name) {
         Some(plugin) => loaded(plugin, "built in".to_owned()),
         None => {

@@ -29,7 +29,7 @@ pub(super) fn colour(index: usize) -> RGBColor {
 }
 
 /// The picture in the colour of the page's text, whether light or dark.
-pub(super) fn in_ink(svg: &str) -> String {
+pub(super) fn recolour(svg: &str) -> String {
     // Words in a picture have their quotes escaped: only attributes can look like this.
     svg.replace("\"#282C34\"", "\"currentColor\"")
 }
@@ -45,7 +45,7 @@ pub(super) fn width(words: &str, size: u32) -> f64 {
 }
 
 /// As many words as fit, with an ellipsis in place of the middle: labels differ at their ends.
-pub(super) fn shortened(words: &str, most: usize) -> String {
+pub(super) fn shorten(words: &str, most: usize) -> String {
     let letters: Vec<char> = words.chars().collect();
     if letters.len() <= most {
         return words.to_owned();
@@ -56,7 +56,7 @@ pub(super) fn shortened(words: &str, most: usize) -> String {
 }
 
 /// Lowest and highest with room on both sides; never an empty range.
-pub(super) fn padded(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64) {
+pub(super) fn padded_range(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
         return (0.0, 1.0);
@@ -66,7 +66,7 @@ pub(super) fn padded(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64
 }
 
 /// As many digits as tell neighbouring marks of this range apart.
-pub(super) fn digits((low, high): (f64, f64)) -> usize {
+pub(super) fn digits(low: f64, high: f64) -> usize {
     let step = (high - low) / 8.0;
     (-step.log10()).ceil().clamp(0.0, 6.0) as usize
 }
@@ -77,15 +77,15 @@ mod tests {
 
     #[test]
     fn long_labels_keep_their_ends() {
-        assert_eq!(shortened("uniform rank=1", 20), "uniform rank=1");
-        assert_eq!(shortened("abcdefghijklmnop", 10), "abc…klmnop");
+        assert_eq!(shorten("uniform rank=1", 20), "uniform rank=1");
+        assert_eq!(shorten("abcdefghijklmnop", 10), "abc…klmnop");
     }
 
     #[test]
     fn ranges_are_never_empty() {
-        let (low, high) = padded([0.5].into_iter(), 0.1);
+        let (low, high) = padded_range([0.5].into_iter(), 0.1);
         assert!(low < 0.5 && high > 0.5);
-        assert_eq!(padded([].into_iter(), 0.1), (0.0, 1.0));
-        assert_eq!((digits((0.0, 100.0)), digits((0.26, 0.31))), (0, 3));
+        assert_eq!(padded_range([].into_iter(), 0.1), (0.0, 1.0));
+        assert_eq!((digits(0.0, 100.0), digits(0.26, 0.31)), (0, 3));
     }
 }

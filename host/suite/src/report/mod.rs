@@ -8,15 +8,15 @@ mod bars;
 mod curves;
 mod frontier;
 mod layers;
-mod left;
+mod stage_outputs;
 
 use comfy_table::Table;
 use minijinja::{AutoEscape, Environment, Value, context};
 use plotters::style::Color as _;
 use serde::Serialize;
 
-use self::axes::{Drawn, colour, in_ink};
-use self::left::Left;
+use self::axes::{Drawn, colour, recolour};
+use self::stage_outputs::StageOutputs;
 use super::error::SuiteError;
 use super::result::{Point, SuiteResult};
 use super::table::{NONE, View, notes, parts};
@@ -63,9 +63,10 @@ struct Figures {
 ///
 /// # Errors
 /// A picture that cannot be drawn.
-pub fn page(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
-    let left = Left::of(result);
-    let sections: Vec<Section> = parts(result, view).into_iter().map(|part| section(result, part)).collect();
+pub fn html_report(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
+    let outputs = StageOutputs::read(result);
+    let sections: Vec<Section> =
+        parts(result, view).into_iter().map(|(head, table)| section(result, head, &table)).collect();
     let notes: Vec<String> = notes(result, view)
         .into_iter()
         .take_while(|note| note != "missing:")
@@ -76,7 +77,7 @@ pub fn page(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
     let context = context! {
         title => result.suite,
         sections => sections,
-        figures => figures(result, &left)?,
+        figures => figures(result, &outputs)?,
         missing => result.missing,
         legend => legend,
         notes => notes,
@@ -84,23 +85,23 @@ pub fn page(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
     };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.render_str(PAGE, context).map_err(|error| undrawn(error).into())
+    environment.render_str(PAGE, context).map_err(|error| drawing_error(error).into())
 }
 
 /// Every picture for which there is something to draw.
-fn figures(result: &SuiteResult, left: &Left) -> Result<Vec<Figures>, StageError> {
+fn figures(result: &SuiteResult, outputs: &StageOutputs) -> Result<Vec<Figures>, StageError> {
     let one = |picture: Option<Drawn>| picture.into_iter().collect::<Vec<_>>();
     let group = |head, note, legend, pictures: Vec<Drawn>| Figures {
         head,
         note,
         legend,
-        pictures: pictures.into_iter().map(|svg| Value::from_safe_string(in_ink(&svg))).collect(),
+        pictures: pictures.into_iter().map(|svg| Value::from_safe_string(recolour(&svg))).collect(),
     };
     let all = vec![
         group("Privacy and utility", FRONTIER_NOTE, false, one(frontier::svg(result)?)),
         group("Bundle and time", COST_NOTE, false, bars::svg(result)?),
-        group("Importance of every layer", LAYERS_NOTE, false, layers::svg(&left.scores)?),
-        group("Training", TRAINING_NOTE, true, curves::svg(&left.panels)?),
+        group("Importance of every layer", LAYERS_NOTE, false, layers::svg(&outputs.scores)?),
+        group("Training", TRAINING_NOTE, true, curves::svg(&outputs.panels)?),
     ];
     Ok(all.into_iter().filter(|figures| !figures.pictures.is_empty()).collect())
 }
@@ -114,7 +115,7 @@ const TRAINING_NOTE: &str = "Nats per target. A line with points is the validati
     over the seeds; losses of mixtures while importance is estimated are smoothed.";
 
 /// A table with its empty fields explained.
-fn section(result: &SuiteResult, (head, table): (&'static str, Table)) -> Section {
+fn section(result: &SuiteResult, head: &'static str, table: &Table) -> Section {
     let content = |row: &comfy_table::Row| row.cell_iter().map(comfy_table::Cell::content).collect::<Vec<String>>();
     let columns = table.header().map(content).unwrap_or_default();
     let rows = table.row_iter().map(|row| Row { cells: fields(result, &columns, content(row)) }).collect();
@@ -138,7 +139,7 @@ fn fields(result: &SuiteResult, columns: &[String], texts: Vec<String>) -> Vec<F
 }
 
 /// Points with their place in the palette.
-fn coloured(result: &SuiteResult) -> impl Iterator<Item = (usize, &Point)> {
+fn coloured_points(result: &SuiteResult) -> impl Iterator<Item = (usize, &Point)> {
     result.points.iter().enumerate()
 }
 
@@ -147,9 +148,9 @@ fn css(index: usize) -> String {
     format!("rgb({r},{g},{b})")
 }
 
-fn undrawn(error: impl std::fmt::Display) -> StageError {
-    StageError::Artefact {
-        path: "report.html".into(),
+fn drawing_error(error: impl std::fmt::Display) -> StageError {
+    StageError::InvalidValue {
+        subject: "report.html".into(),
         what: "page".into(),
         found: error.to_string(),
         expected: "figures that can be drawn".into(),
@@ -182,7 +183,7 @@ mod tests {
             seconds: 1.0,
             cells: Vec::new(),
         };
-        let page = page(&result, View::Sweep).unwrap();
+        let page = html_report(&result, View::Sweep).unwrap();
         for markup in ["a<b", "<script", "t<i>", "<b>"] {
             assert!(!page.contains(markup), "{markup} in {page}");
         }

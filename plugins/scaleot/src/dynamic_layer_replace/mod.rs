@@ -17,8 +17,8 @@ use policy::{Policy, draws_of};
 use rand_chacha::rand_core::RngCore;
 use reward::ScoreUpdate;
 use scaleot_plugin_api::{
-    Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement, Strategy,
-    TrainStep, Trait,
+    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerMask, Need, PluginError, Requirement,
+    Strategy, TrainStep, Trait,
 };
 use state::State;
 
@@ -54,22 +54,21 @@ impl ImportanceEstimator for DynamicLayerReplace {
         if !trainable.contains(&true) {
             host.log("no substitute trains: dynamic-layer-replace learns scores only")?;
         }
-        let Self { options, state } = self;
-        let state = state.get_or_insert_with(|| State::start(seed, n_layers));
+        let mut state = self.state.clone().unwrap_or_else(|| State::start(seed, n_layers));
         state.belongs_to(seed, n_layers)?;
-        let stepper = Stepper::new(options, &trainable);
-        let total = u64::from(options.steps);
+        self.state = Some(state.clone());
+        let total = u64::from(self.options.steps);
         while state.step < total {
-            // A step that fails half-way leaves no trace in the state.
-            let mut next = state.clone();
-            stepper.step(&mut next, host)?;
-            *state = next;
-            host.checkpoint(&state.to_bytes()?)?;
-            host.progress(state.step, total)?;
+            // A step that fails half-way leaves no trace in what is kept.
+            Stepper::new(&self.options, &trainable).step(&mut state, host)?;
+            self.state = Some(state.clone());
+            host.progress(state.step, total, self)?;
         }
         Ok(ImportanceScores { scores: state.scores.iter().map(|&score| score as f32).collect() })
     }
+}
 
+impl Checkpoint for DynamicLayerReplace {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         self.state.as_ref().map_or_else(|| Ok(Vec::new()), State::to_bytes)
     }

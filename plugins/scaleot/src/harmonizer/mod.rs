@@ -4,14 +4,16 @@
 //! (the paper's description) or, as a warm start of this project's, from the reduced-rank regression of its own layer.
 
 mod options;
+mod regression;
 mod selection;
 
 pub use options::{HarmonizerOptions, Initialisation, Selection, WarmStart};
+pub use regression::{ReducedRank, TwoLayers};
 
 use scaleot_plugin_api::{
-    Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, MomentsRequest, Need,
-    NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule, Strategy, Substitute,
-    Trait, TwoLayers,
+    Checkpoint, Declaration, FitStep, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module,
+    MomentsRequest, Need, NormKind, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Requirement, Schedule,
+    Strategy, Substitute, Trait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +54,7 @@ impl LayerReplacer for Harmonizer {
             WarmStart::Regression => {
                 let (windows, weight) = (self.options.regression_windows, self.options.token_weight);
                 let moments = host.layer_moments(&MomentsRequest { layer: layer.index, windows, weight })?;
-                let map = moments.reduced_rank(self.options.rank, self.options.ridge, host)?;
+                let map = ReducedRank::of(&moments, self.options.rank, self.options.ridge, host)?;
                 map.through_relu(&moments, self.options.opening, host)?.widened(self.options.rank, host)?
             }
         };
@@ -72,8 +74,7 @@ impl LayerReplacer for Harmonizer {
             let report = host.fit_step(&step)?;
             self.fitted.passes += 1;
             host.record("residuals", u64::from(self.fitted.passes), &report.residuals)?;
-            host.checkpoint(&self.save()?)?;
-            host.progress(self.fitted.passes.into(), passes.into())?;
+            host.progress(self.fitted.passes.into(), passes.into(), self)?;
         }
         Ok(())
     }
@@ -92,7 +93,9 @@ impl LayerReplacer for Harmonizer {
         let distilled = ObjectiveTerm::LogitKl { temperature: 1.0 };
         (weight > 0.0).then(|| Objective::new(1.0, ObjectiveTerm::NextToken).plus(weight, distilled))
     }
+}
 
+impl Checkpoint for Harmonizer {
     fn save(&self) -> Result<Vec<u8>, PluginError> {
         Ok(serde_json::to_vec(&self.fitted)?)
     }

@@ -1,8 +1,8 @@
 //! my-plugin: the data owner trains a low-rank delta on some projections, `W + (alpha / rank) B A` (LoRA, arXiv 2106.09685).
 
 use scaleot_plugin_api::{
-    Adapter, AdapterModule, AdapterPart, LayerOutline, PluginError, Strategy, WeightRole,
-    export_plugin,
+    Adapter, AdapterModule, AdapterPart, Checkpoint, LayerOutline, PluginError, Strategy,
+    WeightRole, export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -65,6 +65,8 @@ impl Adapter for Delta {
         Ok(AdapterModule { parts })
     }
 }
+
+impl Checkpoint for Delta {}
 
 export_plugin! {
     name: "my-plugin",

@@ -120,7 +120,7 @@ export_plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn every_attention_weight_keeps_half_its_rank() {

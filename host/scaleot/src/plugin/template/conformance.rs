@@ -2,5 +2,5 @@
 
 #[test]
 fn conforms() {
-    scaleot_plugin_api::conformance::check_plugin(my_plugin::scaleot_root_module());
+    scaleot_plugin_conformance::check_plugin(my_plugin::scaleot_root_module());
 }

@@ -1,60 +1,41 @@
 //! my-plugin: a layer's importance is the loss increase when it alone is replaced, mean over held-out batches.
 
 use scaleot_plugin_api::{
-    Host, ImportanceEstimator, ImportanceScores, LayerMask, PluginError, Strategy, export_plugin,
+    BatchMeanEstimator, Host, LayerMask, Measure, PluginError, export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Options of `my-plugin/probe`.
+/// Probes each layer alone; its fields are the options of `my-plugin/probe`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ProbeOptions {
+pub struct Probe {
     /// Held-out batches that the mean is taken over.
     #[schemars(range(min = 1))]
     pub batches: u32,
 }
 
-impl Default for ProbeOptions {
+impl Default for Probe {
     fn default() -> Self {
         Self { batches: 8 }
     }
 }
 
-/// Probes each layer alone.
-pub struct Probe {
-    options: ProbeOptions,
-}
-
-impl Strategy for Probe {
-    type Options = ProbeOptions;
-    fn new(options: ProbeOptions) -> Result<Self, PluginError> {
-        Ok(Self { options })
+impl Measure for Probe {
+    fn batches(&self) -> u32 {
+        self.batches
     }
-}
 
-impl ImportanceEstimator for Probe {
-    /// One score per layer, larger means keep.
-    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+    /// One number per layer, larger means keep.
+    fn measure(&self, host: &mut Host) -> Result<Vec<f64>, PluginError> {
         let n_layers = host.outline()?.n_layers();
         let full = LayerMask::all_original(n_layers);
         let each = (0..n_layers).map(|layer| full.clone().with_replaced(&[layer]));
         let masks: Vec<LayerMask> = each.chain([full.clone()]).collect();
-        let mut sums = vec![0.0; n_layers];
-        for batch in 0..self.options.batches {
-            // All mixtures on one batch; the next call brings the next batch.
-            let losses = host.losses(&masks)?;
-            let base = losses.last().copied().unwrap_or(0.0);
-            sums.iter_mut()
-                .zip(&losses)
-                .for_each(|(sum, loss)| *sum += loss - base);
-            // Here a person can stop a long run: pass the error on.
-            host.progress(u64::from(batch + 1), u64::from(self.options.batches))?;
-        }
-        let mean = |sum: f64| (sum / f64::from(self.options.batches)) as f32;
-        Ok(ImportanceScores {
-            scores: sums.into_iter().map(mean).collect(),
-        })
+        // All mixtures on one batch; the next call brings the next batch.
+        let mut losses = host.losses(&masks)?;
+        let base = losses.pop().unwrap_or(0.0);
+        Ok(losses.into_iter().map(|loss| loss - base).collect())
     }
 }
 
@@ -62,19 +43,20 @@ export_plugin! {
     name: "my-plugin",
     about: "Importance of each layer by itself.",
     strategies: {
-        "probe": importance Probe, "Loss increase when one layer alone is replaced.";
+        "probe": importance BatchMeanEstimator<Probe>, "Loss increase when one layer alone is replaced.";
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
+    use scaleot_plugin_api::{ImportanceEstimator, Strategy};
 
     #[test]
     fn scores_are_the_costs_of_the_layers() {
         let mut fake = FakeHost::toy(3, 8).with_layer_costs(&[0.25, 1.0, 0.5]);
-        let mut probe = Probe::new(ProbeOptions::default()).expect("the defaults are good");
+        let mut probe = BatchMeanEstimator::new(Probe::default()).expect("the defaults are good");
         let scores = probe
             .estimate(&mut fake.host())
             .expect("the fake host answers");

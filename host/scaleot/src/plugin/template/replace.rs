@@ -3,7 +3,8 @@
 //! `up` is zero at the start, so that the substitute begins as the identity; the owner's training does the rest.
 
 use scaleot_plugin_api::{
-    Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute, export_plugin,
+    Checkpoint, Host, LayerOutline, LayerReplacer, Module, PluginError, Strategy, Substitute,
+    export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,6 +60,8 @@ impl LayerReplacer for Bottleneck {
     }
 }
 
+impl Checkpoint for Bottleneck {}
+
 export_plugin! {
     name: "my-plugin",
     about: "Small networks in the place of layers.",
@@ -70,7 +73,7 @@ export_plugin! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scaleot_plugin_api::conformance::FakeHost;
+    use scaleot_plugin_conformance::FakeHost;
 
     #[test]
     fn a_substitute_has_four_tensors_of_the_layer_s_width() {

@@ -1,0 +1,201 @@
+//! Calls across the boundary: a method's number and JSON in, the trait's method, JSON out.
+
+use super::entry::AnyStrategy;
+use crate::adapter::{AdapterModule, Tuner};
+use crate::checkpoint::Checkpoint;
+use crate::compress::{CompressionReport, Compressor, LayerWeights, WeightForm};
+use crate::error::{ErrorCode, PluginError};
+use crate::host::Host;
+use crate::importance::ImportanceScores;
+use crate::module::Substitute;
+use crate::outline::{LayerOutline, WeightRole};
+use crate::plan::ReplaceRequest;
+use crate::services::carrier::HostServices;
+use crate::tensor::{Handle, Tensor};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+        /// Methods by number. Numbers are part of the contract: never reused, only added.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Method { $($(#[$doc])* $name = $code,)* }
+
+        impl Method {
+            /// The trait's own name for it, as messages say it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The method of a number.
+            ///
+            /// # Errors
+            /// `Unsupported` for a number that this version of the contract does not have.
+            pub fn from_code(code: u32) -> Result<Self, PluginError> {
+                match code {
+                    $($code => Ok(Self::$name),)*
+                    _ => Err(PluginError::unsupported(format!("this plugin has no method {code}"))
+                        .with_help("the host is newer than the plugin: rebuild the plugin")),
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    /// [`ImportanceEstimator::estimate`](crate::ImportanceEstimator::estimate).
+    Estimate = 0, "estimate";
+    /// [`LayerReplacer::substitute`](crate::LayerReplacer::substitute).
+    Substitute = 1, "substitute";
+    /// [`LayerReplacer::select`](crate::LayerReplacer::select).
+    Select = 2, "select";
+    /// [`LayerReplacer::objective`](crate::LayerReplacer::objective).
+    Objective = 3, "objective";
+    /// [`Compressor::compress`](crate::Compressor::compress).
+    Compress = 4, "compress";
+    /// [`Adapter::attach`](crate::Adapter::attach).
+    Attach = 5, "attach";
+    /// [`Adapter::step`](crate::Adapter::step).
+    Step = 6, "step";
+    /// [`Checkpoint::save`](crate::Checkpoint::save).
+    Save = 7, "save";
+    /// [`Checkpoint::restore`](crate::Checkpoint::restore).
+    Restore = 8, "restore";
+    /// [`LayerReplacer::prepare`](crate::LayerReplacer::prepare).
+    Prepare = 9, "prepare";
+}
+
+/// The question of [`Method::Select`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SelectRequest {
+    /// Scores of the importance stage.
+    pub scores: ImportanceScores,
+    /// What is to be chosen.
+    pub ask: ReplaceRequest,
+}
+
+/// The question of [`Method::Compress`]: handles that the plugin owns from here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CompressRequest {
+    /// The layer.
+    pub outline: LayerOutline,
+    /// Its weights.
+    pub weights: Vec<(WeightRole, Handle)>,
+}
+
+/// The answer of [`Method::Compress`]: handles that the host owns from here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CompressAnswer {
+    /// The weights that changed.
+    pub changed: Vec<(WeightRole, WeightForm<Handle>)>,
+    /// What became of them.
+    pub report: CompressionReport,
+}
+
+/// Runs one method of a strategy: JSON in, JSON out; the state of `Save` and `Restore` is bytes of the strategy's own.
+///
+/// # Errors
+/// What the strategy returned; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
+/// finite, because JSON would carry it as `null`.
+pub fn reply(
+    strategy: &mut AnyStrategy,
+    method: Method,
+    request: &[u8],
+    services: &mut dyn HostServices,
+) -> Result<Vec<u8>, PluginError> {
+    match (strategy, method) {
+        (AnyStrategy::Importance(s), Method::Estimate) => {
+            let scores = s.estimate(&mut Host::new(services))?;
+            for (layer, &score) in scores.scores.iter().enumerate() {
+                finite(f64::from(score), || format!("the importance score of layer {layer}"))?;
+            }
+            json(&scores)
+        }
+        (AnyStrategy::Replace(s), Method::Substitute) => {
+            let layer: LayerOutline = serde_json::from_slice(request)?;
+            let substitute = s.substitute(&layer, &mut Host::new(services))?;
+            json(&substitute_handles(substitute))
+        }
+        (AnyStrategy::Replace(s), Method::Select) => {
+            let SelectRequest { scores, ask } = serde_json::from_slice(request)?;
+            json(&s.select(&scores, &ask)?)
+        }
+        (AnyStrategy::Replace(s), Method::Prepare) => json(&s.prepare(&mut Host::new(services))?),
+        (AnyStrategy::Replace(s), Method::Objective) => json(&s.objective()),
+        (AnyStrategy::Compress(s), Method::Compress) => compress(s.as_mut(), request, services),
+        (AnyStrategy::Adapter(s), Method::Attach) => {
+            let module: AdapterModule = s.attach(&serde_json::from_slice(request)?)?;
+            json(&module)
+        }
+        (AnyStrategy::Adapter(s), Method::Step) => {
+            let report = s.step(&mut Tuner::new(&mut Host::new(services)))?;
+            finite(report.loss, || "the loss of a tuning step".into())?;
+            json(&report)
+        }
+        (strategy, method @ (Method::Save | Method::Restore)) => match (strategy.state(), method) {
+            (Some(state), Method::Save) => state.save(),
+            (Some(state), _) => state.restore(request).map(|()| Vec::new()),
+            (None, method) => {
+                Err(PluginError::unsupported(format!("{method:?} was asked of a strategy that keeps nothing")))
+            }
+        },
+        (_, method) => Err(PluginError::unsupported(format!("{method:?} was asked of a strategy of another kind"))),
+    }
+}
+
+impl AnyStrategy {
+    /// The state of the kinds that a run can be stopped in.
+    fn state(&mut self) -> Option<&mut dyn Checkpoint> {
+        match self {
+            Self::Importance(s) => Some(s.as_mut()),
+            Self::Replace(s) => Some(s.as_mut()),
+            Self::Adapter(s) => Some(s.as_mut()),
+            Self::Compress(_) => None,
+        }
+    }
+}
+
+fn json<T: Serialize>(answer: &T) -> Result<Vec<u8>, PluginError> {
+    Ok(serde_json::to_vec(answer)?)
+}
+
+fn finite(number: f64, what: impl FnOnce() -> String) -> Result<(), PluginError> {
+    if number.is_finite() {
+        return Ok(());
+    }
+    Err(PluginError::new(ErrorCode::Numeric, format!("{} is {number}", what())))
+}
+
+fn substitute_handles(substitute: Substitute) -> Substitute<Handle> {
+    let Substitute { module, trainable } = substitute;
+    let module = module.try_map::<_, std::convert::Infallible>(&mut |tensor| Ok(tensor.into_handle()));
+    Substitute { module: module.unwrap_or_else(|never| match never {}), trainable }
+}
+
+fn compress(
+    strategy: &mut dyn Compressor,
+    request: &[u8],
+    services: &mut dyn HostServices,
+) -> Result<Vec<u8>, PluginError> {
+    let CompressRequest { outline, weights } = serde_json::from_slice(request)?;
+    let releaser = services.releaser();
+    let weights = weights.into_iter().map(|(role, handle)| (role, Tensor::adopt(handle, Rc::clone(&releaser))));
+    let mut layer = LayerWeights::new(outline, weights.collect());
+    let report = strategy.compress(&mut layer, &mut Host::new(services))?;
+    for matrix in &report.matrices {
+        finite(matrix.residual_energy, || format!("the residual energy of {}", matrix.role))?;
+    }
+    let changed = layer.into_changed().into_iter().map(|(role, form)| (role, form_handles(form))).collect();
+    json(&CompressAnswer { changed, report })
+}
+
+fn form_handles(form: WeightForm) -> WeightForm<Handle> {
+    match form {
+        WeightForm::Dense { weight } => WeightForm::Dense { weight: weight.into_handle() },
+        WeightForm::Factored { left, right } => {
+            WeightForm::Factored { left: left.into_handle(), right: right.into_handle() }
+        }
+    }
+}
