@@ -16,6 +16,9 @@ use super::place::{KeyPath, Places};
 use scaleot_store::escape::escape_to;
 
 /// Checks `options` against a plugin's `schema`; `at` is the table's own key, such as `replace.options`.
+///
+/// # Errors
+/// The first key that the schema does not take, or that it lacks.
 pub fn check_options(schema: &Json, options: &Table, at: &KeyPath, places: &Places) -> Result<(), ConfigError> {
     Checker { root: schema, places }.table(schema, options, at)
 }
@@ -179,7 +182,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The name of `known` that `name` was probably meant to be.
+/// The name of `known` that is most like `name`, if any is like it.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // The comparison takes time by length squared, and nobody means a key of 10,000 letters.
     let name: String = name.chars().take(80).collect();

@@ -7,7 +7,7 @@ use toml::Value;
 use super::choices::{DeviceText, StrategyName};
 use scaleot_store::escape::escape_to;
 
-/// What a value is, with its text where that is short.
+/// A value in words, with its text where that is short.
 pub(super) fn found(value: &Value) -> String {
     match value {
         Value::String(text) => format!("the string \"{}\"", escape_to(text, 60)),
@@ -20,7 +20,7 @@ pub(super) fn found(value: &Value) -> String {
     }
 }
 
-/// What a schema asks for, such as `a whole number of at least 1`.
+/// The expectation of a schema in words, such as `a whole number of at least 1`.
 pub(super) fn describe(schema: &Json) -> String {
     if let Some(choices) = choices_of(schema) {
         let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
@@ -91,7 +91,7 @@ fn text(schema: &Json) -> String {
     }
 }
 
-/// What to write instead of an unknown name.
+/// Advice on a name to write instead of an unknown one.
 pub(super) fn hint(nearest: Option<&str>, known: &[String]) -> String {
     match nearest {
         Some(nearest) => format!("; the nearest valid name is `{nearest}`"),

@@ -96,9 +96,9 @@ fn tune(session: &mut Session, args: &BenchTuneArgs) -> Result<Value, StageError
     for (slot, module) in description.adapters() {
         parameters.append(&mut attach(&mut decoder, slot, module, run.config.seed)?);
     }
-    let timed = steps(&decoder, &parameters, (&order, &run.config), args, bars)?;
+    let timed = steps(&decoder, &parameters, &order, &run.config, args, bars)?;
     let trained: usize = parameters.iter().map(|parameter| parameter.tensor.numel()).sum();
-    Ok(record(&run.config, args, (layers, trained), &timed))
+    Ok(record(&run.config, args, &layers, trained, &timed))
 }
 
 fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<FileOrder, StageError> {
@@ -113,7 +113,7 @@ fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<Fil
     Ok(FileOrder { pairs: PairSet::new(&name, &questions, &emulator.tokenizer, options)?, batch })
 }
 
-/// What the steps gave.
+/// Losses and times of the steps.
 struct Timed {
     losses: Vec<f64>,
     /// Sequences and tokens of the timed steps.
@@ -125,7 +125,8 @@ struct Timed {
 fn steps(
     decoder: &Decoder,
     parameters: &[Parameter],
-    (order, config): (&FileOrder, &RunConfig),
+    order: &FileOrder,
+    config: &RunConfig,
     args: &BenchTuneArgs,
     bars: &mut super::progress::Bars,
 ) -> Result<Timed, StageError> {
@@ -161,7 +162,7 @@ fn steps(
     Ok(timed)
 }
 
-fn record(config: &RunConfig, args: &BenchTuneArgs, (layers, trained): (Vec<usize>, usize), timed: &Timed) -> Value {
+fn record(config: &RunConfig, args: &BenchTuneArgs, layers: &[usize], trained: usize, timed: &Timed) -> Value {
     json!({
         "what": "tune",
         "task": config.data.task,

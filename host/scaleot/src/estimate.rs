@@ -1,4 +1,4 @@
-//! What a run needs, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
+//! The needs of a run, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
 //!
 //! Bytes: weights `P·b` (b by dtype); training `4·T` for each of parameter, gradient, two moments and the best state, which are fp32
 //! whatever the model is, as adapted layers are where they are evaluated;
@@ -35,7 +35,7 @@ pub struct Parameters {
 pub struct StageMemory {
     pub stage: &'static str,
     pub bytes: u64,
-    /// What the sum is made of.
+    /// The parts of the sum.
     pub terms: Vec<(&'static str, u64)>,
 }
 
@@ -97,10 +97,7 @@ pub fn memory(
     let mut stages = vec![
         stage("importance", vec![weights, ("one pass", one_pass(model, config.public_data.block_length.into()))]),
         stage("bundle", vec![weights]),
-        stage(
-            "tune",
-            training(emulator, (parameters.trained, depth), model, tuned_tokens(config, tuned, model), tuned),
-        ),
+        stage("tune", training(emulator, parameters.trained, depth, model, tuned_tokens(config, tuned, model), tuned)),
         stage(
             "plug-in",
             vec![weights, ("emulator weights", emulator.1), ("adapted layers", parameters.trained.saturating_mul(4))],
@@ -125,9 +122,9 @@ pub fn memory(
         stages.insert(1, stage("train", train));
     }
     if config.evaluate.columns.contains(&Column::FullTuning) {
-        let trained = (parameters.per_layer * u64::from(budget.layers), u64::from(budget.layers));
+        let layers = u64::from(budget.layers);
         let tokens = tuned_tokens(config, all, model);
-        stages.push(stage("full-tuning", training(weights, trained, model, tokens, all)));
+        stages.push(stage("full-tuning", training(weights, parameters.per_layer * layers, layers, model, tokens, all)));
     }
     stages
 }
@@ -159,7 +156,8 @@ fn stage(stage: &'static str, mut terms: Vec<(&'static str, u64)>) -> StageMemor
 
 fn training(
     weights: (&'static str, u64),
-    (trained, depth): (u64, u64),
+    trained: u64,
+    depth: u64,
     model: &ModelConfig,
     tokens: u64,
     section: &TrainingSection,

@@ -4,7 +4,7 @@
 
 use super::args::{BareArgs, Global};
 use super::failure::{ProgramError, VerbResult, stage};
-use super::output::{Output, shown_path, table};
+use super::output::{Output, display_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
@@ -32,7 +32,7 @@ pub fn evaluate(args: &BareArgs, global: &Global, output: Output) -> VerbResult<
     let task = args.task.as_deref().map(|name| find_task(name, &args.tasks_folder)).transpose()?;
     let device = session::device(global)?;
     set_threads(session::threads(global));
-    let (decoder, tokenizer) = load(folder, args.returned.as_deref(), (device, dtype(args, device)))?;
+    let (decoder, tokenizer) = load(folder, args.returned.as_deref(), device, dtype(args, device))?;
     let loaded = clock::since_process_start();
     let subject = Subject { decoder: &decoder, tokenizer: &tokenizer, batch_tokens: args.batch_tokens.max(1) };
     let mut bars = Bars::new(global.quiet);
@@ -64,7 +64,8 @@ fn dtype(args: &BareArgs, device: Device) -> Dtype {
 fn load(
     folder: &Path,
     returned: Option<&Path>,
-    (device, dtype): (Device, Dtype),
+    device: Device,
+    dtype: Dtype,
 ) -> Result<(Decoder, Tokenizer), StageError> {
     if returned.is_none() && Manifest::read(folder, bundle::HEAD).is_err() {
         let decoder = load_model(folder, device, dtype)?.decoder;
@@ -90,7 +91,7 @@ fn record(
     let mut record = Map::new();
     let mut put = |key: &str, value: Value| record.insert(key.to_owned(), value);
     put("what", json!("score"));
-    put("model", json!(args.model.as_deref().map(shown_path)));
+    put("model", json!(args.model.as_deref().map(display_path)));
     put("threads", json!(threads()));
     put("batch", json!(args.batch_tokens));
     put("load_s", json!(loaded));

@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Tokens of a window for perplexity.
 const WINDOW: usize = 1024;
 
-/// What is scored.
+/// A decoder to score.
 pub struct Subject<'a> {
     pub decoder: &'a Decoder,
     pub tokenizer: &'a Tokenizer,
@@ -21,7 +21,7 @@ pub struct Subject<'a> {
     pub batch_tokens: usize,
 }
 
-/// What it cost.
+/// The time of a scoring, in seconds.
 pub struct Timing {
     /// Reading, tokenising and scoring.
     pub seconds: f64,

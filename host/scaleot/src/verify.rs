@@ -2,7 +2,7 @@
 
 use super::args::VerifyArgs;
 use super::failure::VerbResult;
-use super::output::{Output, shown_path};
+use super::output::{Output, display_path};
 use scaleot_pipeline::bundle::{self, EmulatorSlot, TENSORS};
 use scaleot_pipeline::error::StageError;
 use scaleot_pipeline::plug_in;
@@ -99,7 +99,7 @@ fn common(what: &str, folder: &Path, verified: &VerifiedFolder, tensors: &[Tenso
         .map(|tensor| json!({ "name": tensor.name, "dtype": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.byte_len() }))
         .collect();
     json!({
-        "what": what, "folder": shown_path(folder), "identity": manifest.identity(), "created_by": manifest.created_by,
+        "what": what, "folder": display_path(folder), "identity": manifest.identity(), "created_by": manifest.created_by,
         "format": manifest.format, "format_version": manifest.format_version, "files": manifest.files,
         "tensors": tensors,
     })

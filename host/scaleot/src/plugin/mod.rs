@@ -7,7 +7,7 @@ mod show;
 
 use super::args::{Global, PluginVerb};
 use super::failure::{VerbError, VerbResult, stage};
-use super::output::{Output, say, shown_path, table};
+use super::output::{Output, display_path, say, table};
 use scaleot_config::Unpinned;
 use scaleot_pipeline::report::fitted;
 use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
@@ -52,7 +52,7 @@ fn tell(registry: &mut Registry) {
 fn source(plugin: &RegisteredPlugin) -> Value {
     match &plugin.source {
         PluginSource::BuiltIn => json!({ "built_in": true }),
-        PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
+        PluginSource::Library { path, sha256 } => json!({ "path": display_path(path), "sha256": sha256 }),
     }
 }
 
