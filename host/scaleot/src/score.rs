@@ -66,8 +66,8 @@ pub fn score_texts(
     bars: &mut Bars,
 ) -> Result<(TextScores, Timing), StageError> {
     let began = Instant::now();
-    let sequence_length = WINDOW.min(subject.decoder.config.context);
-    let options = TextOptions { sequence_length, batch_size: 1, seed: 0 };
+    let block_length = WINDOW.min(subject.decoder.config.context);
+    let options = TextOptions { block_length, batch_size: 1, seed: 0 };
     let windows: Result<TextWindows, DataError> = TextWindows::read(&args.text, subject.tokenizer, options);
     let windows = windows?;
     bars.begin("text", args.limit.map_or(windows.len(), |limit| limit.min(windows.len())) as u64);

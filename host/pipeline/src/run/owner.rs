@@ -78,8 +78,8 @@ impl Run {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let sequence_length = (self.config.public_data.block_length as usize).min(owner.model.decoder.config.context);
-        let options = TextOptions { sequence_length, batch_size, seed };
+        let block_length = (self.config.public_data.block_length as usize).min(owner.model.decoder.config.context);
+        let options = TextOptions { block_length, batch_size, seed };
         Ok(Some(TextWindows::read_split(files, &tokenizer, options, 20)?))
     }
 
