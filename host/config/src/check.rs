@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::choices::StrategyName;
 use super::error::ConfigError;
-use super::expect::{choices_of, describe, found, hint};
+use super::expect::{alternatives, choices_of, describe, found, hint};
 use super::place::{KeyPath, Places};
 use scaleot_store::escape::escape_to;
 
@@ -189,13 +189,6 @@ pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
     let scored = known.map(|other| (strsim::jaro_winkler(&name, other), other));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.filter(|(score, _)| *score >= 0.8).map(|(_, other)| other)
-}
-
-/// The schemas of `anyOf` or `oneOf` without the null that an optional field adds.
-fn alternatives(schema: &Json) -> Vec<&Json> {
-    let either = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
-    let is_null = |one: &&Json| one.get("type").and_then(Json::as_str) == Some("null");
-    either.into_iter().flatten().filter(|one| !is_null(one)).collect()
 }
 
 fn has_type(schema: &Json, name: &str) -> bool {
