@@ -24,7 +24,7 @@ use std::time::Instant;
 /// Runs a benchmark.
 pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> VerbResult<()> {
     let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
-    let mut session = Session::open(session::load(run, global)?, global, needs::of_bench(verb))?;
+    let mut session = Session::open(session::load(run, global)?, global, needs::bench(verb))?;
     let record = session.work(|session| match verb {
         BenchVerb::Tune(args) => tune(session, args),
         BenchVerb::Compress(_) => compress(session),

@@ -66,7 +66,7 @@ pub fn full_tuning(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
 pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let config = session::load(args, call.global)?;
     check_evaluated(&config)?;
-    let needs = needs::of_evaluate(&config);
+    let needs = needs::evaluate(&config);
     let mut session = Session::open(config, call.global, needs)?;
     let report = session.work(|session| {
         session.run.evaluate(&mut session.bars)?;
@@ -156,7 +156,7 @@ pub fn tune(args: &TuneArgs, call: &Call<'_>) -> VerbResult<()> {
     if let Some(bundle) = &args.bundle {
         keep_apart(&config, bundle)?;
     }
-    let needs = needs::of_tune(&config, args.bundle.is_some());
+    let needs = needs::tune(&config, args.bundle.is_some());
     let notice = args.bundle.as_ref().and_then(|_| config.notice_of_owners_keys());
     let mut session = Session::open(config, call.global, needs)?;
     if let Some(notice) = notice {
