@@ -65,7 +65,7 @@ fn mixture(folder: &Path, held_out: usize) -> (Mixture, usize) {
     let (n_layers, width) = (decoder.slots.len(), decoder.config.hidden as i64);
     let text: Vec<u32> = (0..20_480u32).map(|at| (at * 7919) % 400).collect();
     let windows = |batch_size| {
-        let options = TextOptions { sequence_length: 256, batch_size, seed: 1 };
+        let options = TextOptions { block_length: 256, batch_size, seed: 1 };
         TextWindows::from_tokens("tokens", text.clone(), options).expect("windows")
     };
     let substitutes = (0..n_layers as u64).map(|layer| harmonizer(layer, width)).collect();

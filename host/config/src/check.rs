@@ -11,11 +11,14 @@ use toml::{Table, Value};
 
 use super::choices::StrategyName;
 use super::error::ConfigError;
-use super::expect::{choices_of, describe, found, hint};
+use super::expect::{alternatives, choices_of, describe, found, hint};
 use super::place::{KeyPath, Places};
 use scaleot_store::escape::escape_to;
 
 /// Checks `options` against a plugin's `schema`; `at` is the table's own key, such as `replace.options`.
+///
+/// # Errors
+/// The first key that the schema does not take, or that it lacks.
 pub fn check_options(schema: &Json, options: &Table, at: &KeyPath, places: &Places) -> Result<(), ConfigError> {
     Checker { root: schema, places }.table(schema, options, at)
 }
@@ -179,20 +182,13 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The name of `known` that `name` was probably meant to be.
+/// The name of `known` that is most like `name`, if any is like it.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // The comparison takes time by length squared, and nobody means a key of 10,000 letters.
     let name: String = name.chars().take(80).collect();
     let scored = known.map(|other| (strsim::jaro_winkler(&name, other), other));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.filter(|(score, _)| *score >= 0.8).map(|(_, other)| other)
-}
-
-/// The schemas of `anyOf` or `oneOf` without the null that an optional field adds.
-fn alternatives(schema: &Json) -> Vec<&Json> {
-    let either = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
-    let is_null = |one: &&Json| one.get("type").and_then(Json::as_str) == Some("null");
-    either.into_iter().flatten().filter(|one| !is_null(one)).collect()
 }
 
 fn has_type(schema: &Json, name: &str) -> bool {

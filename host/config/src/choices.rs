@@ -25,7 +25,7 @@ impl From<Precision> for Dtype {
     }
 }
 
-/// Where plugin libraries run.
+/// The process that plugin libraries run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
@@ -35,7 +35,7 @@ pub enum Isolation {
     Process,
 }
 
-/// Where the adapter layers stand.
+/// The rule by which adapter layers get their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
@@ -49,7 +49,7 @@ pub enum Placement {
     TopScore,
 }
 
-/// What is done with a plugin library that nothing pins.
+/// The treatment of a plugin library that nothing pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unpinned {
@@ -111,7 +111,7 @@ pub struct NotAChoice {
 pub(super) struct DeviceText;
 
 impl DeviceText {
-    /// What a config may say.
+    /// The words of a refusal for the values that a config may have.
     pub(super) const EXPECTED: &'static str = "\"cpu\", \"cuda\" or \"cuda:<number>\"";
 }
 

@@ -1,8 +1,8 @@
 //! Combinations of strategies that cannot mean what they look like, by what the strategies declare of themselves.
 //!
 //! Scores: an estimator either ranks layers or gives all the same score; a replacer sorts by scores or has a rule of its own;
-//! `adapter.placement = "top_score"` sorts as well. What sorts needs a ranking, and a ranking needs somebody who reads it,
-//! unless substitutes train while it is made. A training needs something that trains.
+//! `adapter.placement = "top_score"` sorts as well. Sorting needs a ranking, and a ranking is refused if nothing reads it,
+//! unless substitutes train while it is made. A training is refused if nothing would train.
 //! A plugin that was built before declarations (API 1.3) cannot say what it is, and is not judged by silence.
 
 use scaleot_plugin_api::{Declaration, OptionValue, StrategyRecord, Trait};

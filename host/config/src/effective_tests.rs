@@ -1,4 +1,4 @@
-//! What a config comes to: defaults, overrides, the effective config, and the shipped files.
+//! The effective config: defaults, overrides, the effective config, and the shipped files.
 
 use std::fs;
 

@@ -7,7 +7,7 @@ use toml::Value;
 use super::choices::{DeviceText, StrategyName};
 use scaleot_store::escape::escape_to;
 
-/// What a value is, with its text where that is short.
+/// A value in words, with its text where that is short.
 pub(super) fn found(value: &Value) -> String {
     match value {
         Value::String(text) => format!("the string \"{}\"", escape_to(text, 60)),
@@ -20,16 +20,15 @@ pub(super) fn found(value: &Value) -> String {
     }
 }
 
-/// What a schema asks for, such as `a whole number of at least 1`.
+/// The expectation of a schema in words, such as `a whole number of at least 1`.
 pub(super) fn describe(schema: &Json) -> String {
     if let Some(choices) = choices_of(schema) {
         let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
         return format!("one of {}", quoted.join(", "));
     }
-    let parts = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
-    if let Some(parts) = parts {
-        let words: Vec<_> = parts.iter().filter(|part| kind(part) != "null").map(describe).collect();
-        return words.join(" or ");
+    let parts = alternatives(schema);
+    if !parts.is_empty() {
+        return parts.into_iter().map(describe).collect::<Vec<_>>().join(" or ");
     }
     match kind(schema) {
         "integer" | "number" => NumberBounds::of(schema).to_string(),
@@ -50,10 +49,14 @@ pub(super) fn choices_of(schema: &Json) -> Option<Vec<&str>> {
     if let Some(only) = schema.get("const").and_then(Json::as_str) {
         return Some(vec![only]);
     }
-    let parts = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array)?;
-    let parts = parts.iter().filter(|part| kind(part) != "null");
-    let words: Option<Vec<_>> = parts.map(choices_of).collect();
+    let words: Option<Vec<_>> = alternatives(schema).into_iter().map(choices_of).collect();
     words.map(|words| words.concat()).filter(|words| !words.is_empty())
+}
+
+/// The schemas of `anyOf` or `oneOf` without the null that an optional field adds.
+pub(super) fn alternatives(schema: &Json) -> Vec<&Json> {
+    let either = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
+    either.into_iter().flatten().filter(|one| kind(one) != "null").collect()
 }
 
 /// The one type that is not null; empty where there is none.
@@ -91,7 +94,7 @@ fn text(schema: &Json) -> String {
     }
 }
 
-/// What to write instead of an unknown name.
+/// Advice on a name to write instead of an unknown one.
 pub(super) fn hint(nearest: Option<&str>, known: &[String]) -> String {
     match nearest {
         Some(nearest) => format!("; the nearest valid name is `{nearest}`"),

@@ -1,6 +1,6 @@
-//! Keys that somebody set and that change nothing, each with its reason: told, since no key is ignored in silence.
+//! Notices of keys that are set and change nothing, each with its reason: no key is ignored in silence.
 //!
-//! A key with the value of its default is nobody's wish: effective configs, such as a suite's cells, write every key.
+//! A key with its default value gets no notice: effective configs, such as those of a suite's cells, write every key.
 
 use std::collections::BTreeMap;
 
@@ -46,15 +46,15 @@ impl RunConfig {
                 reasons.entry(why).or_default().push(key);
             }
         }
-        let told = |(why, keys): (&str, Vec<&str>)| {
+        let to_notice = |(why, keys): (&str, Vec<&str>)| {
             let effect = if keys.len() == 1 { "has no effect" } else { "have no effect" };
             format!("{} {effect}: {why}", keys.join(", "))
         };
-        let idle = reasons.into_iter().map(told);
+        let idle = reasons.into_iter().map(to_notice);
         idle.chain(self.cut_blocks(&set, reads_public_text, context)).chain(self.long_warm_ups(&set)).collect()
     }
 
-    /// Keys of the model owner that a data owner's config sets: on a bundle from elsewhere their owner has decided them.
+    /// A notice of the model owner's keys in a data owner's config: a bundle from elsewhere has their effect in it already.
     pub fn notice_of_owners_keys(&self) -> Option<String> {
         let of_the_owner = |key: &String| OWNERS_KEYS.iter().any(|keys| is_meant(keys, key));
         let keys: Vec<String> = self.set_keys().into_iter().filter(of_the_owner).collect();
@@ -91,7 +91,7 @@ impl RunConfig {
         idle
     }
 
-    /// Windows of text that are shorter than somebody asked for.
+    /// Notices of windows that the context makes shorter than their key asks for.
     fn cut_blocks(&self, set: &[String], reads_public_text: bool, context: Option<usize>) -> Vec<String> {
         let Some(context) = context else { return Vec::new() };
         let reads_public_text = reads_public_text || self.train.is_some();
@@ -103,10 +103,10 @@ impl RunConfig {
         let cut = |(key, length, read): &(&str, u32, bool)| {
             *read && *length as usize > context && set.iter().any(|one| one == key)
         };
-        let told = |(key, length, _)| {
+        let to_notice = |(key, length, _)| {
             format!("{key} is {length}, and the model's context {context}: windows have {context} tokens")
         };
-        blocks.into_iter().filter(cut).map(told).collect()
+        blocks.into_iter().filter(cut).map(to_notice).collect()
     }
 
     fn long_warm_ups(&self, set: &[String]) -> Vec<String> {
@@ -128,7 +128,7 @@ impl RunConfig {
         trainings.into_iter().filter_map(never).collect()
     }
 
-    /// Keys that somebody wrote, with another value than the default's.
+    /// Keys that were written with another value than the default's.
     fn set_keys(&self) -> Vec<String> {
         let (Ok(own), Ok(defaults)) = (self.leaves(), load::defaults()) else { return Vec::new() };
         let defaults = leaves_of(&toml::Value::Table(defaults));

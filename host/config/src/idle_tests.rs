@@ -1,4 +1,4 @@
-//! What is told of keys without effect, and what is not.
+//! Notices of keys without effect.
 
 use super::super::load::tests::{SMALL, parse, small};
 

@@ -1,4 +1,4 @@
-//! How a model's layers are shared out: the one check of the config that needs the model.
+//! A model's layers shared out: the one check of the config that needs the model.
 //!
 //! Rule: of `n` layers, `adapter.layers` (N_a) train; the rest is the middle. Of the middle, `replace.count`, or
 //! `round(replace.ratio · middle)`, are replaced, and at least one stays.
@@ -22,6 +22,9 @@ pub struct LayerBudget {
 
 impl RunConfig {
     /// Shares out the layers of a model that has `layers` of them.
+    ///
+    /// # Errors
+    /// The key that asks for more layers than there are, with both numbers.
     pub fn validate_against(&self, layers: u32) -> Result<LayerBudget, ConfigError> {
         let adapter = self.adapter.layers;
         let middle = match layers.checked_sub(adapter) {
@@ -35,7 +38,7 @@ impl RunConfig {
         Ok(LayerBudget { layers, adapter, replaced, kept: middle - replaced })
     }
 
-    /// Refuses an `adapter.layers` that somebody wrote and that is not the number of layers that a bundle trains.
+    /// Refuses a written `adapter.layers` that differs from the number of layers that a bundle trains.
     ///
     /// # Errors
     /// The key, with both numbers.

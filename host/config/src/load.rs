@@ -17,16 +17,22 @@ use super::{paths, show, source};
 /// The newest version of the config's format that this program reads.
 pub const NEWEST_VERSION: i64 = 1;
 
-/// Every key with its default: the definition, not a copy of it.
+/// The text that defines every default.
 pub const REFERENCE: &str = include_str!("../../../configs/reference.toml");
 
 impl RunConfig {
     /// Reads a config file and lays `key.path=value` overrides over it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the file, an override or a key: place, key, found, expected.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(path, &source::read(path)?, overrides)
     }
 
     /// Like [`Self::load`] with the text at hand; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
     pub fn parse(path: &Path, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
         let (mut written, mut places) = source::parse(path, text)?;
         check_version(&written, &places)?;
@@ -61,14 +67,14 @@ impl RunConfig {
         paths::from_here(self);
     }
 
-    /// What no single key shows.
+    /// Refuses combinations that no single key shows.
     fn validate(&self) -> Result<(), ConfigError> {
         self.check_isolation()?;
         self.check_train()?;
         paths::check(self)
     }
 
-    /// The owner's training has no length by default.
+    /// Refuses a [train] without a length: it has none by default.
     fn check_train(&self) -> Result<(), ConfigError> {
         match &self.train {
             Some(section) if section.steps.is_none() && section.epochs.is_none() => {
@@ -80,7 +86,7 @@ impl RunConfig {
         }
     }
 
-    /// A limit needs somebody who keeps watch.
+    /// Refuses a time limit without the process that would enforce it.
     fn check_isolation(&self) -> Result<(), ConfigError> {
         let seconds = self.plugins.call_timeout_s;
         if self.plugins.isolation == Isolation::Process || seconds == 0 {
@@ -92,8 +98,8 @@ impl RunConfig {
     }
 }
 
-/// No steps: an override takes the whole section away, so that a suite can leave out a training that a method's config has.
-/// In a file the section itself is to be left out.
+/// Removes the section of the owner's training where an override sets its steps to 0: a suite can so leave out a training that
+/// a method's config has. In a file 0 is refused, because leaving the section out says it.
 fn leave_out_train(written: &mut Table, places: &Places) -> Result<(), ConfigError> {
     let steps = written.get("train").and_then(|train| train.get("steps"));
     if steps != Some(&Value::Integer(0)) {
@@ -112,7 +118,7 @@ fn leave_out_train(written: &mut Table, places: &Places) -> Result<(), ConfigErr
     }
 }
 
-/// The version stands first: a newer format may differ in anything else.
+/// Checks the version before anything else: a newer format may differ in all of it.
 fn check_version(written: &Table, places: &Places) -> Result<(), ConfigError> {
     match written.get("version") {
         Some(&Value::Integer(found)) if found > NEWEST_VERSION => {
@@ -123,7 +129,7 @@ fn check_version(written: &Table, places: &Places) -> Result<(), ConfigError> {
     }
 }
 
-/// Two keys that exclude each other in one layer are a mistake; defaults never take part.
+/// Refuses two keys of one layer that exclude each other; defaults never take part.
 fn check_exclusive(written: &Table, places: &Places) -> Result<(), ConfigError> {
     for (section, first, second) in EXCLUSIVE {
         let Some(Value::Table(table)) = written.get(section) else { continue };

@@ -31,14 +31,14 @@ impl RunConfig {
                 None => Err(self.needed("model.path", "a model folder in the Hugging Face layout", verb)),
             },
             ConfigNeed::Data if self.data.task.is_some() => self.folder("data.folder", &self.data.folder),
-            ConfigNeed::Data if self.data.text.is_empty() => Err(self.neither("data", ["task", "text"], verb)),
+            ConfigNeed::Data if self.data.text.is_empty() => Err(self.neither("data", "task", "text", verb)),
             ConfigNeed::Data => self.files("data.text", &self.data.text),
             ConfigNeed::Replaced => {
                 let replace = &self.replace;
                 if replace.ratio.is_some() || replace.count.is_some() {
                     return Ok(());
                 }
-                Err(self.neither("replace", ["ratio", "count"], verb))
+                Err(self.neither("replace", "ratio", "count", verb))
             }
             ConfigNeed::PublicText if self.train.is_some() && self.public_data.text.is_empty() => {
                 Err(self.no_public_text())
@@ -65,7 +65,7 @@ impl RunConfig {
         ConfigError::Needed { place: self.places.of(&key), key, expected, verb }
     }
 
-    fn neither(&self, section: &str, [first, second]: [&str; 2], verb: &'static str) -> ConfigError {
+    fn neither(&self, section: &str, first: &str, second: &str, verb: &'static str) -> ConfigError {
         let section = KeyPath::of(section);
         let place = self.places.of(&section);
         ConfigError::Neither { place, first: section.key(first), second: section.key(second), verb }

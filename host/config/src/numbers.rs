@@ -25,6 +25,9 @@ macro_rules! number {
 
         impl $name {
             /// The number, if it lies in the range.
+            ///
+            /// # Errors
+            /// The number and the range.
             pub fn new(value: f64) -> Result<Self, OutOfRange> {
                 // Zero is one number: a sign on it must not reach a digest.
                 let value = if value == 0.0 { 0.0 } else { value };

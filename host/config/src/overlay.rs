@@ -48,7 +48,10 @@ fn overlay_section(base: &mut Table, over: Table, section: &str) {
     }
 }
 
-/// Refuses a key that a command line sets twice: nobody can mean both, and neither is the later by intent.
+/// Refuses a key that a command line sets twice: an order of arguments is no sign of which one was meant.
+///
+/// # Errors
+/// The key, with both overrides.
 pub fn refuse_twice(overrides: &[String]) -> Result<(), ConfigError> {
     let key_of = |text: &String| text.split_once('=').map(|(key, _)| key.trim().to_owned());
     for (index, text) in overrides.iter().enumerate() {
@@ -62,6 +65,9 @@ pub fn refuse_twice(overrides: &[String]) -> Result<(), ConfigError> {
 }
 
 /// Lays one `key.path=value` of the command line on `base`.
+///
+/// # Errors
+/// An override that is not of that form, or whose value is none.
 pub fn apply(base: &mut Table, text: &str, places: &mut Places) -> Result<(), ConfigError> {
     let refused = |problem: &str| ConfigError::Override { text: escape_to(text, 120), problem: problem.to_owned() };
     let (path, value) = text.split_once('=').ok_or_else(|| refused("found no `=`"))?;

@@ -1,7 +1,7 @@
-//! The paths of a config: what can be said without touching them, and whether they are there.
+//! Checks of the paths of a config: first those that need no file system, then that each path exists.
 //!
-//! Relative paths start at the current folder. One in a file may not lead out of it: a config of somebody else's must not
-//! reach where nobody looks. One of the command line is the person's own and goes where it says.
+//! Relative paths start at the current folder. One in a file may not lead out of it, because configs are passed around and a
+//! path out of the folder is easily overlooked. One on the command line was typed by the person who runs it, and may.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -95,7 +95,7 @@ fn list<'p>(key: &str, paths: &'p [PathBuf]) -> impl Iterator<Item = (KeyPath, &
     paths.iter().enumerate().map(move |(index, path)| (key.index(index), path.as_path()))
 }
 
-/// Whether a relative path has more `..` than folders before them.
+/// True of a relative path that has more `..` than folders before them.
 fn leads_out(path: &Path) -> bool {
     let mut depth = 0_i32;
     for part in path.components() {

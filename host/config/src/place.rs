@@ -1,6 +1,6 @@
-//! Where a value came from, so that a message can point at it.
+//! The origin of a value, so that a message can point at it.
 //!
-//! Rule: a key's place is that of the key itself or of the nearest table around it that somebody wrote.
+//! Rule: a key's place is that of the key itself or of the nearest written table around it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// Whether TOML takes the key without quotes; longer ones are cut when printed.
+/// True of a key that TOML takes without quotes; longer ones are cut when printed.
 pub(super) fn is_bare(key: &str) -> bool {
     (1..=60).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
@@ -72,7 +72,7 @@ pub enum Place {
     Line { path: PathBuf, line: usize },
     /// An override of the command line.
     Override { text: String },
-    /// The file as a whole: nobody wrote the key.
+    /// The file as a whole, for a key that is not written.
     File { path: PathBuf },
 }
 
@@ -132,7 +132,7 @@ impl Places {
         if line(&first) > line(&second) { first } else { second }
     }
 
-    /// True where somebody wrote a key, or a table around it as one value.
+    /// True of a key that is written, or lies in a table that an override sets as one value.
     pub(super) fn is_set(&self, key: &KeyPath) -> bool {
         let within = |place: &Place| matches!(place, Place::Override { .. });
         self.places.contains_key(key) || within(&self.of(key))

@@ -67,7 +67,7 @@ pub struct RunConfig {
     pub full_tuning: TrainingSection,
     /// The columns, questions and texts of the table.
     pub evaluate: EvaluateSection,
-    /// Where each key was written, for messages.
+    /// The place that each key was written at, for messages.
     #[serde(skip)]
     pub(super) places: Places,
 }
@@ -116,9 +116,9 @@ pub struct PluginsSection {
     /// The SHA-256 that a plugin's library must have, by plugin name.
     #[schemars(with = "BTreeMap<String, super::strategy::PinSchema>")]
     pub pins: BTreeMap<String, scaleot_store::Digest>,
-    /// What is done with a library that neither `pins` nor `scaleot.lock` names; those beside the program are always loaded.
+    /// The treatment of a library that neither `pins` nor `scaleot.lock` names; those beside the program are always loaded.
     pub unpinned: Unpinned,
-    /// Where a command runs that uses plugin libraries: `process`, watched by the program, or `none`, in the program itself.
+    /// The process of a command that uses plugin libraries: `process`, one of its own, watched by the program, or `none`, in the program itself.
     pub isolation: Isolation,
     /// A plugin call that neither returns nor asks the host for anything for so many seconds is ended; 0 waits for ever.
     #[schemars(range(max = 86_400))]
@@ -136,7 +136,7 @@ pub struct DataSection {
     /// Plain text files that the data owner tunes on as a language model; or `task`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text: Vec<PathBuf>,
-    /// Where task files lie.
+    /// The folder of the task files.
     #[schemars(length(min = 1))]
     pub folder: PathBuf,
     /// Use at most this many training samples.
@@ -200,7 +200,7 @@ pub struct ReplaceSection {
     pub options: toml::Table,
 }
 
-/// How the kept layers' weights are made smaller.
+/// The compressor of the kept layers' weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompressSection {
@@ -220,10 +220,10 @@ pub struct AdapterSection {
     /// `<plugin>/<strategy>`.
     #[serde(rename = "use")]
     pub strategy: StrategyName,
-    /// How many layers train in all (N_a): even, split between the two ends.
+    /// The number of layers that train (N_a): even, split between the two ends.
     #[schemars(range(min = 2), extend("multipleOf" = 2))]
     pub layers: u32,
-    /// Where the adapter layers stand.
+    /// The rule by which adapter layers get their places.
     pub placement: Placement,
     /// The strategy's own options.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
@@ -283,7 +283,7 @@ pub struct TrainingSection {
     pub seed: Option<u64>,
 }
 
-/// How long a training is.
+/// The length of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainingLength {
     Epochs(NonZeroU32),
@@ -336,12 +336,12 @@ pub struct EvaluateSection {
 }
 
 impl RunConfig {
-    /// Where a key was written.
+    /// The places of all keys.
     pub fn places(&self) -> &Places {
         &self.places
     }
 
-    /// True where nobody wrote what trains, so that a bundle from elsewhere decides it alone.
+    /// True of a config without a strategy of the adapter: then a bundle from elsewhere alone says what trains.
     pub fn names_no_adapter(&self) -> bool {
         let written = |key: &str| self.places.is_set(&super::place::KeyPath::of("adapter").key(key));
         !written("use") && !written("options")

@@ -1,4 +1,4 @@
-//! A config as others see it: the effective TOML, its digest, its JSON Schema, and how two of them differ.
+//! Forms of a config: the effective TOML, its digest, its JSON Schema, and how two of them differ.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::place::KeyPath;
 use super::sections::RunConfig;
 use scaleot_store::Digest;
 
-/// The JSON Schema of a run config, without references: every section stands where it is used.
+/// The JSON Schema of a run config, without references: every section is written out where it is used.
 pub fn schema() -> Json {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<RunConfig>().to_value()
@@ -37,16 +37,25 @@ impl fmt::Display for Difference {
 
 impl RunConfig {
     /// The effective config: every key with the value that counts. Loading it gives an equal config.
+    ///
+    /// # Errors
+    /// A fault of ours: every config can be written.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         toml::to_string_pretty(self).map_err(|error| self.unwritable(&error))
     }
 
     /// The SHA-256 of [`Self::to_toml`]: equal for configs that mean the same.
+    ///
+    /// # Errors
+    /// As [`Self::to_toml`].
     pub fn digest(&self) -> Result<Digest, ConfigError> {
         Ok(Digest::of(self.to_toml()?.as_bytes()))
     }
 
-    /// The keys in which `self` differs from an `old` config, sorted; `resume` lists them.
+    /// The keys in which `self` differs from an `old` config, sorted.
+    ///
+    /// # Errors
+    /// As [`Self::to_toml`].
     pub fn differences(&self, old: &Self) -> Result<Vec<Difference>, ConfigError> {
         let (old, new) = (old.leaves()?, self.leaves()?);
         let mut keys: Vec<_> = old.keys().chain(new.keys()).collect();
@@ -71,7 +80,7 @@ impl RunConfig {
     }
 }
 
-/// Every value that is no table, in words, by its key.
+/// All values except tables, in words, by key.
 pub(super) fn leaves_of(whole: &Value) -> BTreeMap<KeyPath, String> {
     let mut leaves = BTreeMap::new();
     collect(whole, &KeyPath::default(), &mut leaves);

@@ -1,6 +1,6 @@
 //! From a file's bytes to a table whose every key has its line.
 //!
-//! Refused here: what is no plain text file, TOML that does not parse, a key twice, a number that is not finite or
+//! Refused here: anything but a plain text file, TOML that does not parse, a key twice, a number that is not finite or
 //! not representable, and text with a NUL, which no path or name may hold.
 
 use std::fs;
@@ -20,6 +20,9 @@ use scaleot_store::kind_name;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a config file as text.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or is not plain UTF-8 text.
 pub fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
     let metadata = fs::metadata(path).map_err(unreadable)?;
@@ -49,6 +52,9 @@ pub(super) fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError>
 }
 
 /// Parses a config's text.
+///
+/// # Errors
+/// Text that is not TOML, a key twice, or a value that no config may have.
 pub fn parse(path: &Path, text: &str) -> Result<(Table, Places), ConfigError> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let lines = Lines { path, text };
@@ -60,7 +66,7 @@ pub fn parse(path: &Path, text: &str) -> Result<(Table, Places), ConfigError> {
     Ok((table, walk.places))
 }
 
-/// Parses one value as it stands on the command line; `None` where it is not exactly one TOML value.
+/// Parses one value of the command line; `None` if it is not exactly one TOML value.
 pub(super) fn parse_value(text: &str, key: &KeyPath, places: &Places) -> Result<Option<Value>, ConfigError> {
     let document = format!("value = {text}");
     let Ok(parsed) = DeTable::parse(&document) else { return Ok(None) };

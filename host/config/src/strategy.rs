@@ -38,6 +38,9 @@ impl RunConfig {
     }
 
     /// Refuses a strategy that no plugin offers, or that is of another kind than its section.
+    ///
+    /// # Errors
+    /// The key, and the names that are valid there.
     pub fn check_strategy(&self, kind: StrategyKind, known: &[KnownStrategy]) -> Result<(), ConfigError> {
         let Some((name, _)) = self.strategy(kind) else { return Ok(()) };
         let name = name.to_string();
@@ -67,6 +70,9 @@ impl RunConfig {
     }
 
     /// Checks the options of a kind against the strategy's own JSON Schema.
+    ///
+    /// # Errors
+    /// The option, as any other key, and the strategy.
     pub fn check_strategy_options(&self, kind: StrategyKind, schema: &Json) -> Result<(), ConfigError> {
         let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
         let at = KeyPath::of(kind.as_str()).key("options");
@@ -75,6 +81,9 @@ impl RunConfig {
     }
 
     /// Refuses a strategy that needs what this config does not have.
+    ///
+    /// # Errors
+    /// The key that would meet the need.
     pub fn check_requirements(&self, kind: StrategyKind, record: &StrategyRecord) -> Result<(), ConfigError> {
         let Some((name, options)) = self.strategy(kind) else { return Ok(()) };
         let value_of = |option: &str| option_value(options, record, option);
@@ -107,7 +116,7 @@ impl RunConfig {
         Err(ConfigError::Value { place: self.places().of(&key), key, found, expected })
     }
 
-    /// True where a strategy says that it reads public text; one that was built before declarations may do so untold.
+    /// True where a strategy says that it reads public text; one that was built before declarations may do so without saying.
     pub fn reads_public_text(&self, strategy: &Described) -> bool {
         let Described { record, .. } = strategy;
         let options = self.strategy(record.kind).map(|(_, options)| options);

@@ -109,14 +109,14 @@ pub enum DataError {
     #[error("{what}: found no sample, expected at least one. Add data, or name another file")]
     NoSample { what: String },
     #[error(
-        "{what}: found {found} tokens, expected at least one window of {sequence_length}. Lower `block_length` in the section that names the text, or add text"
+        "{what}: found {found} tokens, expected at least one window of {block_length}. Lower `block_length` in the section that names the text, or add text"
     )]
-    TooLittleText { what: String, found: usize, sequence_length: usize },
+    TooLittleText { what: String, found: usize, block_length: usize },
     #[error(
-        "{what}: found {found} tokens, expected at least two windows of {sequence_length}: one to train on and one held out. \
+        "{what}: found {found} tokens, expected at least two windows of {block_length}: one to train on and one held out. \
          Lower `block_length` in the section that names the text, or add text"
     )]
-    NoHeldOut { what: String, found: usize, sequence_length: usize },
+    NoHeldOut { what: String, found: usize, block_length: usize },
     #[error("`{key}`: found {found}, expected {expected}")]
     Option { key: &'static str, found: usize, expected: &'static str },
     #[error(transparent)]

@@ -146,7 +146,7 @@ fn texts_are_read_in_order_and_bad_ones_refused() {
         fs::write(&path, content).unwrap();
         path
     };
-    let options = TextOptions { sequence_length: 4, batch_size: 1, seed: 0 };
+    let options = TextOptions { block_length: 4, batch_size: 1, seed: 0 };
     let read = |files: &[PathBuf]| {
         TextWindows::read(files, &tokenizer, options)
             .map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))

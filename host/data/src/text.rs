@@ -1,6 +1,6 @@
 //! Running text for language modelling: files, tokens, windows.
 //!
-//! All files' tokens are put end to end (no token between them) and cut in windows of `sequence_length`; the remainder is dropped.
+//! All files' tokens are put end to end (no token between them) and cut in windows of `block_length`; the remainder is dropped.
 //! A window of `L` tokens is one causal sequence with `L - 1` targets: token `i + 1` from row `i`.
 //! Where the model expects BOS in front (`special_tokens`), every window begins with it and holds that much less of the text,
 //! in training and in scoring alike; the first token of the text is then a target too.
@@ -16,7 +16,7 @@ use crate::PackedBatch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextOptions {
-    pub sequence_length: usize,
+    pub block_length: usize,
     /// Windows a training batch.
     pub batch_size: usize,
     pub seed: u64,
@@ -27,7 +27,7 @@ pub struct TextOptions {
 pub struct TextWindows {
     /// Ids fit in 32 bits (checked by the tokenizer), and a corpus is long.
     tokens: Vec<u32>,
-    sequence_length: usize,
+    block_length: usize,
     order: BatchOrder,
 }
 
@@ -37,7 +37,7 @@ impl TextWindows {
     /// # Errors
     /// An unreadable, empty, binary or non-UTF-8 file; less text than one window.
     pub fn read(files: &[PathBuf], tokenizer: &Tokenizer, options: TextOptions) -> Result<Self, DataError> {
-        Self::from_tokens(&file_names(files), tokens_of(files, tokenizer, options.sequence_length)?, options)
+        Self::from_tokens(&file_names(files), tokens_of(files, tokenizer, options.block_length)?, options)
     }
 
     /// As [`read`](Self::read), with one window of `share` held out, the last ones: `(train, held out)`.
@@ -50,14 +50,14 @@ impl TextWindows {
         options: TextOptions,
         share: usize,
     ) -> Result<(Self, Self), DataError> {
-        let mut tokens = tokens_of(files, tokenizer, options.sequence_length)?;
-        let windows = tokens.len() / options.sequence_length.max(1);
+        let mut tokens = tokens_of(files, tokenizer, options.block_length)?;
+        let windows = tokens.len() / options.block_length.max(1);
         if windows < 2 {
-            let (what, found, sequence_length) = (file_names(files), tokens.len(), options.sequence_length);
-            return Err(DataError::NoHeldOut { what, found, sequence_length });
+            let (what, found, block_length) = (file_names(files), tokens.len(), options.block_length);
+            return Err(DataError::NoHeldOut { what, found, block_length });
         }
         let kept = windows - windows.div_ceil(share.max(1));
-        let held_out = tokens.split_off((kept * options.sequence_length).min(tokens.len()));
+        let held_out = tokens.split_off((kept * options.block_length).min(tokens.len()));
         let what = file_names(files);
         let held_out = Self::from_tokens(&format!("{what} (held-out part)"), held_out, options)?;
         Ok((Self::from_tokens(&what, tokens, options)?, held_out))
@@ -68,16 +68,16 @@ impl TextWindows {
     /// # Errors
     /// A window without targets, or less text than one window.
     pub fn from_tokens(what: &str, tokens: Vec<u32>, options: TextOptions) -> Result<Self, DataError> {
-        let TextOptions { sequence_length, batch_size, seed } = options;
-        if sequence_length < 2 {
-            return Err(DataError::Option { key: "block_length", found: sequence_length, expected: "at least 2" });
+        let TextOptions { block_length, batch_size, seed } = options;
+        if block_length < 2 {
+            return Err(DataError::Option { key: "block_length", found: block_length, expected: "at least 2" });
         }
-        let windows = tokens.len() / sequence_length;
+        let windows = tokens.len() / block_length;
         if windows == 0 {
-            return Err(DataError::TooLittleText { what: what.to_owned(), found: tokens.len(), sequence_length });
+            return Err(DataError::TooLittleText { what: what.to_owned(), found: tokens.len(), block_length });
         }
         let order = BatchOrder::new(what, windows, batch_size, seed)?;
-        Ok(Self { tokens, sequence_length, order })
+        Ok(Self { tokens, block_length, order })
     }
 
     /// The same windows in the same seeded order, so many a batch.
@@ -92,7 +92,7 @@ impl TextWindows {
     /// How many windows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tokens.len() / self.sequence_length
+        self.tokens.len() / self.block_length
     }
 
     #[must_use]
@@ -101,8 +101,8 @@ impl TextWindows {
     }
 
     #[must_use]
-    pub fn sequence_length(&self) -> usize {
-        self.sequence_length
+    pub fn block_length(&self) -> usize {
+        self.block_length
     }
 
     /// The windows of these numbers as one batch; numbers past the end are left out.
@@ -111,8 +111,8 @@ impl TextWindows {
         let mut batch = PackedBatch::default();
         let mut targets = Vec::new();
         for number in numbers {
-            let first = number.saturating_mul(self.sequence_length);
-            let Some(ids) = self.tokens.get(first..first.saturating_add(self.sequence_length)) else {
+            let first = number.saturating_mul(self.block_length);
+            let Some(ids) = self.tokens.get(first..first.saturating_add(self.block_length)) else {
                 continue;
             };
             let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
@@ -156,7 +156,7 @@ fn file_names(files: &[PathBuf]) -> String {
 }
 
 /// The tokens of all files, end to end; every window's worth begins with what the model expects in front.
-fn tokens_of(files: &[PathBuf], tokenizer: &Tokenizer, sequence_length: usize) -> Result<Vec<u32>, DataError> {
+fn tokens_of(files: &[PathBuf], tokenizer: &Tokenizer, block_length: usize) -> Result<Vec<u32>, DataError> {
     // Checked by the tokenizer against its vocabulary, which is smaller.
     let narrow = |ids: &[i64]| -> Vec<u32> { ids.iter().filter_map(|id| u32::try_from(*id).ok()).collect() };
     let in_front = narrow(&tokenizer.special().in_front);
@@ -167,7 +167,7 @@ fn tokens_of(files: &[PathBuf], tokenizer: &Tokenizer, sequence_length: usize) -
         let begun = if in_front.is_empty() { None } else { ids.strip_prefix(in_front.as_slice()) };
         tokens.extend_from_slice(begun.unwrap_or(&ids));
     }
-    let of_text = sequence_length.saturating_sub(in_front.len());
+    let of_text = block_length.saturating_sub(in_front.len());
     if in_front.is_empty() || of_text == 0 {
         return Ok(tokens);
     }
@@ -179,8 +179,8 @@ mod tests {
     use super::*;
     use crate::{Ancestry, Sequence};
 
-    fn windows(tokens: u32, sequence_length: usize, batch_size: usize) -> Result<TextWindows, DataError> {
-        TextWindows::from_tokens("a.txt", (0..tokens).collect(), TextOptions { sequence_length, batch_size, seed: 3 })
+    fn windows(tokens: u32, block_length: usize, batch_size: usize) -> Result<TextWindows, DataError> {
+        TextWindows::from_tokens("a.txt", (0..tokens).collect(), TextOptions { block_length, batch_size, seed: 3 })
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The options of a strategy in words: one row an option, from its JSON Schema.
 
+use scaleot_plugin_api::schema::referenced;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,10 +31,7 @@ pub fn option_rows(schema: &Value) -> Vec<OptionRow> {
 
 /// What a property takes, in a few words: type, choices, range.
 fn takes(schema: &Value, root: &Value) -> String {
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let found = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-        return found.map_or_else(String::new, |schema| takes(schema, root));
-    }
+    let schema = referenced(root, schema);
     if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
         return choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
     }

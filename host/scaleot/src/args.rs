@@ -159,7 +159,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.map(|number| (number * unit as f64) as u64).ok_or_else(|| expected.to_owned())
 }
 
-/// A parser of words, each of which stands for a value.
+/// A parser that takes one of a few words, each the name of a value.
 fn one_of<T: Copy + Send + Sync + 'static>(words: Vec<(&'static str, T)>) -> impl TypedValueParser<Value = T> {
     let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
     PossibleValuesParser::new(names).try_map(move |given| {

@@ -26,7 +26,7 @@ use std::time::Instant;
 /// Runs a benchmark.
 pub fn bench(verb: &BenchVerb, global: &Global, output: Output) -> VerbResult<()> {
     let (BenchVerb::Tune(BenchTuneArgs { run, .. }) | BenchVerb::Compress(run)) = verb;
-    let mut session = Session::open(session::load(run, global)?, global, needs::of_bench(verb))?;
+    let mut session = Session::open(session::load(run, global)?, global, needs::bench(verb))?;
     let record = session.work(|session| match verb {
         BenchVerb::Tune(args) => tune(session, args),
         BenchVerb::Compress(_) => compress(session),
@@ -117,7 +117,7 @@ fn file_order(config: &RunConfig, emulator: &Emulator, steps: u64) -> Result<Fil
     Ok(FileOrder { pairs: PairSet::new(&name, &questions, emulator.tokenizer(), options)?, batch })
 }
 
-/// What the steps gave.
+/// Losses and times of the steps.
 struct Timed {
     losses: Vec<f64>,
     /// Sequences and tokens of the timed steps.

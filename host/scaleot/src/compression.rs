@@ -1,4 +1,4 @@
-//! What compression did, matrix by matrix of a layer: the table of `scaleot compress`. Each single matrix is in the JSON.
+//! The table of `scaleot compress`: ranks and hidden energy by the role of a matrix. Each single matrix is in the JSON.
 
 use super::output::table;
 use comfy_table::CellAlignment;

@@ -3,7 +3,7 @@
 use super::args::{ConfigArgs, ConfigVerb, Global};
 use super::failure::{ProgramError, VerbResult, stage};
 use super::needs::{ALL, Needs};
-use super::output::{Output, say, shown_path};
+use super::output::{Output, display_path, say};
 use super::preflight::preflight;
 use super::{session, suite};
 use scaleot_config::{ConfigNeed, RunConfig, show};
@@ -25,10 +25,10 @@ pub fn config(verb: &ConfigVerb, global: &Global, output: Output) -> VerbResult<
     }
 }
 
-/// Everything that can be said of a config without work: of each party's keys, as far as they are there.
+/// Checks everything of a config that needs no work: the keys of each party, as far as the config has them.
 fn validate(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let config = session::load(args, global)?;
-    let (needs, unchecked) = what_is_there(&config);
+    let (needs, unchecked) = checkable_needs(&config);
     for need in &needs {
         config.require(*need, "config validate")?;
     }
@@ -45,7 +45,7 @@ fn validate(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()
     notices.iter().for_each(|notice| say(&format!("notice: {notice}")));
     let digest = config.digest()?;
     let value = json!({
-        "valid": true, "config": shown_path(&args.config), "sha256": digest, "notices": notices, "unchecked": unchecked,
+        "valid": true, "config": display_path(&args.config), "sha256": digest, "notices": notices, "unchecked": unchecked,
     });
     output.result(&value, || {
         let unchecked: String = unchecked.iter().map(|line| format!("\nnot checked: {line}")).collect();
@@ -54,7 +54,7 @@ fn validate(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()
 }
 
 /// The needs that a config's keys meet, and the checks that the missing ones made impossible.
-fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
+fn checkable_needs(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
     let mut needs = vec![ConfigNeed::PublicText, ConfigNeed::Evaluate];
     let mut unchecked = Vec::new();
     let mut part = |is_there: bool, need, otherwise| {
@@ -71,6 +71,6 @@ fn what_is_there(config: &RunConfig) -> (Vec<ConfigNeed>, Vec<&'static str>) {
 
 fn validate_suite(args: &ConfigArgs, global: &Global, output: Output) -> VerbResult<()> {
     let cells = suite::validate(args, global)?;
-    let value = json!({ "valid": true, "suite": shown_path(&args.config), "cells": cells.len() });
+    let value = json!({ "valid": true, "suite": display_path(&args.config), "cells": cells.len() });
     output.result(&value, || format!("{}: a valid suite of {} cells", args.config.display(), cells.len()))
 }

@@ -1,4 +1,4 @@
-//! `doctor`: whether this machine has what is needed, one line a matter, each failure with its remedy.
+//! `doctor`: checks of this machine, one line each, a failure with its remedy.
 
 use super::args::Global;
 use super::failure::{VerbError, VerbResult, stage};
@@ -39,7 +39,7 @@ struct Line {
     what: &'static str,
     ok: bool,
     found: String,
-    /// What to do, where it is not well.
+    /// The remedy of a failed check.
     fix: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub fn doctor(backend: &Result<bool, TensorError>, global: &Global, output: Outp
     lines.push(model());
     lines.push(folder("tasks", ".assets/tasks", "make setup-model, or name your own in data.folder"));
     let findings = Findings { ok: lines.iter().all(|line| line.ok), threads, checks: lines };
-    output.result(&findings, || findings.checks.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
+    output.result(&findings, || findings.checks.iter().map(to_text).collect::<Vec<_>>().join("\n"))?;
     if findings.ok { Ok(()) } else { Err(VerbError::AlreadyReported(ExitCode::Resources)) }
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Threads {
     }
 }
 
-fn shown(line: &Line) -> String {
+fn to_text(line: &Line) -> String {
     let (mark, fix) = match &line.fix {
         None => ("OK  ", String::new()),
         Some(fix) => ("FAIL", format!("; fix: {fix}")),

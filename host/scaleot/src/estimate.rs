@@ -1,4 +1,4 @@
-//! What a run needs, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
+//! The needs of a run, from the numbers of `config.json`: parameters, bundle, and each stage's memory as a sum of named terms.
 //!
 //! Bytes: weights `P·b` (b by dtype); training `4·T` for each of parameter, gradient, two moments and the best state, which are fp32
 //! whatever the model is, as adapted layers are where they are evaluated;
@@ -37,7 +37,7 @@ pub struct StageMemory {
     #[serde(serialize_with = "as_verb")]
     pub stage: Stage,
     pub bytes: u64,
-    /// What the sum is made of.
+    /// The parts of the sum.
     pub terms: Vec<(&'static str, u64)>,
 }
 

@@ -4,7 +4,7 @@
 
 use super::args::{BareArgs, Global};
 use super::failure::{ProgramError, VerbResult, stage};
-use super::output::{Output, shown_path, table};
+use super::output::{Output, display_path, table};
 use super::progress::Bars;
 use super::score::{Scored, Subject, Timing, score_task, score_texts};
 use super::{clock, session};
@@ -90,7 +90,7 @@ fn record(
     let mut record = Map::new();
     let mut put = |key: &str, value: Value| record.insert(key.to_owned(), value);
     put("what", json!("score"));
-    put("model", json!(args.model.as_deref().map(shown_path)));
+    put("model", json!(args.model.as_deref().map(display_path)));
     put("threads", json!(threads()));
     put("batch", json!(args.batch_tokens));
     put("load_s", json!(loaded));

@@ -4,7 +4,7 @@
 use super::args::{ExportArgs, ExportWhat, Global};
 use super::failure::{ProgramError, VerbResult, stage};
 use super::needs;
-use super::output::{Output, shown_path};
+use super::output::{Output, display_path};
 use super::session::{self, Session};
 use scaleot_model::{ConfigKeys, Decoder, write_hf_folder, write_peft_folder};
 use scaleot_pipeline::artefacts::{CONFIG, DESCRIPTION, Emulator, TENSORS};
@@ -42,7 +42,7 @@ pub fn export(args: &ExportArgs, global: &Global, output: Output) -> VerbResult<
     };
     unfinished.commit()?;
     let bytes = written.iter().map(|file| file.size).sum();
-    let value = json!({ "folder": shown_path(&args.to), "bytes": bytes, "layers": decoder.slots.len() });
+    let value = json!({ "folder": display_path(&args.to), "bytes": bytes, "layers": decoder.slots.len() });
     output.result(&value, || format!("{}: {} layers, {}", args.to.display(), decoder.slots.len(), size(bytes)))
 }
 

@@ -116,7 +116,7 @@ pub fn stage<T, E: Into<StageError>>(outcome: Result<T, E>) -> Result<T, StageEr
     outcome.map_err(Into::into)
 }
 
-/// How long a message may be: a list of names fits, a flood from a foreign file does not.
+/// The greatest length of a message: a list of names fits, a flood from a foreign file does not.
 const MESSAGE_LIMIT: usize = 4000;
 
 static PANIC: Mutex<String> = Mutex::new(String::new());

@@ -1,6 +1,6 @@
-//! Which commands are watched: those that are about to load a plugin library, unless `plugins.isolation` is "none".
+//! The commands that are watched: those that are about to load a plugin library, unless `plugins.isolation` is "none".
 //!
-//! Decided before libtorch is asked for anything. What cannot be read here is told by the command itself, in its own words.
+//! The decision is made before any call of libtorch. A config that cannot be read gets its refusal later, from the command itself.
 
 use super::args::{Args, ConfigArgs, Global, SuiteArgs, Verb};
 use super::failure::{ProgramError, conclude};
@@ -13,14 +13,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What is watched.
+/// The limit of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Watch {
     limit: Option<Duration>,
 }
 
 /// In the process that watches, the exit status once the work is over; `None` in the process that is to do the work.
-pub fn watched_over(args: &Args) -> Option<ExitCode> {
+pub fn watch_work(args: &Args) -> Option<ExitCode> {
     let watch = watch(&args.verb, &args.global)?;
     match watched(watch.limit) {
         Ok(Watched::Worker) => None,
@@ -39,7 +39,7 @@ pub fn watched_over(args: &Args) -> Option<ExitCode> {
     }
 }
 
-/// The bar of a worker that died stands where our sentence begins.
+/// Clears the line: the progress bar of a worker that died is still on it.
 fn clear_line() {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
@@ -53,18 +53,18 @@ fn watch(verb: &Verb, global: &Global) -> Option<Watch> {
         Plugins::Nothing => None,
         Plugins::InReach => Some(whole),
         Plugins::Named(name) => is_library(name).then_some(whole),
-        Plugins::OfConfig(args, kinds) => of_config(args, kinds, global),
+        Plugins::OfConfig(args, kinds) => watch_config(args, kinds, global),
         // Each cell is watched by itself; here the libraries are only asked for their records.
-        Plugins::OfSuite(args) => of_suite(&args, global),
+        Plugins::OfSuite(args) => watch_suite(&args, global),
     }
 }
 
-fn of_suite(args: &SuiteArgs, global: &Global) -> Option<Watch> {
+fn watch_suite(args: &SuiteArgs, global: &Global) -> Option<Watch> {
     let configs = suite::configs(args, global).ok()?;
     configs.iter().any(|config| uses_library(config, needs::ALL)).then_some(Watch { limit: None })
 }
 
-fn of_config(args: &ConfigArgs, kinds: &[StrategyKind], global: &Global) -> Option<Watch> {
+fn watch_config(args: &ConfigArgs, kinds: &[StrategyKind], global: &Global) -> Option<Watch> {
     let config = session::load(args, global).ok()?;
     let seconds = u64::from(config.plugins.call_timeout_s);
     uses_library(&config, kinds).then_some(Watch { limit: (seconds > 0).then(|| Duration::from_secs(seconds)) })
@@ -75,7 +75,7 @@ fn uses_library(config: &RunConfig, kinds: &[StrategyKind]) -> bool {
     config.plugins.isolation == Isolation::Process && used.any(is_library)
 }
 
-/// Whether a plugin of this name is to be loaded from a file.
+/// True of a plugin that is to be loaded from a file.
 fn is_library(name: &str) -> bool {
     Registry::new(SearchPath::default()).is_ok_and(|registry| !registry.is_built_in(name))
 }

@@ -16,7 +16,7 @@ fn meminfo(key: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// What a control group leaves; `max` is no limit.
+/// The bytes that a control group leaves; `max` is no limit.
 fn limit(limit: &str, used: &str) -> Option<u64> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     Some(number(limit)?.saturating_sub(number(used).unwrap_or(0)))

@@ -43,7 +43,7 @@ fn main() -> std::process::ExitCode {
         Err(error) => return failure::not_understood(&error),
     };
     // Forks, so there may be no thread and no tensor yet.
-    if let Some(over) = isolate::watched_over(&args) {
+    if let Some(over) = isolate::watch_work(&args) {
         return over;
     }
     // libtorch remembers for good whether CUDA was there when it was first asked.

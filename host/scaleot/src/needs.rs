@@ -55,17 +55,17 @@ const BENCH_TUNE: Needs = needs("bench tune", &[Model, Data, Replaced, PublicTex
 const BENCH_COMPRESS: Needs = needs("bench compress", &[Model, Replaced, PublicText], ALL);
 
 /// The needs of `tune`.
-pub fn of_tune(config: &RunConfig, from_elsewhere: bool) -> Needs {
+pub fn tune(config: &RunConfig, from_elsewhere: bool) -> Needs {
     if from_elsewhere && config.names_no_adapter() { TUNE_AS_THE_BUNDLE_SAYS } else { TUNE }
 }
 
 /// The needs of `evaluate`.
-pub fn of_evaluate(config: &RunConfig) -> Needs {
+pub fn evaluate(config: &RunConfig) -> Needs {
     if needs_the_model(config) { EVALUATE } else { EVALUATE_EMULATOR }
 }
 
 /// The needs of a benchmark.
-pub fn of_bench(verb: &BenchVerb) -> Needs {
+pub fn bench(verb: &BenchVerb) -> Needs {
     match verb {
         BenchVerb::Tune(_) => BENCH_TUNE,
         BenchVerb::Compress(_) => BENCH_COMPRESS,

@@ -46,7 +46,7 @@ fn write(text: &str) -> io::Result<()> {
     File::from(stdout).write_all(format!("{text}\n").as_bytes())
 }
 
-/// How results are printed.
+/// The form that results are printed in.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     /// JSON instead of text.
@@ -70,8 +70,8 @@ impl Output {
     }
 }
 
-/// A path in JSON. What is no UTF-8 in it stands as U+FFFD, as in messages: JSON has no bytes.
-pub fn shown_path(path: &Path) -> String {
+/// A path in JSON. Bytes that are no UTF-8 become U+FFFD, as in messages: JSON has no bytes.
+pub fn display_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
@@ -83,7 +83,7 @@ pub fn table(head: &[&str]) -> Table {
     table
 }
 
-/// A sentence on stderr. Nobody may be listening there, and that is no error.
+/// Prints a sentence on stderr. A closed stderr is no error.
 pub fn say(sentence: &str) {
     let _ = writeln!(io::stderr().lock(), "{sentence}");
 }

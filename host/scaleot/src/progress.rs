@@ -7,11 +7,11 @@ use scaleot_store::escape::escape_to;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-/// Between two lines where there is no terminal.
+/// The time between two lines where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "{prefix:<24} {bar:30} {pos}/{len} {per_sec} ETA {eta} {msg}";
 
-/// Draws what stages tell.
+/// Progress of stages on stderr.
 pub struct Bars {
     mode: Mode,
     work: Option<Work>,
@@ -29,9 +29,9 @@ struct Work {
     what: String,
     total: u64,
     began: Instant,
-    /// Where it began: a resumed training does not start at 0.
+    /// The step that it began at: a resumed training does not start at 0.
     first: Option<u64>,
-    told: Instant,
+    last_line: Instant,
     bar: Option<ProgressBar>,
 }
 
@@ -52,7 +52,7 @@ impl Progress for Bars {
         let what = escape_to(what, 60);
         let bar = (self.mode == Mode::Terminal).then(|| bar(&what, total));
         let now = Instant::now();
-        self.work = Some(Work { what, total, began: now, first: None, told: now, bar });
+        self.work = Some(Work { what, total, began: now, first: None, last_line: now, bar });
     }
 
     fn at(&mut self, done: u64, note: &str) {
@@ -65,8 +65,8 @@ impl Progress for Bars {
             }
             bar.set_message(escape_to(note, 60));
             bar.set_position(done);
-        } else if self.mode == Mode::Plain && work.told.elapsed() >= PLAIN_EVERY {
-            work.told = Instant::now();
+        } else if self.mode == Mode::Plain && work.last_line.elapsed() >= PLAIN_EVERY {
+            work.last_line = Instant::now();
             say(&plain_line(work, done - first.min(done), done, note));
         }
     }

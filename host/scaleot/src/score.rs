@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Tokens of a window for perplexity.
 const WINDOW: usize = 1024;
 
-/// What is scored.
+/// A decoder to score.
 pub struct Subject<'a> {
     pub decoder: &'a Decoder,
     pub tokenizer: &'a Tokenizer,
@@ -21,7 +21,7 @@ pub struct Subject<'a> {
     pub batch_tokens: usize,
 }
 
-/// What it cost.
+/// The time of a scoring, in seconds.
 pub struct Timing {
     /// Reading, tokenising and scoring.
     pub seconds: f64,
@@ -66,8 +66,8 @@ pub fn score_texts(
     bars: &mut Bars,
 ) -> Result<(TextScores, Timing), StageError> {
     let began = Instant::now();
-    let sequence_length = WINDOW.min(subject.decoder.config.context);
-    let options = TextOptions { sequence_length, batch_size: 1, seed: 0 };
+    let block_length = WINDOW.min(subject.decoder.config.context);
+    let options = TextOptions { block_length, batch_size: 1, seed: 0 };
     let windows: Result<TextWindows, DataError> = TextWindows::read(&args.text, subject.tokenizer, options);
     let windows = windows?;
     bars.begin("text", args.limit.map_or(windows.len(), |limit| limit.min(windows.len())) as u64);

@@ -1,4 +1,4 @@
-//! What every verb with a config does first: load the config with its overrides, open the run, say what changed since last time.
+//! The beginning of every verb with a config: the config with its overrides, the open run, the changes since last time.
 
 use super::args::{ConfigArgs, Global};
 use super::failure::{ProgramError, VerbError, VerbResult};
@@ -126,8 +126,8 @@ impl Session {
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
         // The record of another version, or one that somebody edited, tells nothing.
         let Ok(old) = RunConfig::parse(&path, &text, &[]) else { return Ok(()) };
-        let told = self.run.config.differences(&old)?.into_iter().filter(|difference| matters(&difference.key));
-        for difference in told {
+        let differences = self.run.config.differences(&old)?;
+        for difference in differences.into_iter().filter(|difference| matters(&difference.key)) {
             self.bars.log(&format!("since the last run here {difference}; what depends on it is done again"));
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Session {
     }
 }
 
-/// Whether results depend on a key: places and machines are no part of them, and models are known by their content.
+/// True of a key that results depend on: places and machines are no part of them, and models are known by their content.
 fn matters(key: &KeyPath) -> bool {
     let key = key.to_string();
     !["output", "model.path", "data.folder"].contains(&key.as_str())

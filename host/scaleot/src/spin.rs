@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 const SPIN_COUNT: u32 = 1000;
 const SPIN: &CStr = c"GOMP_SPINCOUNT=1000";
 
-/// A user's own choice stands in one of these; the first wins over the second.
+/// Variables by which a user chooses; the first wins over the second.
 const USERS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 /// Variables that lend their place: a shell's and a login's, of no meaning to a library that is being loaded.
 const LENDERS: [&str; 10] = ["_", "OLDPWD", "SHLVL", "PWD", "LOGNAME", "USER", "HOSTNAME", "SHELL", "HOME", "PATH"];

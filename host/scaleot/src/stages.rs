@@ -1,11 +1,11 @@
-//! `run`, and each stage as a verb of its own. The order of the stages is the pipeline's matter.
+//! `run`, and each stage as a verb of its own. The pipeline decides the order of the stages.
 
 use super::args::{ConfigArgs, PlugInArgs, TuneArgs};
 use super::compression::by_role;
 use super::data::check_evaluated;
 use super::failure::{ProgramError, VerbResult};
 use super::needs::{self, Needs};
-use super::output::{Output, shown_path};
+use super::output::{Output, display_path};
 use super::session::{self, Session};
 use super::verbs::Call;
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
@@ -77,7 +77,7 @@ pub fn full_tuning(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
 pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let config = session::load(args, call.global)?;
     check_evaluated(&config)?;
-    let needs = needs::of_evaluate(&config);
+    let needs = needs::evaluate(&config);
     let mut session = Session::open(config, call.global, needs)?;
     let report = session.work(|session| {
         evaluate_columns(&mut session.run, &mut session.bars)?;
@@ -86,7 +86,7 @@ pub fn evaluate(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     call.output.result(&report, || terminal(&report))
 }
 
-/// The page of a run; kept beside what it tells where the folder can be written.
+/// Prints the report of a run, and keeps it in the run folder where that can be written.
 pub fn report(args: &ConfigArgs, call: &Call<'_>) -> VerbResult<()> {
     let mut session = Session::open_to_read(session::load(args, call.global)?, call.global, needs::REPORT)?;
     let report = report::gather(&session.run)?;
@@ -116,7 +116,7 @@ fn artefact(done: &VerifiedFolder, output: Output) -> VerbResult<()> {
 fn described(done: &VerifiedFolder) -> Value {
     let manifest = done.manifest();
     json!({
-        "format": manifest.format, "folder": shown_path(done.path()), "identity": manifest.identity(), "bytes": bytes(done),
+        "format": manifest.format, "folder": display_path(done.path()), "identity": manifest.identity(), "bytes": bytes(done),
         "body": manifest.body,
     })
 }
@@ -167,7 +167,7 @@ pub fn tune(args: &TuneArgs, call: &Call<'_>) -> VerbResult<()> {
     if let Some(bundle) = &args.bundle {
         keep_apart(&config, bundle)?;
     }
-    let needs = needs::of_tune(&config, args.bundle.is_some());
+    let needs = needs::tune(&config, args.bundle.is_some());
     let notice = args.bundle.as_ref().and_then(|_| config.notice_of_owners_keys());
     let mut session = Session::open(config, call.global, needs)?;
     if let Some(notice) = notice {

@@ -1,4 +1,4 @@
-//! The strategies that a config names, looked up before anything is computed, so that a slip is told by file, line and key.
+//! The strategies that a config names, looked up before anything is computed, so that a mistake is refused by file, line and key.
 
 use scaleot_config::{KeyPath, KnownStrategy, RunConfig, StrategyKind};
 use scaleot_pipeline::error::StageError;
@@ -37,9 +37,9 @@ fn refused_options(config: &RunConfig, kind: StrategyKind, fault: PluginFault) -
     if !of_options {
         return fault.into();
     }
-    let (said, options) = (fault.to_string(), KeyPath::of(kind.as_str()).key("options"));
+    let (message, options) = (fault.to_string(), KeyPath::of(kind.as_str()).key("options"));
     // A strategy names the options that it speaks of.
-    let named = |name: &&String| said.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name);
+    let named = |name: &&String| message.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name);
     let given = config.strategy(kind).and_then(|(_, given)| given.keys().find(named));
     let key = given.map_or_else(|| options.clone(), |name| options.key(name));
     VerbError::from(fault).with_context(|| place(config, &key))

@@ -45,16 +45,16 @@ pub fn suite(args: &SuiteArgs, view: View, global: &Global, output: Output) -> V
     let ended = |cell: &&Cell| matches!(outcomes.get(&cell.name), Some(Outcome::Finished | Outcome::Failed { .. }));
     let unfinished = cells.len() - cells.iter().filter(ended).count();
     if unfinished > 0 || stop_requested() {
-        return Err(interrupted(&dir, &result, view, (unfinished, cells.len())));
+        return Err(interrupted(&dir, &result, view, unfinished, cells.len()));
     }
     write(&dir, &result, view)?;
     output.result(&result, || terminal(&result, view))?;
     conclude(&result, &outcomes)
 }
 
-/// What is finished is worth a table, whatever comes of the rest.
-fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, (left, of): (usize, usize)) -> VerbError {
-    let mut message = format!("interrupted with {left} of {of} cells left; the same command continues");
+/// The error of an interrupted suite. Finished cells are worth a table, whatever comes of the rest.
+fn interrupted(dir: &RunDir, result: &SuiteResult, view: View, left: usize, cells: usize) -> VerbError {
+    let mut message = format!("interrupted with {left} of {cells} cells left; the same command continues");
     if !result.cells.is_empty() {
         match write(dir, result, view) {
             Ok(()) => {
@@ -103,7 +103,7 @@ fn title(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// What no cell could do without is refused before the first one runs.
+/// Refuses, before the first cell runs, a suite of which any cell would be refused.
 fn check(suite: &Suite, cells: &[Cell], global: &Global) -> VerbResult<()> {
     let (mut seen, mut data) = (BTreeSet::new(), BTreeSet::new());
     for cell in cells.iter().filter(|cell| seen.insert((&cell.point, &cell.task))) {
@@ -221,7 +221,7 @@ fn write(dir: &RunDir, result: &SuiteResult, view: View) -> VerbResult<()> {
     Ok(())
 }
 
-/// Missing cells are an error, told after the table.
+/// Reports missing cells as an error, after the table.
 fn conclude(result: &SuiteResult, outcomes: &BTreeMap<String, Outcome>) -> VerbResult<()> {
     let Some(first) = result.missing.first() else { return Ok(()) };
     let code = match outcomes.get(&first.cell) {

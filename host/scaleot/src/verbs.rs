@@ -14,7 +14,7 @@ use scaleot_tensor::TensorError;
 pub struct Call<'a> {
     pub global: &'a Global,
     pub output: Output,
-    /// Whether the CUDA half of libtorch was there, and could be loaded.
+    /// True where the CUDA half of libtorch was there; the error of a half that could not be loaded.
     pub backend: Result<bool, TensorError>,
 }
 
@@ -35,7 +35,7 @@ pub enum Plugins<'a> {
 /// A row of the table.
 pub struct Row<'a> {
     pub plugins: Plugins<'a>,
-    /// Whether a libtorch that is not ours ends the verb before it begins.
+    /// True where the verb is refused on a libtorch that is not ours.
     pub needs_libtorch: bool,
     pub work: Box<dyn FnOnce(&Call<'_>) -> VerbResult<()> + 'a>,
 }

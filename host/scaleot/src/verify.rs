@@ -2,7 +2,7 @@
 
 use super::args::VerifyArgs;
 use super::failure::VerbResult;
-use super::output::{Output, shown_path};
+use super::output::{Output, display_path};
 use scaleot_pipeline::artefacts::{ADAPTER, Emulator, EmulatorSlot, ReturnArtefact, TENSORS, TensorFile};
 use scaleot_pipeline::delta;
 use scaleot_pipeline::error::StageError;
@@ -101,7 +101,7 @@ fn common(stage: Stage, folder: &Path, verified: &VerifiedFolder, tensors: &[Ten
         .map(|tensor| json!({ "name": tensor.name, "dtype": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.byte_len() }))
         .collect();
     json!({
-        "what": stage.folder().name, "folder": shown_path(folder), "identity": manifest.identity(), "created_by": manifest.created_by,
+        "what": stage.folder().name, "folder": display_path(folder), "identity": manifest.identity(), "created_by": manifest.created_by,
         "format": manifest.format, "format_version": manifest.format_version, "files": manifest.files,
         "tensors": tensors,
     })

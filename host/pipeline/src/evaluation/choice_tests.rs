@@ -131,7 +131,7 @@ fn sets_that_cannot_be_scored_are_refused() {
 
 #[test]
 fn perplexity_is_a_mean_over_targets() {
-    let options = TextOptions { sequence_length: 4, batch_size: 1, seed: 0 };
+    let options = TextOptions { block_length: 4, batch_size: 1, seed: 0 };
     let text = TextWindows::from_tokens("t", (0..14).collect(), options).unwrap();
     // Window means: (1+2+3)/3, (5+6+7)/3, (9+10+11)/3.
     let mut told = Vec::new();

@@ -34,8 +34,8 @@ pub fn score_text<S: Scorer>(
     progress: &mut ScoringProgress<'_>,
 ) -> Result<TextScores, EvaluateError> {
     let windows = limit.map_or(text.len(), |limit| limit.min(text.len()));
-    let per_batch = (batch_tokens / text.sequence_length()).max(1);
-    let targets_each = text.sequence_length().saturating_sub(1).max(1);
+    let per_batch = (batch_tokens / text.block_length()).max(1);
+    let targets_each = text.block_length().saturating_sub(1).max(1);
     let mut means = Vec::with_capacity(windows);
     for first in (0..windows).step_by(per_batch) {
         let part = text.windows(first..windows.min(first + per_batch));

@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn text() -> TextWindows {
-        let options = TextOptions { sequence_length: 8, batch_size: 2, seed: 1 };
+        let options = TextOptions { block_length: 8, batch_size: 2, seed: 1 };
         TextWindows::from_tokens("tokens", (0..32).map(|i| i * 29 % 1000 + 5).collect(), options).unwrap()
     }
 

@@ -19,7 +19,7 @@ fn decoder() -> Decoder {
 fn windows(seed: u64) -> TextWindows {
     let mut stream = NormalStream::new(seed, 0);
     let tokens = (0..640).map(|_| (stream.sample().abs() * 100.0) as u32 % 300).collect();
-    TextWindows::from_tokens("text", tokens, TextOptions { sequence_length: 16, batch_size: 2, seed }).unwrap()
+    TextWindows::from_tokens("text", tokens, TextOptions { block_length: 16, batch_size: 2, seed }).unwrap()
 }
 
 fn text() -> PublicText {

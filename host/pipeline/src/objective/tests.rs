@@ -214,7 +214,7 @@ fn what_cannot_be_is_named() {
 fn a_training_step_goes_towards_the_objective() {
     let tokens: Vec<u32> = (0..400_u32).map(|index| (index * 37) % 1000).collect();
     let text = || {
-        let options = TextOptions { sequence_length: 16, batch_size: 1, seed: 3 };
+        let options = TextOptions { block_length: 16, batch_size: 1, seed: 3 };
         TextWindows::from_tokens("text", tokens.clone(), options).unwrap()
     };
     let substitutes = || (0..8).map(|layer| Substitute::trainable(harmonizer(layer))).collect();

@@ -24,8 +24,8 @@ pub fn read_data(config: &RunConfig, model: &ModelConfig) -> Result<(), StageErr
         tasks.get(name)?.questions(&config.data.folder, config.evaluate.split)?;
     }
     if !config.evaluate.text.is_empty() {
-        let sequence_length = (config.evaluate.block_length as usize).min(model.context);
-        TextWindows::read(&config.evaluate.text, &tokenizer, TextOptions { sequence_length, batch_size: 1, seed: 0 })?;
+        let block_length = (config.evaluate.block_length as usize).min(model.context);
+        TextWindows::read(&config.evaluate.text, &tokenizer, TextOptions { block_length, batch_size: 1, seed: 0 })?;
     }
     Ok(())
 }
@@ -40,8 +40,8 @@ pub fn read_public_text(config: &RunConfig, model: &ModelConfig) -> Result<(), S
         return Ok(());
     }
     let tokenizer = load_tokenizer(&config.model.path, model.vocabulary)?;
-    let sequence_length = (config.public_data.block_length as usize).min(model.context);
+    let block_length = (config.public_data.block_length as usize).min(model.context);
     let batch_size = config.importance.batch_size.get() as usize;
-    TextWindows::read_split(files, &tokenizer, TextOptions { sequence_length, batch_size, seed: 0 }, 20)?;
+    TextWindows::read_split(files, &tokenizer, TextOptions { block_length, batch_size, seed: 0 }, 20)?;
     Ok(())
 }

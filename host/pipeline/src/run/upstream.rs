@@ -38,9 +38,8 @@ impl OwnerRun<'_> {
             return Ok(None);
         }
         let tokenizer = load_tokenizer(&self.core.config.model.path, owner.model.decoder.config.vocabulary)?;
-        let sequence_length =
-            (self.core.config.public_data.block_length as usize).min(owner.model.decoder.config.context);
-        let options = TextOptions { sequence_length, batch_size, seed };
+        let block_length = (self.core.config.public_data.block_length as usize).min(owner.model.decoder.config.context);
+        let options = TextOptions { block_length, batch_size, seed };
         let (train, held_out) = TextWindows::read_split(files, &tokenizer, options, 20)?;
         Ok(Some(PublicText { train, held_out }))
     }

@@ -199,8 +199,8 @@ fn score_texts(
     if config.text.is_empty() {
         return Ok(None);
     }
-    let sequence_length = (config.block_length as usize).min(decoder.config.context);
-    let options = TextOptions { sequence_length, batch_size: 1, seed: 0 };
+    let block_length = (config.block_length as usize).min(decoder.config.context);
+    let options = TextOptions { block_length, batch_size: 1, seed: 0 };
     let windows = TextWindows::read(&config.text, tokenizer, options)?;
     let limit = config.limit.map(|count| count.get() as usize);
     progress.begin(&format!("evaluate {} on text", column.key()), windows.len() as u64);

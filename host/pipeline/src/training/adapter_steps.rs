@@ -120,7 +120,7 @@ mod tests {
         let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
         let leaves =
             attach(&mut decoder, 0, &whole, 0).unwrap().into_iter().map(|parameter| parameter.tensor).collect();
-        let options = TextOptions { sequence_length: 8, batch_size: 2, seed: 0 };
+        let options = TextOptions { block_length: 8, batch_size: 2, seed: 0 };
         let text = TextWindows::from_tokens("tokens", (0..64).collect(), options).unwrap();
         let settings = TrainSettings {
             learning_rate: 1e-3,

@@ -55,8 +55,8 @@ pub fn read_pairs(
 
 /// Plain text: the last twentieth of the blocks is held out.
 fn text_pairs(config: &RunConfig, tokenizer: &Tokenizer, options: PairOptions) -> Result<Pairs, StageError> {
-    let sequence_length = (config.data.block_length as usize).min(options.max_tokens);
-    let text_options = TextOptions { sequence_length, batch_size: options.batch_size, seed: options.seed };
+    let block_length = (config.data.block_length as usize).min(options.max_tokens);
+    let text_options = TextOptions { block_length, batch_size: options.batch_size, seed: options.seed };
     let files = &config.data.text;
     let (train, validation) = TextWindows::read_split(files, tokenizer, text_options, 20)?;
     Ok(Pairs { train: Box::new(train), validation: Box::new(validation) })

@@ -1,6 +1,6 @@
 //! `plugin pack|add|remove`: from an author's folder to somebody else's search path.
 
-use super::{Output, shown_path};
+use super::{Output, display_path};
 use crate::args::{AddArgs, PackArgs, RemoveArgs};
 use crate::failure::{ProgramError, VerbResult, stage};
 use scaleot_plugins::{
@@ -14,7 +14,7 @@ pub fn pack(args: &PackArgs, output: Output) -> VerbResult<()> {
     let words = Words { publisher: args.publisher.clone(), licence: args.license.clone(), paper: args.paper.clone() };
     let manifest = stage(describe(&args.library, words))?;
     let place = args.library.with_file_name(MANIFEST_FILE);
-    output.result(&json!({ "manifest": manifest, "path": shown_path(&place) }), || {
+    output.result(&json!({ "manifest": manifest, "path": display_path(&place) }), || {
         let (name, version) = (escape(&manifest.name), escape(&manifest.version));
         format!(
             "{name} {version} is described in {}\nhand over this file and {} together",
@@ -28,7 +28,7 @@ pub fn add(args: &AddArgs, output: Output) -> VerbResult<()> {
     let (manifest, place) = stage(install(&args.plugin, &root(args.user)?))?;
     let sha256 = manifest.files.get(&manifest.library);
     let value =
-        json!({ "plugin": manifest.name, "version": manifest.version, "path": shown_path(&place), "sha256": sha256 });
+        json!({ "plugin": manifest.name, "version": manifest.version, "path": display_path(&place), "sha256": sha256 });
     output.result(&value, || {
         format!(
             "{} {} of {} is in {}\nnothing of it was loaded; `scaleot plugin lock CONFIG` lets the runs of a config load it",
@@ -42,7 +42,7 @@ pub fn add(args: &AddArgs, output: Output) -> VerbResult<()> {
 
 pub fn remove(args: &RemoveArgs, output: Output) -> VerbResult<()> {
     let place = stage(take_away(&args.name, &root(args.user)?))?;
-    output.result(&json!({ "plugin": args.name, "removed": shown_path(&place) }), || {
+    output.result(&json!({ "plugin": args.name, "removed": display_path(&place) }), || {
         format!("{} is removed", place.display())
     })
 }

@@ -1,6 +1,6 @@
 //! `plugin lock CONFIG`: writes down the exact plugin files that runs with the config, or the cells of the suite, may load.
 
-use super::{Output, shown_path, tell};
+use super::{Output, display_path, tell};
 use crate::args::{Global, LockArgs};
 use crate::failure::{VerbResult, stage};
 use crate::needs::ALL;
@@ -28,7 +28,7 @@ pub fn lock(args: &LockArgs, global: &Global, output: Output) -> VerbResult<()> 
     locked.values().for_each(|entry| lock.put(entry.clone()));
     stage(lock.write())?;
     let locked: Vec<&LockedPlugin> = locked.values().collect();
-    output.result(&json!({ "lock": shown_path(&lock.path), "locked": locked, "built_in": built_in }), || {
+    output.result(&json!({ "lock": display_path(&lock.path), "locked": locked, "built_in": built_in }), || {
         let line = |entry: &&LockedPlugin| format!("\n{} {} sha256 {}", entry.id, entry.version, entry.sha256);
         let locked: String = locked.iter().map(line).collect();
         let built_in: String = built_in.iter().map(|name| format!("\n{name} is built in and needs no lock")).collect();

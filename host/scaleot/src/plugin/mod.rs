@@ -8,7 +8,7 @@ mod show;
 
 use super::args::{Global, PluginVerb};
 use super::failure::{VerbResult, stage};
-use super::output::{Output, say, shown_path};
+use super::output::{Output, display_path, say};
 use scaleot_config::Unpinned;
 use scaleot_plugins::{PluginSource, RegisteredPlugin, Registry, SearchPath, Trust};
 use scaleot_store::escape::escape_to;
@@ -51,6 +51,6 @@ fn tell(registry: &mut Registry) {
 fn source(plugin: &RegisteredPlugin) -> Value {
     match &plugin.source {
         PluginSource::BuiltIn => json!({ "built_in": true }),
-        PluginSource::Library { path, sha256 } => json!({ "path": shown_path(path), "sha256": sha256 }),
+        PluginSource::Library { path, sha256 } => json!({ "path": display_path(path), "sha256": sha256 }),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The templates are the files in `template/`; `my-plugin` and `my_plugin` in them become the new name.
 
-use super::{Output, shown_path};
+use super::{Output, display_path};
 use crate::args::{KindArg, NewArgs};
 use crate::failure::{ProgramError, VerbResult, stage};
 use scaleot_plugin_api::{PLUGIN_NAME_RULE, StrategyKind, is_plugin_name};
@@ -55,7 +55,7 @@ pub fn new(args: &NewArgs, output: Output) -> VerbResult<()> {
     ];
     let files = files.map(|(file, text)| (file.to_owned(), filled(text)));
     stage(write_folder(&folder, &files))?;
-    let value = json!({ "plugin": name, "kind": args.kind.section(), "path": shown_path(&folder), "files": files.map(|(file, _)| file) });
+    let value = json!({ "plugin": name, "kind": args.kind.section(), "path": display_path(&folder), "files": files.map(|(file, _)| file) });
     output.result(&value, || {
         let library = folder.join("target/debug").join(SearchPath::file_name(name));
         format!(
