@@ -72,7 +72,7 @@ impl Tokenizer {
     /// Loads a model folder's `tokenizer.json` (or the file itself) and finds the end-of-sequence token.
     ///
     /// # Errors
-    /// What is wrong with the file, or with a file beside it that names the end token; `embedding_rows` is the size that the
+    /// A fault of the file, or with a file beside it that names the end token; `embedding_rows` is the size that the
     /// ids of a text must stay below.
     pub fn load(path: &Path, embedding_rows: Option<usize>) -> Result<Self, TokenizerError> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };

@@ -54,7 +54,7 @@ pub(crate) fn added_tokens(root: &Value) -> impl Iterator<Item = (&str, u64)> {
     added.filter_map(|token| Some((token.get("content")?.as_str()?, token.get("id")?.as_u64()?)))
 }
 
-/// What a JSON value is, in words.
+/// The kind of a JSON value, in words.
 pub(crate) fn kind(value: Option<&Value>) -> String {
     match value {
         None => "nothing".to_owned(),

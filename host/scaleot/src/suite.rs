@@ -16,10 +16,10 @@ use scaleot_pipeline::report::size;
 use scaleot_pipeline::run::{read_data, registry};
 use scaleot_store::RunDir;
 use scaleot_store::exit_code::ExitCode;
-use scaleot_suite::{View, markdown, terminal};
 use scaleot_suite::{
     Bounds, Cell, Engine, Event, Outcome, Suite, SuiteResult, choose as choose_point, csv_figures, gather, html_report,
 };
+use scaleot_suite::{View, markdown, terminal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

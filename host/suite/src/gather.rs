@@ -12,7 +12,7 @@ use scaleot_config::Column;
 use scaleot_pipeline::evaluate::Estimate;
 use scaleot_pipeline::report::higher_is_better;
 
-/// What plugged-in models are compared by.
+/// The metrics by which plugged-in models are compared.
 const COMPARED: [&str; 2] = ["acc", "answer_loss"];
 /// The metric of the frontier.
 const STANDING: &str = "acc";

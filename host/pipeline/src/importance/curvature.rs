@@ -8,7 +8,7 @@
 
 use crate::error::StageError;
 use scaleot_data::{Batches, TextWindows, TrainingBatch};
-use scaleot_model::{ForwardRequest, Decoder, target_rows};
+use scaleot_model::{Decoder, ForwardRequest, target_rows};
 use scaleot_plugin_api::{Curvature, CurvatureRequest, WeightRole};
 use scaleot_tensor::{Device, Dtype, Tensor, no_grad};
 use std::collections::BTreeMap;

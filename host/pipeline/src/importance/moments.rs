@@ -6,7 +6,7 @@
 use super::local_fit::token_weights;
 use crate::error::StageError;
 use scaleot_data::{Batches, TextWindows};
-use scaleot_model::{ForwardRequest, Decoder};
+use scaleot_model::{Decoder, ForwardRequest};
 use scaleot_plugin_api::{LayerMoments, MomentsRequest};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use super::{Sides, refused};
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::{ForwardRequest, Decoder, target_rows};
+use scaleot_model::{Decoder, ForwardRequest, target_rows};
 use scaleot_plugin_api::{LayerMask, Objective, ObjectiveTerm};
 use scaleot_tensor::{Tensor, no_grad};
 
