@@ -67,21 +67,6 @@ pub fn subset(mut questions: Vec<Question>, which: Subset) -> Vec<Question> {
     }
 }
 
-/// The number of questions of `test` that stand, word for word, in `train` too: a score on those is memory.
-#[must_use]
-pub fn overlap(train: &[Question], test: &[Question]) -> usize {
-    let known: HashSet<String> = train.iter().map(question_text).collect();
-    test.iter().filter(|question| known.contains(&question_text(question))).count()
-}
-
-/// The text of a question, without the distractors, which a copy may shuffle.
-fn question_text(question: &Question) -> String {
-    question
-        .choices
-        .get(question.gold)
-        .map_or_else(String::new, |gold| format!("{}{}", gold.context, gold.continuation))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,11 +86,5 @@ mod tests {
         assert!(drawn.is_sorted());
         assert_ne!(drawn, ids(Subset::Seeded { count: 10, seed: 2 }));
         assert_eq!(ids(Subset::Seeded { count: 99, seed: 1 }).len(), 50);
-    }
-
-    #[test]
-    fn shared_questions_are_counted() {
-        assert_eq!(overlap(&set(0..10), &set(7..12)), 3);
-        assert_eq!(overlap(&set(0..10), &set(10..12)), 0);
     }
 }

@@ -88,7 +88,7 @@ impl Decoder {
     }
 
     /// The weight `[vocabulary, hidden]` that turns hidden states into logits.
-    pub fn head_weight(&self) -> &Tensor {
+    pub(crate) fn head_weight(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 

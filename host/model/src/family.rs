@@ -82,7 +82,7 @@ pub struct Window {
 
 impl Window {
     /// True if a config's model type has the window; a type that is not named is that of the `architectures`.
-    pub fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
+    pub(crate) fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
         let named = config.get("model_type").and_then(serde_json::Value::as_str);
         named.is_none_or(|named| self.model_types.iter().any(|name| name == named))
     }

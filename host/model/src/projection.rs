@@ -51,11 +51,6 @@ impl Projection {
         tensors
     }
 
-    /// True for a dense weight and a bias.
-    pub fn is_plain(&self) -> bool {
-        matches!(self.weight, WeightForm::Dense(_)) && self.delta.is_none() && self.bottleneck.is_none()
-    }
-
     /// `[tokens, in] → [tokens, out]`.
     ///
     /// # Errors
@@ -68,7 +63,7 @@ impl Projection {
     ///
     /// # Errors
     /// An operation that libtorch refuses, such as for want of memory.
-    pub fn forward_then(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_then(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let bias = self.bias.as_ref();
         let attached = self.delta.is_some() || self.bottleneck.is_some();
         let inner = if attached { Epilogue::None } else { epilogue };

@@ -58,7 +58,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// Too little room on the disk, or a folder in which no file can be made.
-    pub fn create_sized(target: &Path, size: u64) -> Result<Self, StoreError> {
+    pub(crate) fn create_sized(target: &Path, size: u64) -> Result<Self, StoreError> {
         if free_bytes(folder_of(target)).is_some_and(|free| free < size) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(StoreError::commit(target, CommitPoint::MakeTemp, source, size));
@@ -101,7 +101,7 @@ impl AtomicFile {
     }
 
     /// An error met while a caller wrote through [`Write`], with this file's path and figures.
-    pub fn write_fault(&self, source: io::Error) -> StoreError {
+    pub(crate) fn write_fault(&self, source: io::Error) -> StoreError {
         self.fault(self.write_step, source)
     }
 

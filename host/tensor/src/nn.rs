@@ -69,7 +69,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn silu(&self) -> Result<Tensor> {
+    pub(crate) fn silu(&self) -> Result<Tensor> {
         self.unary("silu", tch::Tensor::f_silu)
     }
 
@@ -77,7 +77,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn relu(&self) -> Result<Tensor> {
+    pub(crate) fn relu(&self) -> Result<Tensor> {
         self.unary("relu", tch::Tensor::f_relu)
     }
 
@@ -85,7 +85,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn tanh(&self) -> Result<Tensor> {
+    pub(crate) fn tanh(&self) -> Result<Tensor> {
         self.unary("tanh", tch::Tensor::f_tanh)
     }
 
@@ -93,7 +93,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn gelu_erf(&self) -> Result<Tensor> {
+    pub(crate) fn gelu_erf(&self) -> Result<Tensor> {
         self.unary("gelu_erf", |t| t.f_gelu("none"))
     }
 
@@ -101,7 +101,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn gelu_tanh(&self) -> Result<Tensor> {
+    pub(crate) fn gelu_tanh(&self) -> Result<Tensor> {
         self.unary("gelu_tanh", |t| t.f_gelu("tanh"))
     }
 

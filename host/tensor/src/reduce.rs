@@ -81,7 +81,7 @@ impl Tensor {
     ///
     /// # Errors
     /// Shapes or types that libtorch refuses.
-    pub fn topk(&self, k: i64) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn topk(&self, k: i64) -> Result<(Tensor, Tensor)> {
         self.0
             .f_topk(k, -1, true, true)
             .map(|(values, indices)| (Tensor(values), Tensor(indices)))
