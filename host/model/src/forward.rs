@@ -132,7 +132,7 @@ fn pick_rows(x: &Tensor, have: &[usize], want: &[usize]) -> Result<Tensor> {
     Ok(x.index_select(0, &Tensor::from_indices(&order)?.to_device(x.device())?)?)
 }
 
-/// Sorted, each once.
+/// The rows in order, each once.
 pub(super) fn distinct(rows: &[usize]) -> Vec<usize> {
     let mut distinct = rows.to_vec();
     distinct.sort_unstable();

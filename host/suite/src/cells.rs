@@ -51,7 +51,7 @@ impl PointKey {
 pub struct Cell {
     /// Name of its folder.
     pub name: String,
-    /// Its row.
+    /// Its row of the table.
     pub point: PointKey,
     pub task: String,
     pub seed: u64,

@@ -46,7 +46,7 @@ pub(super) struct Series {
     pub(super) point: usize,
     /// Step and loss.
     pub(super) points: Vec<(f64, f64)>,
-    /// On held-out data.
+    /// True for losses on held-out data.
     pub(super) judged: bool,
 }
 
