@@ -6,7 +6,7 @@
 
 use super::error::BatchError;
 
-/// What a token of a sequence may see.
+/// The tokens that a token of a sequence may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ancestry {
     /// Itself and everything before it.
@@ -61,6 +61,9 @@ impl PackedBatch {
     }
 
     /// Refuses a batch that the model cannot run, naming the first thing wrong.
+    ///
+    /// # Errors
+    /// The first fault of the batch.
     pub fn check(&self, vocabulary: usize, context: usize) -> Result<(), BatchError> {
         let wrong = |what: &str, found: String, expected: String| BatchError { what: what.to_owned(), found, expected };
         let tokens = self.ids.len();

@@ -1,4 +1,4 @@
-//! What can be wrong with a tokenizer, a task file, a question file or a text.
+//! The errors of a tokenizer, a task file, a question file or a text.
 //!
 //! Every message says: where, what was found, what was expected, what to do.
 //! Foreign strings are shown escaped and shortened (`quote`), so a hostile file cannot write on the terminal.
@@ -130,7 +130,7 @@ impl HasExitCode for TokenizerError {
 }
 
 impl HasExitCode for DataError {
-    /// What a config or a task file asks for is usage; what a data file holds is refused.
+    /// Usage for a wish of a config or a task file, refusal for the contents of a data file.
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::TaskSyntax { .. }

@@ -48,7 +48,7 @@ pub use order::{Batches, TrainingBatch};
 pub use pack::{PackedTrees, pack};
 pub use pairs::{PairOptions, PairSet};
 pub use path::{Path as TokenPath, encode_all};
-pub use question::{Choice, Question, Subset, overlap, subset};
+pub use question::{Choice, Question, Subset, subset};
 pub use special_tokens::SpecialTokens;
 pub use task::{Metric, Split, Task};
 pub use task_set::TaskSet;

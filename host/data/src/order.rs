@@ -27,7 +27,7 @@ pub struct TrainingBatch {
 pub trait Batches {
     /// The batch of training step `step`, counted from 0 over all epochs.
     fn batch(&self, step: u64) -> TrainingBatch;
-    /// How many batches go over the data once.
+    /// The number of batches that go over the data once.
     fn batches_per_epoch(&self) -> u64;
 }
 

@@ -15,7 +15,7 @@ pub struct PackedTrees {
     pub questions: Vec<PackedQuestion>,
 }
 
-/// Where a question's choices lie in a batch.
+/// The place of a question's choices in a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedQuestion {
     /// Index of its tree in what was packed.

@@ -69,7 +69,7 @@ impl PairSet {
         self.pairs.is_empty()
     }
 
-    /// How many pairs lost the beginning of their context.
+    /// The number of pairs that lost the beginning of their context.
     #[must_use]
     pub fn truncated(&self) -> usize {
         self.truncated

@@ -54,7 +54,7 @@ impl Path {
     ///
     /// # Errors
     /// The answer alone is longer than `max_tokens`.
-    pub fn check_fits(&self, max_tokens: usize, what: &str) -> Result<(), DataError> {
+    pub(crate) fn check_fits(&self, max_tokens: usize, what: &str) -> Result<(), DataError> {
         let found = self.tokens.len().saturating_sub(self.answer_start);
         if found <= max_tokens {
             return Ok(());

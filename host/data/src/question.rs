@@ -28,13 +28,13 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub context: String,
-    /// What is scored: the delimiter, then the answer.
+    /// The scored text: the delimiter, then the answer.
     pub continuation: String,
     /// Characters of the answer without its delimiter: what `acc_norm` divides by.
     pub characters: usize,
 }
 
-/// Which questions of a set to take.
+/// The questions to take of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subset {
     All,
@@ -67,21 +67,6 @@ pub fn subset(mut questions: Vec<Question>, which: Subset) -> Vec<Question> {
     }
 }
 
-/// How many questions of `test` stand, word for word, in `train` too: a score on those is memory.
-#[must_use]
-pub fn overlap(train: &[Question], test: &[Question]) -> usize {
-    let known: HashSet<String> = train.iter().map(question_text).collect();
-    test.iter().filter(|question| known.contains(&question_text(question))).count()
-}
-
-/// What a question asks, without the distractors, which a copy may shuffle.
-fn question_text(question: &Question) -> String {
-    question
-        .choices
-        .get(question.gold)
-        .map_or_else(String::new, |gold| format!("{}{}", gold.context, gold.continuation))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,11 +86,5 @@ mod tests {
         assert!(drawn.is_sorted());
         assert_ne!(drawn, ids(Subset::Seeded { count: 10, seed: 2 }));
         assert_eq!(ids(Subset::Seeded { count: 99, seed: 1 }).len(), 50);
-    }
-
-    #[test]
-    fn shared_questions_are_counted() {
-        assert_eq!(overlap(&set(0..10), &set(7..12)), 3);
-        assert_eq!(overlap(&set(0..10), &set(10..12)), 0);
     }
 }

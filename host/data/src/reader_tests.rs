@@ -1,4 +1,4 @@
-//! Task files against the real request strings, and bad data sets 52 to 58 of the reliability list.
+//! Task files against the real request strings, and bad data sets, numbered 52 to 58.
 
 use std::fs;
 use std::path::{Path, PathBuf};

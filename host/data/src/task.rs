@@ -74,7 +74,7 @@ fn expression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     }
 }
 
-/// What a result reports of a task.
+/// A figure that a result reports of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -97,7 +97,7 @@ impl Metric {
         }
     }
 
-    /// Whether a larger value is better.
+    /// True if a larger value is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
         !matches!(self, Self::AnswerLoss)
@@ -138,7 +138,7 @@ impl Task {
         Ok(task)
     }
 
-    /// Where the questions of `split` lie.
+    /// The file with the questions of `split`.
     ///
     /// # Errors
     /// The set has no such split.

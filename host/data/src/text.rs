@@ -2,7 +2,7 @@
 //!
 //! All files' tokens are put end to end (no token between them) and cut in windows of `block_length`; the remainder is dropped.
 //! A window of `L` tokens is one causal sequence with `L - 1` targets: token `i + 1` from row `i`.
-//! Where the model expects BOS in front (`special_tokens`), every window begins with it and holds that much less of the text,
+//! If the model expects BOS in front (`special_tokens`), every window begins with it and holds that much less of the text,
 //! in training and in scoring alike; the first token of the text is then a target too.
 
 use std::path::PathBuf;
@@ -80,7 +80,7 @@ impl TextWindows {
         Ok(Self { tokens, block_length, order })
     }
 
-    /// The same windows in the same seeded order, so many a batch.
+    /// The same windows in the same seeded order, with another number of windows in a batch.
     ///
     /// # Errors
     /// A batch size of 0.
@@ -89,7 +89,7 @@ impl TextWindows {
         Ok(Self { order, ..self })
     }
 
-    /// How many windows there are.
+    /// The number of windows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tokens.len() / self.block_length

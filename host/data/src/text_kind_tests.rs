@@ -1,4 +1,4 @@
-//! Which files pass as running text.
+//! Files that pass as running text, and others.
 
 use super::{foreign_bytes, foreign_text};
 

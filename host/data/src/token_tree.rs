@@ -55,7 +55,7 @@ impl TokenTree {
         self.ids.is_empty()
     }
 
-    /// Who attends to whom; a tree without branches is an ordinary sequence, which has faster kernels.
+    /// The ancestors that each token attends to; a tree without branches is an ordinary sequence, which has faster kernels.
     #[must_use]
     pub fn ancestry(&self) -> Ancestry {
         let chain = self.parents.iter().enumerate().all(|(row, parent)| *parent == row.checked_sub(1));

@@ -40,7 +40,7 @@ const AROUND: usize = 24;
 
 /// A token and the bytes of the text that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PlacedToken {
+pub(crate) struct PlacedToken {
     pub id: i64,
     pub from: usize,
     pub to: usize,
@@ -72,7 +72,7 @@ impl Tokenizer {
     /// Loads a model folder's `tokenizer.json` (or the file itself) and finds the end-of-sequence token.
     ///
     /// # Errors
-    /// What is wrong with the file, or with a file beside it that names the end token; `embedding_rows` is the size that the
+    /// A fault of the file, or with a file beside it that names the end token; `embedding_rows` is the size that the
     /// ids of a text must stay below.
     pub fn load(path: &Path, embedding_rows: Option<usize>) -> Result<Self, TokenizerError> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
@@ -184,7 +184,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As for `encode`.
-    pub fn encode_input(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
+    pub(crate) fn encode_input(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
         let ids = self.encode(text)?;
         let begun = self.prefix.as_ref().is_some_and(|prefix| !prefix.is_empty() && text.starts_with(prefix));
         Ok(if begun { ids } else { [self.special.in_front.clone(), ids].concat() })
@@ -194,7 +194,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As for `encode`.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<PlacedToken>, TokenizerError> {
+    pub(crate) fn encode_with_offsets(&self, text: &str) -> Result<Vec<PlacedToken>, TokenizerError> {
         let failed = |message: String| TokenizerError::Encode { file: self.file.clone(), text: quote(text), message };
         let encoding =
             fenced(|| self.inner.encode(text, false)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;

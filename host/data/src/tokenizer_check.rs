@@ -14,7 +14,7 @@ use super::error::{TokenizerError, quote};
 
 /// One more than the largest id, when all is well.
 pub(crate) fn check(root: &Value, file: &Path) -> Result<usize, TokenizerError> {
-    let refuse = |fault: Fault| TokenizerError::Field {
+    let refuse = |fault: FieldError| TokenizerError::Field {
         file: file.to_owned(),
         field: fault.field,
         found: fault.found,
@@ -24,17 +24,17 @@ pub(crate) fn check(root: &Value, file: &Path) -> Result<usize, TokenizerError> 
 }
 
 /// One refusal, before the file's name is put to it.
-struct Fault {
+struct FieldError {
     field: String,
     found: String,
     expected: String,
 }
 
-fn fault(field: &str, found: impl Into<String>, expected: impl Into<String>) -> Fault {
-    Fault { field: field.to_owned(), found: found.into(), expected: expected.into() }
+fn fault(field: &str, found: impl Into<String>, expected: impl Into<String>) -> FieldError {
+    FieldError { field: field.to_owned(), found: found.into(), expected: expected.into() }
 }
 
-fn check_all(root: &Value) -> Result<usize, Fault> {
+fn check_all(root: &Value) -> Result<usize, FieldError> {
     let Some(model) = root.get("model").and_then(Value::as_object) else {
         return Err(fault("model", kind(root.get("model")), "an object with a vocabulary"));
     };
@@ -54,7 +54,7 @@ pub(crate) fn added_tokens(root: &Value) -> impl Iterator<Item = (&str, u64)> {
     added.filter_map(|token| Some((token.get("content")?.as_str()?, token.get("id")?.as_u64()?)))
 }
 
-/// What a JSON value is, in words.
+/// The kind of a JSON value, in words.
 pub(crate) fn kind(value: Option<&Value>) -> String {
     match value {
         None => "nothing".to_owned(),
@@ -68,7 +68,7 @@ pub(crate) fn kind(value: Option<&Value>) -> String {
 }
 
 /// Token to id: an object (BPE, WordPiece, WordLevel) or a list of `[token, score]` (Unigram).
-fn vocabulary(model: &Map<String, Value>) -> Result<HashMap<&str, u64>, Fault> {
+fn vocabulary(model: &Map<String, Value>) -> Result<HashMap<&str, u64>, FieldError> {
     let field = "model.vocab";
     let vocabulary: HashMap<&str, u64> = match model.get("vocab") {
         Some(Value::Object(entries)) => entries
@@ -95,7 +95,7 @@ fn vocabulary(model: &Map<String, Value>) -> Result<HashMap<&str, u64>, Fault> {
 }
 
 /// Both halves of every merge, and what they make, are tokens. The library panics on some that are not.
-fn check_merges(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) -> Result<(), Fault> {
+fn check_merges(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) -> Result<(), FieldError> {
     let merges = match model.get("merges") {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Array(merges)) => merges,
@@ -136,7 +136,7 @@ fn halves(merge: &Value) -> Option<(&str, &str)> {
 }
 
 /// The library looks the unknown token up only when it meets an unknown character.
-fn check_unknown(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) -> Result<(), Fault> {
+fn check_unknown(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) -> Result<(), FieldError> {
     if let Some(unknown) = model.get("unk_token").and_then(Value::as_str)
         && !vocabulary.contains_key(unknown)
     {
@@ -151,14 +151,14 @@ fn check_unknown(model: &Map<String, Value>, vocabulary: &HashMap<&str, u64>) ->
 }
 
 /// Dropout makes encoding random: two runs would see different tokens.
-fn check_dropout(model: &Map<String, Value>) -> Result<(), Fault> {
+fn check_dropout(model: &Map<String, Value>) -> Result<(), FieldError> {
     match model.get("dropout").and_then(Value::as_f64) {
         Some(rate) if rate != 0.0 => Err(fault("model.dropout", rate.to_string(), "null: encoding must be repeatable")),
         _ => Ok(()),
     }
 }
 
-fn check_truncation(root: &Value) -> Result<(), Fault> {
+fn check_truncation(root: &Value) -> Result<(), FieldError> {
     let Some(truncation) = root.get("truncation").filter(|value| !value.is_null()) else {
         return Ok(());
     };
@@ -173,7 +173,7 @@ fn check_truncation(root: &Value) -> Result<(), Fault> {
 }
 
 /// Every special token that a template names is defined beside it.
-fn check_templates(processor: Option<&Value>, field: &str) -> Result<(), Fault> {
+fn check_templates(processor: Option<&Value>, field: &str) -> Result<(), FieldError> {
     let Some(processor) = processor else { return Ok(()) };
     if let Some(parts) = processor.get("processors").and_then(Value::as_array) {
         for (index, part) in parts.iter().enumerate() {
@@ -197,7 +197,7 @@ fn check_templates(processor: Option<&Value>, field: &str) -> Result<(), Fault> 
     Ok(())
 }
 
-fn check_charsmaps(normalizer: Option<&Value>, field: &str) -> Result<(), Fault> {
+fn check_charsmaps(normalizer: Option<&Value>, field: &str) -> Result<(), FieldError> {
     let Some(normalizer) = normalizer else { return Ok(()) };
     if let Some(parts) = normalizer.get("normalizers").and_then(Value::as_array) {
         for (index, part) in parts.iter().enumerate() {
@@ -249,7 +249,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Token to id over vocabulary and added tokens; an added token that is also in the vocabulary must agree with it.
-fn all_ids(root: &Value, vocabulary: &HashMap<&str, u64>) -> Result<Vec<(u64, String)>, Fault> {
+fn all_ids(root: &Value, vocabulary: &HashMap<&str, u64>) -> Result<Vec<(u64, String)>, FieldError> {
     let mut ids: Vec<(u64, String)> = vocabulary.iter().map(|(token, id)| (*id, (*token).to_owned())).collect();
     let mut seen = HashSet::new();
     for (index, added) in root.get("added_tokens").and_then(Value::as_array).into_iter().flatten().enumerate() {
@@ -276,7 +276,7 @@ fn all_ids(root: &Value, vocabulary: &HashMap<&str, u64>) -> Result<Vec<(u64, St
 }
 
 /// Every id stands for one token, and the library can hold it.
-fn check_ids(mut ids: Vec<(u64, String)>) -> Result<usize, Fault> {
+fn check_ids(mut ids: Vec<(u64, String)>) -> Result<usize, FieldError> {
     ids.sort_unstable();
     let twice = ids.iter().zip(ids.iter().skip(1)).find(|((first, _), (second, _))| first == second);
     if let Some((_, (id, token))) = twice {

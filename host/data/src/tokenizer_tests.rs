@@ -1,4 +1,4 @@
-//! Bad tokenizers 43 to 51 of the reliability list, each with its message, and good ones.
+//! Bad tokenizers, numbered 43 to 51, each with its message, and good ones.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Are the numbers numbers? Every weight is read once, as stored, before anything is computed.
+//! The check of every weight's values: each is read once, as stored, before anything is computed.
 
 use super::error::{ModelError, Result};
 use super::leftovers::is_buffer;

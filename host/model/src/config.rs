@@ -5,70 +5,33 @@
 use super::family::Family;
 use super::rope_scaling::Rope;
 use scaleot_plugin_api::{NormKind, WeightRole};
-use scaleot_tensor::{Epilogue, Result as TensorResult, Tensor};
+use scaleot_tensor::Activation;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// A nonlinearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    Relu,
-    /// `x Φ(x)`, exact.
-    Gelu,
-    /// `x Φ(x)`, tanh approximation.
-    GeluTanh,
-    Silu,
-    Tanh,
-}
-
-impl Activation {
-    /// The word of a Transformers config; `None` if it is another function.
-    pub fn from_config(name: &str) -> Option<Self> {
-        match name {
-            "relu" => Some(Activation::Relu),
-            "gelu" => Some(Activation::Gelu),
-            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
-            "silu" | "swish" => Some(Activation::Silu),
-            "tanh" => Some(Activation::Tanh),
-            _ => None,
-        }
-    }
-
-    /// Applied to every element.
-    pub fn apply(self, x: &Tensor) -> TensorResult<Tensor> {
-        match self {
-            Activation::Relu => x.relu(),
-            Activation::Gelu => x.gelu_erf(),
-            Activation::GeluTanh => x.gelu_tanh(),
-            Activation::Silu => x.silu(),
-            Activation::Tanh => x.tanh(),
-        }
-    }
-
-    /// The same, as the last step of a linear map.
-    pub fn epilogue(self) -> Epilogue<'static> {
-        match self {
-            Activation::Relu => Epilogue::Relu,
-            Activation::Gelu => Epilogue::GeluErf,
-            Activation::GeluTanh => Epilogue::GeluTanh,
-            Activation::Silu => Epilogue::Silu,
-            Activation::Tanh => Epilogue::Tanh,
-        }
+/// The function of a Transformers config's word; `None` if it is another one.
+pub(crate) fn activation_from_config(name: &str) -> Option<Activation> {
+    match name {
+        "relu" => Some(Activation::Relu),
+        "gelu" => Some(Activation::Gelu),
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
+        "silu" | "swish" => Some(Activation::Silu),
+        "tanh" => Some(Activation::Tanh),
+        _ => None,
     }
 }
 
-impl From<scaleot_plugin_api::Activation> for Activation {
-    fn from(activation: scaleot_plugin_api::Activation) -> Self {
-        match activation {
-            scaleot_plugin_api::Activation::Relu => Activation::Relu,
-            scaleot_plugin_api::Activation::Gelu => Activation::Gelu,
-            scaleot_plugin_api::Activation::Silu => Activation::Silu,
-            scaleot_plugin_api::Activation::Tanh => Activation::Tanh,
-        }
+/// The function that a plugin names.
+pub fn host_activation(activation: scaleot_plugin_api::Activation) -> Activation {
+    match activation {
+        scaleot_plugin_api::Activation::Relu => Activation::Relu,
+        scaleot_plugin_api::Activation::Gelu => Activation::Gelu,
+        scaleot_plugin_api::Activation::Silu => Activation::Silu,
+        scaleot_plugin_api::Activation::Tanh => Activation::Tanh,
     }
 }
 
-/// How positions enter the model.
+/// The way in which positions enter the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Positions {
     /// Queries and keys are rotated by angles that grow with the position.
@@ -94,13 +57,13 @@ pub struct ModelConfig {
     pub activation: Activation,
     pub positions: Positions,
     pub parallel_residual: bool,
-    /// Whether the head is the embedding.
+    /// True if the head is the embedding.
     pub tied: bool,
     /// The projections that have a bias.
     pub biases: BTreeSet<WeightRole>,
     /// `config.json` as it was, so that a written folder says all that was said.
     pub raw: serde_json::Map<String, serde_json::Value>,
-    /// Where it was read, for messages.
+    /// The folder from which it was read, for messages.
     pub path: PathBuf,
     /// The weight file that it names; else the usual ones are looked for.
     pub weights_name: Option<String>,
@@ -123,7 +86,7 @@ impl ModelConfig {
         }
     }
 
-    /// Whether a role exists and has a bias. Layer norms always do, RMS norms never.
+    /// True if a role exists and has a bias. Layer norms always do, RMS norms never.
     pub fn has_bias(&self, role: WeightRole) -> bool {
         match role {
             WeightRole::NormAttention | WeightRole::NormMlp => self.family.norm == NormKind::Layer,

@@ -3,12 +3,13 @@
 //! Upstream files carry many keys that do not concern us: unknown ones are left alone, unlike in our
 //! own files.
 
-use super::config::{Activation, ModelConfig, Positions};
+use super::config::{ModelConfig, Positions, activation_from_config};
 use super::error::{ModelError, Result};
 use super::family::{Family, Residual, Switch};
 use super::folder;
 use scaleot_plugin_api::WeightRole;
 use scaleot_store::foreign_json;
+use scaleot_tensor::Activation;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,6 +31,9 @@ pub(super) struct Source<'a> {
 
 impl ModelConfig {
     /// Reads and checks `config.json` in a model folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a family that is not known, or a key without a meaning here.
     pub fn read(folder: &Path) -> Result<ModelConfig> {
         folder::check_folder(folder)?;
         folder::check_has_config(folder)?;
@@ -266,9 +270,9 @@ impl Source<'_> {
         const EXPECTED: &str = "one of relu, gelu, gelu_new, gelu_pytorch_tanh, silu, tanh";
         let Some((key, value)) = self.lookup("activation") else {
             let default = &self.family.defaults.activation;
-            return Activation::from_config(default).ok_or_else(|| self.wrong("activation", None, EXPECTED));
+            return activation_from_config(default).ok_or_else(|| self.wrong("activation", None, EXPECTED));
         };
-        value.as_str().and_then(Activation::from_config).ok_or_else(|| self.wrong(key, Some(value), EXPECTED))
+        value.as_str().and_then(activation_from_config).ok_or_else(|| self.wrong(key, Some(value), EXPECTED))
     }
 
     fn parallel_residual(&self) -> Result<bool> {

@@ -4,10 +4,10 @@
 //! an entry for each original layer, no name and no key of the owner's own leaves.
 //! Positions are said as Transformers 5 reads them (`rope_parameters`) and as 4 did, which would take its defaults in silence.
 
-use super::config::{Activation, ModelConfig, Positions};
+use super::config::{ModelConfig, Positions};
 use super::family::{Residual, Switch, Window};
 use super::rope_scaling::{Rope, RopeScaling};
-use scaleot_tensor::Dtype;
+use scaleot_tensor::{Activation, Dtype};
 use serde_json::{Map, Value, json};
 
 /// Ids that a receiver's generation and training need.
@@ -32,7 +32,7 @@ impl ModelConfig {
         put("intermediate", self.intermediate.into());
         put("vocabulary", self.vocabulary.into());
         put("norm_epsilon", self.norm_epsilon.into());
-        put("activation", self.activation.config_name().into());
+        put("activation", activation_word(self.activation).into());
         put("tied", self.tied.into());
         if let Positions::Rope(rope) = &self.positions {
             put("rope_theta", rope.theta.into());
@@ -77,7 +77,7 @@ impl ModelConfig {
 
     /// The reach of attention: the context, and the window where one stands for all layers.
     ///
-    /// Which layers have a window, where only some do, tells where they stood. Then the context ends at the window, within
+    /// The layers that have a window, where only some do, tell where they stood. Then the context ends at the window, within
     /// which all layers see everything: the emulator runs no further here either.
     fn reach(&self) -> Map<String, Value> {
         let mut reach = Map::new();
@@ -194,15 +194,13 @@ fn scaling(rope: &Rope) -> Option<Map<String, Value>> {
     scaling.as_object().cloned()
 }
 
-impl Activation {
-    /// The word of a Transformers config.
-    pub fn config_name(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::Gelu => "gelu",
-            Activation::GeluTanh => "gelu_new",
-            Activation::Silu => "silu",
-            Activation::Tanh => "tanh",
-        }
+/// The word of a Transformers config.
+fn activation_word(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "relu",
+        Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_new",
+        Activation::Silu => "silu",
+        Activation::Tanh => "tanh",
     }
 }

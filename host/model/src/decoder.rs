@@ -51,6 +51,9 @@ impl Slot {
 
 impl Decoder {
     /// The layer in a slot; an error if a module stands there.
+    ///
+    /// # Errors
+    /// A slot that is not there, or that holds a module.
     pub fn layer(&self, slot: usize) -> Result<&DecoderLayer> {
         match self.slots.get(slot) {
             Some(Slot::Layer(layer)) => Ok(layer),
@@ -59,6 +62,9 @@ impl Decoder {
     }
 
     /// The layer in a slot, to be changed.
+    ///
+    /// # Errors
+    /// A slot that is not there, or that holds a module.
     pub fn layer_mut(&mut self, slot: usize) -> Result<&mut DecoderLayer> {
         match self.slots.get_mut(slot) {
             Some(Slot::Layer(layer)) => Ok(layer),
@@ -67,6 +73,9 @@ impl Decoder {
     }
 
     /// Replaces a slot.
+    ///
+    /// # Errors
+    /// A slot that is not there.
     pub fn set(&mut self, slot: usize, with: Slot) -> Result<()> {
         let slots = self.slots.len();
         let place = self.slots.get_mut(slot).ok_or_else(|| ModelError::Slot {
@@ -79,7 +88,7 @@ impl Decoder {
     }
 
     /// The weight `[vocabulary, hidden]` that turns hidden states into logits.
-    pub fn head_weight(&self) -> &Tensor {
+    pub(crate) fn head_weight(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
@@ -88,12 +97,15 @@ impl Decoder {
         self.embedding.dtype()
     }
 
-    /// Where the decoder computes.
+    /// The device on which the decoder computes.
     pub fn device(&self) -> Device {
         self.embedding.device()
     }
 
     /// Keeps the slots that modules share as they are now, whatever becomes of them: the weights are not copied.
+    ///
+    /// # Errors
+    /// A shared slot that is not there.
     pub fn keep_shared_as_shipped(&mut self) -> Result<()> {
         let modules = self.slots.iter().filter_map(|slot| match slot {
             Slot::Module(module) => Some(module),
@@ -107,7 +119,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What runs in a slot under a mask: `None` the slot itself, else its substitute and the layers that it shares then.
+    /// The layers that a slot shares while its substitute runs under a mask; `None` where the slot itself runs.
     pub(super) fn replacements(&self, slot: usize, mask: Option<&LayerMask>) -> Option<Vec<usize>> {
         let mask = mask.filter(|mask| mask.original.get(slot) == Some(&false))?;
         let module = self.substitutes.get(slot).and_then(Option::as_ref);
@@ -150,6 +162,9 @@ impl Decoder {
     }
 
     /// Runs substitutes alone on states of this batch's tokens, `[tokens, hidden] -> [tokens, hidden]`.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn substitute_runner<'a>(
         &'a self,
         batch: &PackedBatch,
@@ -163,6 +178,9 @@ impl Decoder {
     }
 
     /// Runs any layers on states of this batch's tokens, `[tokens, hidden] -> [tokens, hidden]`.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn layer_runner(
         &self,
         batch: &PackedBatch,
@@ -172,7 +190,10 @@ impl Decoder {
         Ok(move |layer: &DecoderLayer, x: &Tensor| Ok(layer.forward(x, &plan, false)?))
     }
 
-    /// What goes into each projection of a layer whose input is `x`, `[tokens, hidden]`.
+    /// The input of each projection of a layer whose input is `x`, `[tokens, hidden]`.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn projection_inputs(&self, slot: usize, x: &Tensor, batch: &PackedBatch) -> Result<Vec<(WeightRole, Tensor)>> {
         let rows: Vec<usize> = (0..batch.tokens()).collect();
         Ok(self.layer(slot)?.projection_inputs(x, &self.plan(batch, &rows)?)?)

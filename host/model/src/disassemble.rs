@@ -58,6 +58,9 @@ impl Decoder {
     }
 
     /// The tensors of one layer, named as layer `number` of a folder.
+    ///
+    /// # Errors
+    /// A slot without a layer, or an operation that libtorch refuses.
     pub fn layer_tensors(&self, slot: usize, number: usize) -> Result<Vec<(String, Tensor)>> {
         let names = Names::for_writing(self.config.family);
         let parts = layer_parts(&self.config, self.dtype(), &names, self.layer(slot)?, number)?;

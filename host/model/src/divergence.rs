@@ -12,6 +12,9 @@ use scaleot_tensor::{Dtype, Tensor, grad_enabled, no_grad};
 impl Decoder {
     /// `KL(full || mixture)` of the rows of two `[rows, hidden]` after the final norm: a scalar, differentiable with
     /// respect to `mixture`. The head is taken as frozen.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn divergence_of_hidden(&self, full: &Tensor, mixture: &Tensor, temperature: f64) -> Result<Tensor> {
         divergence(self.head_weight(), full, mixture, temperature)
     }

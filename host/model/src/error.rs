@@ -1,4 +1,4 @@
-//! What can be wrong with a model folder, a batch or a slot: one variant per way to be wrong.
+//! The errors of a model folder, a batch or a slot: one variant for each.
 
 use super::leftovers::DEQUANTISE;
 use scaleot_data::BatchError;

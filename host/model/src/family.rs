@@ -19,7 +19,7 @@ const SOURCES: [(&str, &str); 5] = [
     ("gpt_neox", include_str!("families/gpt_neox.toml")),
 ];
 
-/// How a family tells tokens apart by place.
+/// The way in which a family tells tokens apart by place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PositionKind {
@@ -29,7 +29,7 @@ pub enum PositionKind {
     Learned,
 }
 
-/// How several roles share one tensor.
+/// The layout of several roles in one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fused {
@@ -53,7 +53,7 @@ impl Default for Switch {
     }
 }
 
-/// How the two halves of a layer meet the residual stream.
+/// The way in which the two halves of a layer meet the residual stream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Residual {
@@ -81,8 +81,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// True where a config's model type has the window; a type that is not named is that of the `architectures`.
-    pub fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
+    /// True if a config's model type has the window; a type that is not named is that of the `architectures`.
+    pub(crate) fn is_of(&self, config: &serde_json::Map<String, serde_json::Value>) -> bool {
         let named = config.get("model_type").and_then(serde_json::Value::as_str);
         named.is_none_or(|named| self.model_types.iter().any(|name| name == named))
     }
@@ -117,7 +117,7 @@ pub struct TensorNames {
     pub layer: String,
 }
 
-/// What is used where `config.json` is silent.
+/// Values for keys on which `config.json` is silent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
@@ -139,7 +139,7 @@ pub struct Family {
     pub architectures: Vec<String>,
     pub norm: NormKind,
     pub positions: PositionKind,
-    /// True where rotary positions may turn a part of each head; elsewhere they turn all of it.
+    /// True if rotary positions may turn a part of each head; elsewhere they turn all of it.
     #[serde(default)]
     pub partial_rotary: bool,
     /// Row of the position table that position 0 uses.
@@ -166,6 +166,9 @@ pub struct Family {
 
 impl Family {
     /// All families.
+    ///
+    /// # Errors
+    /// A fault of a family file, which a test excludes.
     pub fn all() -> Result<&'static [Family]> {
         static FAMILIES: OnceLock<std::result::Result<Vec<Family>, String>> = OnceLock::new();
         let parsed = FAMILIES.get_or_init(|| {
@@ -178,6 +181,9 @@ impl Family {
     }
 
     /// The family of a `model_type` or of one of the `architectures`.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
     pub fn find(model_type: &str, architectures: &[String]) -> Result<Option<&'static Family>> {
         Ok(Family::all()?.iter().find(|family| {
             family.model_types.iter().any(|t| t == model_type)
@@ -186,12 +192,15 @@ impl Family {
     }
 
     /// Every `model_type` that is understood, for messages.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
     pub fn known() -> Result<Vec<&'static str>> {
         let types = Family::all()?.iter().flat_map(|f| f.model_types.iter().map(String::as_str));
         Ok(types.collect())
     }
 
-    /// Whether the feed-forward part has a gate.
+    /// True if the feed-forward part has a gate.
     pub fn is_gated(&self) -> bool {
         self.layer.iter().any(|m| m.roles.contains(&WeightRole::MlpGate))
     }

@@ -11,18 +11,18 @@ use scaleot_data::PackedBatch;
 use scaleot_plugin_api::LayerMask;
 use scaleot_tensor::{Tensor, no_grad};
 
-/// What is wanted of a forward pass.
+/// A request for the results of a forward pass.
 #[derive(Clone, Copy, Default)]
 pub struct ForwardRequest<'a> {
     /// Token rows whose final hidden states are wanted, in any order.
     pub rows: &'a [usize],
-    /// Which slots run their substitutes; `None`: none.
+    /// The slots that run their substitutes; `None`: none.
     pub mask: Option<&'a LayerMask>,
     /// Boundaries whose states of all tokens are wanted, ascending.
     pub boundaries: &'a [usize],
 }
 
-/// What a forward pass gives.
+/// The results of a forward pass.
 pub struct States {
     /// After the final norm: `[rows, hidden]`.
     pub hidden: Tensor,
@@ -32,11 +32,17 @@ pub struct States {
 
 impl Decoder {
     /// Hidden states after the final norm of the chosen rows, in their order: `[rows, hidden]`.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn hidden_rows(&self, batch: &PackedBatch, rows: &[usize], mask: Option<&LayerMask>) -> Result<Tensor> {
         Ok(self.states(batch, ForwardRequest { rows, mask, boundaries: &[] })?.hidden)
     }
 
     /// One forward pass; records gradients unless switched off.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn states(&self, batch: &PackedBatch, request: ForwardRequest<'_>) -> Result<States> {
         self.check_mask(request.mask)?;
         self.check_boundaries(request.boundaries)?;
@@ -52,6 +58,9 @@ impl Decoder {
     }
 
     /// The boundaries asked for, of all tokens; nothing above the last of them runs, and `rows` has no say.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn boundary_states(&self, batch: &PackedBatch, request: ForwardRequest<'_>) -> Result<Vec<Tensor>> {
         self.check_mask(request.mask)?;
         self.check_boundaries(request.boundaries)?;
@@ -62,6 +71,9 @@ impl Decoder {
     }
 
     /// All boundaries, of all tokens; records nothing for gradients.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn layer_states(&self, batch: &PackedBatch) -> Result<Vec<Tensor>> {
         let _guard = no_grad();
         let boundaries: Vec<usize> = (0..=self.slots.len()).collect();
@@ -101,7 +113,7 @@ impl Decoder {
         ForwardPlan::new(&self.config, batch, rows, Segmenter::new(self.dtype(), self.device()))
     }
 
-    /// What goes into slot 0.
+    /// The input of slot 0.
     pub(super) fn embed(&self, plan: &ForwardPlan) -> Result<Tensor> {
         let x = self.embedding.embedding(&plan.ids)?;
         match (&self.position_embedding, &plan.position_rows) {
@@ -120,7 +132,7 @@ fn pick_rows(x: &Tensor, have: &[usize], want: &[usize]) -> Result<Tensor> {
     Ok(x.index_select(0, &Tensor::from_indices(&order)?.to_device(x.device())?)?)
 }
 
-/// Sorted, each once.
+/// The rows in order, each once.
 pub(super) fn distinct(rows: &[usize]) -> Vec<usize> {
     let mut distinct = rows.to_vec();
     distinct.sort_unstable();

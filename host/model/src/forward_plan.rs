@@ -1,4 +1,4 @@
-//! What every layer needs to know of a batch, computed once: ids, rotary tables, who attends to whom.
+//! The plan of a forward pass, computed once for all layers of a batch: ids, rotary tables, attention segments.
 //!
 //! Linear maps run on all tokens at once, `[tokens, width]`; only attention looks at sequences, in
 //! segments. In the last layer only the wanted rows ask; all keys and values remain.
@@ -10,7 +10,7 @@ use super::segments::{Segment, Segmenter};
 use scaleot_data::PackedBatch;
 use scaleot_tensor::Tensor;
 
-/// Which rows of the last layer are wanted: sorted, distinct.
+/// The wanted rows of the last layer: sorted, distinct.
 pub(super) struct Wanted {
     pub index: Tensor,
     pub rope: Option<RopeTables>,

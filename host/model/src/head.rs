@@ -39,6 +39,9 @@ impl Decoder {
 
     /// The mean negative log-likelihood, differentiable with respect to `hidden` and an unfrozen head.
     /// `hidden` `[rows, hidden]` belongs to `rows`, sorted and distinct, which hold every row of the targets.
+    ///
+    /// # Errors
+    /// Targets on rows that are not there, or an operation that libtorch refuses.
     pub fn loss_of_hidden(&self, hidden: &Tensor, rows: &[usize], targets: &[(usize, i64)]) -> Result<Tensor> {
         self.check_targets(targets)?;
         if grad_enabled() && self.head_weight().requires_grad() {

@@ -5,7 +5,6 @@
 //! Feed-forward: `act(gate x) · up x`, or `act(up x)` without a gate. All on `[tokens, hidden]`.
 
 use super::attention::Qkv;
-use super::config::Activation;
 use super::forward_plan::ForwardPlan;
 use super::norm::Norm;
 use super::projection::Projection;
@@ -13,7 +12,7 @@ use super::prompt::SoftPrompt;
 use super::rope::RopeTables;
 use super::segments::Segment;
 use scaleot_plugin_api::WeightRole;
-use scaleot_tensor::{Dtype, Epilogue, Result, Tensor};
+use scaleot_tensor::{Activation, Dtype, Epilogue, Result, Tensor};
 
 /// The weights of a layer and how they are wired.
 #[derive(Clone, Debug)]
@@ -34,7 +33,7 @@ pub struct DecoderLayer {
     pub prompt: Option<SoftPrompt>,
 }
 
-/// Who asks in this layer: every token, or the wanted rows only.
+/// The queries of this layer: every token, or the wanted rows only.
 struct Asking<'a> {
     index: Option<&'a Tensor>,
     rope: Option<&'a RopeTables>,
@@ -100,7 +99,7 @@ impl DecoderLayer {
         norms.chain(self.projections().flat_map(|(_, p)| p.tensors())).chain(prompt).collect()
     }
 
-    /// Whether gradients would reach a weight of this layer.
+    /// True if gradients would reach a weight of this layer.
     pub fn requires_grad(&self) -> bool {
         self.tensors().into_iter().any(Tensor::requires_grad)
     }
@@ -112,11 +111,17 @@ impl DecoderLayer {
     }
 
     /// Every tensor in fp32, for a layer of which some are.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn widen(&mut self) -> Result<()> {
         self.cast(Dtype::F32)
     }
 
     /// Every tensor of the layer itself in this type; what is attached stays as it is.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn cast(&mut self, dtype: Dtype) -> Result<()> {
         let cast = |tensor: &mut Tensor| -> Result<()> {
             *tensor = tensor.to_dtype(dtype)?;
@@ -150,7 +155,7 @@ impl DecoderLayer {
         self.down.forward_then(&inner, Epilogue::Add(&h))?.to_dtype(narrow)
     }
 
-    /// What goes into each projection, all on `[tokens, width]`.
+    /// The input of each projection, all on `[tokens, width]`.
     pub(super) fn projection_inputs(&self, x: &Tensor, plan: &ForwardPlan) -> Result<Vec<(WeightRole, Tensor)>> {
         let asking = Asking { index: None, rope: plan.rope.as_ref(), segments: &plan.segments };
         let x = &x.to_dtype(self.dtype())?;
@@ -188,9 +193,9 @@ impl DecoderLayer {
         prompted.map_or(Ok(attended.clone()), |prompted| attended.add(&prompted))
     }
 
-    /// What `down` takes in.
+    /// The input of `down`.
     fn mlp(&self, x: &Tensor) -> Result<Tensor> {
-        let activated = self.activation.epilogue();
+        let activated = Epilogue::Activation(self.activation);
         match &self.gate {
             None => self.up.forward_then(x, activated),
             Some(gate) => self.up.forward_then(x, Epilogue::Mul(&gate.forward_then(x, activated)?)),

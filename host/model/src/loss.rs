@@ -14,11 +14,17 @@ use std::collections::BTreeMap;
 
 impl Decoder {
     /// Logits of the chosen rows: `[rows, vocabulary]`.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn logits(&self, batch: &PackedBatch, rows: &[usize]) -> Result<Tensor> {
         Ok(self.hidden_rows(batch, rows, None)?.linear(self.head_weight(), None)?)
     }
 
     /// `ln p(token | prefix)` of every target, in order. Records nothing for gradients.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn log_probs(&self, batch: &PackedBatch, targets: &[(usize, i64)]) -> Result<Vec<f32>> {
         let _guard = no_grad();
         self.check_targets(targets)?;
@@ -28,6 +34,9 @@ impl Decoder {
     }
 
     /// Mean negative log-likelihood of the targets, differentiable: a scalar.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn loss(&self, batch: &PackedBatch, targets: &[(usize, i64)], mask: Option<&LayerMask>) -> Result<Tensor> {
         self.check_targets(targets)?;
         let rows = target_rows(targets);
@@ -37,6 +46,9 @@ impl Decoder {
 
     /// The mean negative log-likelihood under each mask. Masks that agree on the first slots share
     /// their computation up to where they part.
+    ///
+    /// # Errors
+    /// A batch that the model cannot run, or an operation that libtorch refuses.
     pub fn losses(&self, batch: &PackedBatch, targets: &[(usize, i64)], masks: &[LayerMask]) -> Result<Vec<f32>> {
         let _guard = no_grad();
         self.check_targets(targets)?;

@@ -18,6 +18,9 @@ pub struct Model {
 
 impl Model {
     /// Reads `config.json`, maps the weights, and refuses what does not fit together.
+    ///
+    /// # Errors
+    /// The first thing about the folder that does not fit.
     pub fn load(folder: &Path, device: Device, dtype: Dtype) -> Result<Model> {
         let config = ModelConfig::read(folder)?;
         let weights = Weights::open(folder, config.weights_name.as_deref())?;

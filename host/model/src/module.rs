@@ -3,7 +3,7 @@
 //! A harmonizer is `Residual(Sequential(Linear, Activation, Linear))`, a dropped layer `Identity`,
 //! a shared one `SharedWith`. All but `SharedWith` work token by token.
 
-use super::config::Activation;
+use super::config::host_activation;
 use super::error::Result;
 use super::norm::Norm;
 use scaleot_plugin_api::Module;
@@ -15,7 +15,7 @@ pub type ModuleRunner = Module<Tensor>;
 /// Runs the layer of a slot for `SharedWith`.
 pub(super) type RunLayer<'a> = &'a dyn Fn(usize, &Tensor) -> Result<Tensor>;
 
-/// Whether every token is computed by itself.
+/// True if every token is computed by itself.
 pub(super) fn is_token_wise(module: &ModuleRunner) -> bool {
     match module {
         Module::SharedWith { .. } => false,
@@ -43,7 +43,7 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
             let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(x.linear(&weight, bias.as_ref())?)
         }
-        Module::Activation { function } => Ok(Activation::from(*function).apply(x)?),
+        Module::Activation { function } => Ok(host_activation(*function).apply(x)?),
         Module::Norm { function, weight, bias, epsilon } => {
             let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(Norm { kind: *function, weight, bias, epsilon: *epsilon }.forward(x)?)
@@ -56,7 +56,7 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
     }
 }
 
-/// What trains stays in fp32; it is cast where the layers around it are narrower.
+/// A trained tensor stays in fp32; it is cast where the layers around it are narrower.
 fn to_place_of(tensor: &Tensor, x: &Tensor) -> Result<Tensor> {
     Ok(tensor.to_dtype(x.dtype())?)
 }

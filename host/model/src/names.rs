@@ -69,12 +69,12 @@ impl LayerModule {
         shape
     }
 
-    /// Whether a bias goes with the weight.
+    /// True if a bias goes with the weight.
     pub fn has_bias(&self, config: &ModelConfig) -> bool {
         self.roles.first().is_some_and(|&role| config.has_bias(role))
     }
 
-    /// How the roles lie in the tensor; alone is a case of `Rows`.
+    /// The layout of the roles in the tensor; a single role is a case of `Rows`.
     pub fn layout(&self) -> Fused {
         self.fused.unwrap_or(Fused::Rows)
     }

@@ -14,6 +14,9 @@ pub struct Norm {
 
 impl Norm {
     /// Normalises every row.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.kind {
             NormKind::Rms => x.rms_norm(&self.weight, self.epsilon),

@@ -3,19 +3,9 @@
 //!
 //! Shapes: `W` `[out, in]`; `W = left · right` with `left` `[out, r]`, `right` `[r, in]`;
 //! `A` `[r, in]`, `B` `[out, r]`; bottleneck `y + up act(down y)`, `down` `[s, out]`, `up` `[out, s]`.
-//! What is added stays in fp32, so that small steps are not lost, and is cast to the element type of `x` where that is narrower.
+//! An addition stays in fp32, so that small steps are not lost, and is cast to the element type of `x` where that is narrower.
 
-use super::config::Activation;
-use scaleot_tensor::{Dtype, Epilogue, Result, Tensor};
-
-/// The weight of a projection.
-#[derive(Clone, Debug)]
-pub enum WeightForm {
-    /// `[out, in]`.
-    Dense(Tensor),
-    /// `left · right`.
-    Factored { left: Tensor, right: Tensor },
-}
+use scaleot_tensor::{Activation, Dtype, Epilogue, Result, Tensor, WeightForm};
 
 /// An addition of low rank (LoRA): `scale · B A`.
 #[derive(Clone, Debug)]
@@ -42,31 +32,6 @@ pub struct Projection {
     pub bottleneck: Option<Bottleneck>,
 }
 
-impl WeightForm {
-    /// The whole matrix, multiplied out if it is in factors.
-    pub fn dense(&self) -> Result<Tensor> {
-        match self {
-            WeightForm::Dense(weight) => Ok(weight.clone()),
-            WeightForm::Factored { left, right } => left.matmul(right),
-        }
-    }
-
-    /// The matrix, or both factors, to be changed.
-    pub fn tensors_mut(&mut self) -> Vec<&mut Tensor> {
-        match self {
-            WeightForm::Dense(weight) => vec![weight],
-            WeightForm::Factored { left, right } => vec![left, right],
-        }
-    }
-
-    fn tensors(&self) -> Vec<&Tensor> {
-        match self {
-            WeightForm::Dense(weight) => vec![weight],
-            WeightForm::Factored { left, right } => vec![left, right],
-        }
-    }
-}
-
 impl Projection {
     /// A plain map.
     pub fn dense(weight: Tensor, bias: Option<Tensor>) -> Self {
@@ -86,18 +51,19 @@ impl Projection {
         tensors
     }
 
-    /// Whether it is nothing but a dense weight and a bias.
-    pub fn is_plain(&self) -> bool {
-        matches!(self.weight, WeightForm::Dense(_)) && self.delta.is_none() && self.bottleneck.is_none()
-    }
-
     /// `[tokens, in] → [tokens, out]`.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_then(x, Epilogue::None)
     }
 
     /// `forward` and a last step, which is part of the product unless something comes between.
-    pub fn forward_then(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
+    pub(crate) fn forward_then(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let bias = self.bias.as_ref();
         let attached = self.delta.is_some() || self.bottleneck.is_some();
         let inner = if attached { Epilogue::None } else { epilogue };
@@ -116,6 +82,9 @@ impl Projection {
     }
 
     /// The same map as a plain one: factors multiplied out, the delta added in, which makes it fp32: whoever writes it rounds once.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses, such as for want of memory.
     pub fn merged(&self) -> Result<Tensor> {
         let weight = self.weight.dense()?;
         match &self.delta {
@@ -130,7 +99,7 @@ impl Projection {
 
 impl Bottleneck {
     fn forward(&self, y: &Tensor) -> Result<Tensor> {
-        let inner = y.linear_then(&self.down.to_dtype(y.dtype())?, None, self.activation.epilogue())?;
+        let inner = y.linear_then(&self.down.to_dtype(y.dtype())?, None, Epilogue::Activation(self.activation))?;
         inner.linear_then(&self.up.to_dtype(y.dtype())?, None, Epilogue::Add(y))
     }
 }

@@ -8,7 +8,7 @@
 use super::projection::Projection;
 use scaleot_tensor::{Dtype, Result, Tensor};
 
-/// What trains.
+/// The tensors that train.
 #[derive(Clone, Debug)]
 pub struct SoftPrompt {
     /// `[length, hidden]`.
@@ -23,7 +23,7 @@ impl SoftPrompt {
         [&self.prompt, &self.gate]
     }
 
-    /// What is added to the attended values, `[queries, heads · d]`. Heads that share a key are rows of one product.
+    /// The addition to the attended values, `[queries, heads · d]`. Heads that share a key are rows of one product.
     pub(super) fn attend(&self, q: &Tensor, k: &Projection, v: &Projection, head_dim: i64) -> Result<Tensor> {
         // [length, key_value_heads · d] → [key_value_heads, length, d]
         let heads = |x: Tensor| {

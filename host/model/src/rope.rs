@@ -17,6 +17,9 @@ pub struct RopeTables {
 
 impl Rope {
     /// The tables of a batch, computed once and used by every layer.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses.
     pub fn tables(&self, positions: &[i64], dtype: Dtype, device: Device) -> Result<RopeTables> {
         let frequencies = self.frequencies();
         let factor = self.attention_factor as f32;
@@ -38,12 +41,18 @@ impl Rope {
 
 impl RopeTables {
     /// The tables of some of the tokens.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses.
     pub fn select(&self, rows: &Tensor) -> Result<RopeTables> {
         let (cos, sin) = (self.cos.index_select(0, rows)?, self.sin.index_select(0, rows)?);
         Ok(RopeTables { cos, sin, dims: self.dims })
     }
 
     /// Turns `x` `[tokens, heads, head_dim]`; dimensions from `dims` on pass through.
+    ///
+    /// # Errors
+    /// An operation that libtorch refuses.
     pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
         let head_dim = x.size(-1)?;
         let dims = self.dims as i64;

@@ -1,4 +1,4 @@
-//! Which sequences of a pack share an attention call, and how each call finds its rows.
+//! The sequences of a pack that share an attention call, and the rows of each call.
 //!
 //! Neighbouring causal sequences of one length are a plain view `[n, len, …]` of the pack: nothing is
 //! gathered, padded or scattered. On the CPU everything else is a call for itself, which costs some ten
@@ -25,14 +25,14 @@ pub(super) struct Segment {
     pub mask: Option<Tensor>,
 }
 
-/// How rows come into `[n, longest]`, and the real ones out again.
+/// Indices that bring rows into `[n, longest]`, and the real ones out again.
 pub(super) struct Padding {
     pub keys: Tensor,
     pub queries: Tensor,
     pub back: Tensor,
 }
 
-/// Which sequences may share a call.
+/// The sequences that may share a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
     /// Those of one length, as they lie.
@@ -47,7 +47,7 @@ struct Part<'a> {
     queries: Vec<usize>,
 }
 
-/// Where masks and indices are made.
+/// The device on which masks and indices are made.
 #[derive(Clone, Copy)]
 pub(super) struct Segmenter {
     pub dtype: Dtype,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// An index of a very large model has some 100,000 entries.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// Where one tensor lies: in which shard, and where there.
+/// The place of one tensor: its shard, and its range there.
 struct Place {
     shard: usize,
     entry: TensorEntry,
@@ -36,6 +36,9 @@ pub struct Weights {
 
 impl Weights {
     /// Maps the weight files of a folder, or the one that its config names, and reads their headers.
+    ///
+    /// # Errors
+    /// Files that are missing, cannot be read, or do not belong together.
     pub fn open(folder: &Path, named: Option<&str>) -> Result<Weights> {
         folder::check_folder(folder)?;
         match folder::find_weights(folder, named)? {
@@ -108,7 +111,7 @@ impl Weights {
         self.places.keys().map(String::as_str)
     }
 
-    /// Whether there is a tensor of that name.
+    /// True if there is a tensor of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
@@ -139,6 +142,9 @@ impl Weights {
     }
 
     /// A tensor that must be there with that shape, in the run's dtype and place.
+    ///
+    /// # Errors
+    /// A tensor that is missing, or of another shape or type.
     pub fn get(&self, name: &str, shape: &[i64], dtype: Dtype, device: Device) -> Result<Tensor> {
         let (path, tensor) = (self.file_of(name).to_owned(), name.to_owned());
         let Some(place) = self.places.get(name) else {

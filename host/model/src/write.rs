@@ -22,6 +22,9 @@ pub enum ConfigKeys {
 
 /// Writes the folder's files, each visible whole or not at all. With `shard_bytes`, weights are split
 /// into files of at most that much data, with an index.
+///
+/// # Errors
+/// A decoder that no such folder can hold, or a full disk.
 pub fn write_hf_folder(
     decoder: &Decoder,
     folder: &Path,

@@ -16,7 +16,7 @@ use scaleot_tensor::{Device, Dtype, Tensor};
 use serde_json::json;
 use std::path::Path;
 
-/// How `peft` names the keys' module inside an attention that it can adapt.
+/// The name that `peft` gives to the keys' module inside an attention that it can adapt.
 const KEYS: &str = ".k_proj";
 
 /// Writes the two files.

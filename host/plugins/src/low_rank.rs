@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use scaleot_plugin_api::{ErrorCode, Handle, PluginError, RankCut, WeightForm};
-use scaleot_tensor::{Cut, LowRank, TensorError, TruncatedSvd, truncated_svds};
+use scaleot_tensor::{Cut, TensorError, TruncatedSvd, WeightForm as RunForm, truncated_svds};
 
 /// Answers the question, in its order.
 ///
@@ -37,8 +37,8 @@ fn failed(cut: &RankCut<Handle>, error: &TensorError) -> PluginError {
 
 fn kept(svd: TruncatedSvd, arena: &Arena) -> scaleot_plugin_api::TruncatedSvd<Handle> {
     let form = match svd.nearest {
-        LowRank::Dense(weight) => WeightForm::Dense { weight: arena.put(weight) },
-        LowRank::Factored { left, right } => WeightForm::Factored { left: arena.put(left), right: arena.put(right) },
+        RunForm::Dense(weight) => WeightForm::Dense { weight: arena.put(weight) },
+        RunForm::Factored { left, right } => WeightForm::Factored { left: arena.put(left), right: arena.put(right) },
     };
     scaleot_plugin_api::TruncatedSvd { form, singular_values: arena.put(svd.singular_values) }
 }

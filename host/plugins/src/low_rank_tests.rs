@@ -86,7 +86,7 @@ fn a_weight_in_half_precision_comes_back_in_it() {
     let plain = Tensor::from_f32(&values([24, 24]), &[24, 24]).unwrap();
     let half = plain.to_dtype(scaleot_tensor::Dtype::BF16).unwrap();
     let done = half.truncated_svd(12, true).unwrap();
-    let scaleot_tensor::LowRank::Factored { left, right } = done.nearest else { panic!("a product") };
+    let scaleot_tensor::WeightForm::Factored { left, right } = done.nearest else { panic!("a product") };
     assert_eq!([left.dtype(), right.dtype()], [scaleot_tensor::Dtype::BF16; 2]);
     assert_eq!(done.singular_values.dtype(), scaleot_tensor::Dtype::F32);
 }

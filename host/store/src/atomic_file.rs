@@ -1,6 +1,6 @@
 //! One file, made visible whole or not at all.
 //!
-//! Protocol (`reliability`, section 5.1): temporary file in the same folder (exclusive), write, flush, sync,
+//! Protocol: temporary file in the same folder (exclusive), write, flush, sync,
 //! read back and compare SHA-256, rename, sync the folder. Dropped before [`AtomicFile::commit`], it leaves no trace.
 //! The mode of a file that is replaced is kept; a new one gets what the user's umask leaves.
 
@@ -18,13 +18,13 @@ use super::digest::{Digest, digest_reader};
 use super::disk::free_bytes;
 use super::error::StoreError;
 
-/// What the names of our unfinished files and folders begin with; start-up removes them from a run folder.
+/// Beginning of the names of unfinished files and folders; start-up removes them from a run folder.
 pub(super) const TEMP_PREFIX: &str = ".tmp-";
 
 /// Writes of this size reach the system; smaller ones are gathered.
 const BUFFER: usize = 1 << 18;
 
-/// What was committed: enough for a line of a manifest.
+/// Record of a committed file: enough for a line of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRecord {
     /// The last part of the path.
@@ -47,12 +47,18 @@ pub struct AtomicFile {
 
 impl AtomicFile {
     /// Begins a file that will be visible as `target` once committed.
+    ///
+    /// # Errors
+    /// A folder in which no file can be made.
     pub fn create(target: &Path) -> Result<Self, StoreError> {
         Self::begin(target, 0)
     }
 
     /// Like [`Self::create`], refused at once where `size` bytes do not fit on the disk.
-    pub fn create_sized(target: &Path, size: u64) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// Too little room on the disk, or a folder in which no file can be made.
+    pub(crate) fn create_sized(target: &Path, size: u64) -> Result<Self, StoreError> {
         if free_bytes(folder_of(target)).is_some_and(|free| free < size) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(StoreError::commit(target, CommitPoint::MakeTemp, source, size));
@@ -74,29 +80,35 @@ impl AtomicFile {
         })
     }
 
-    /// Names the manifest's own points, which come after those of the files that it lists.
+    /// Uses the manifest's own points, which come after those of the files that it lists.
     pub(super) fn for_manifest(mut self) -> Self {
         self.write_step = CommitPoint::ManifestWrite;
         self.rename_step = CommitPoint::ManifestRename;
         self
     }
 
-    /// Where the file will be.
+    /// The path that the file will have.
     pub fn path(&self) -> &Path {
         &self.target
     }
 
     /// Writes all of `bytes`, with the store's error.
+    ///
+    /// # Errors
+    /// A full disk.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.write_all(bytes).map_err(|source| self.fault(self.write_step, source))
     }
 
     /// An error met while a caller wrote through [`Write`], with this file's path and figures.
-    pub fn write_fault(&self, source: io::Error) -> StoreError {
+    pub(crate) fn write_fault(&self, source: io::Error) -> StoreError {
         self.fault(self.write_step, source)
     }
 
     /// Makes the file visible; on any error an older file of the name is as it was.
+    ///
+    /// # Errors
+    /// A disk that refuses to write, gives back other bytes than were written, or refuses the rename.
     pub fn commit(mut self) -> Result<FileRecord, StoreError> {
         self.flush().map_err(|source| self.fault(CommitPoint::Flush, source))?;
         self.sync().map_err(|source| self.fault(CommitPoint::Sync, source))?;

@@ -1,6 +1,6 @@
 //! The last two checkpoints of a stage that takes long.
 //!
-//! Rule (`reliability`, section 5.1): a new checkpoint is read back and verified before an older one goes,
+//! Rule: a new checkpoint is read back and verified before an older one goes,
 //! so a kill at any moment loses at most one interval. A checkpoint never leaves the run folder: it is no export.
 //! Checkpoints of other inputs never count, whatever their steps: they go when the first of the present run is safe.
 
@@ -18,7 +18,7 @@ use super::run_dir::RunDir;
 use super::stage_dir::StageDir;
 use super::verified::VerifiedFolder;
 
-/// How many checkpoints are kept.
+/// Number of checkpoints that are kept.
 const KEPT: usize = 2;
 
 /// The checkpoints of one stage, as folders `<stage>-checkpoint-<step>` of the run folder.

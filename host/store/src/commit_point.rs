@@ -1,4 +1,4 @@
-//! The named points of the commit protocol (`reliability`, section 5.1).
+//! The named points of the commit protocol.
 //!
 //! Every file operation of a commit passes one of them, so an error says how far the commit came,
 //! and the tests can fail the N-th operation for every N until a commit succeeds unharmed.

@@ -1,4 +1,4 @@
-//! Every way in which the store refuses or fails.
+//! The errors of the store.
 //!
 //! Rule: a message names the file, what was found, what was expected and, where it is not plain, what to do.
 //! Names that came from a file are escaped before they get here.
@@ -109,7 +109,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True where nothing can be written at the place at all, as opposed to a fault of what was written.
+    /// True if nothing can be written at the place at all, as opposed to a fault of what was written.
     pub fn is_closed_place(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];

@@ -18,7 +18,7 @@ pub enum ExitCode {
     Resources = 5,
     /// A loss, gradient, score or weight is not finite.
     Numeric = 6,
-    /// Interrupted; `resume` continues.
+    /// Interrupted; the same command continues.
     Interrupted = 7,
     /// A fault of ours.
     Bug = 70,

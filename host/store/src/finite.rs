@@ -1,7 +1,7 @@
 //! Finds values that are not finite in raw little-endian bytes, piece by piece.
 //!
 //! Rule: a float is infinite or NaN exactly where all bits of its exponent are set; integers always pass.
-//! The same scan guards what we write and what we are sent (`reliability`, R8 and section 3, check 7).
+//! The same scan guards what we write and what we are sent.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -87,6 +87,9 @@ fn fault_of(bits: u64, exponent: u64) -> Option<&'static str> {
 }
 
 /// Checks every floating-point value of a checked file; the first that is not finite is named.
+///
+/// # Errors
+/// The first value that is not finite, or a file that cannot be read.
 pub fn check_finite(index: &TensorIndex) -> Result<(), StoreError> {
     let path = index.path();
     let mut file = File::open(path).map_err(|source| StoreError::read(path, source))?;

@@ -37,7 +37,7 @@ impl NewFolder {
         Ok(Self { temp: made.map_err(fault)?, target: target.to_path_buf() })
     }
 
-    /// Where the folder is while it is being written; not where it will be.
+    /// The path of the folder while it is being written; not the one that it will have.
     pub fn path(&self) -> &Path {
         self.temp.path()
     }
@@ -82,7 +82,7 @@ impl NewFolder {
 /// Writes a new folder with these files, whose names may hold `/`.
 ///
 /// # Errors
-/// `Exists` where something is there already, and what the disk says.
+/// `Exists` where something is there already; a place that is closed or full.
 pub fn write_folder(target: &Path, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
     let folder = NewFolder::begin(target)?;
     files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;
@@ -108,7 +108,7 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Takes a folder away: out of sight first, so that nobody finds half of it.
 ///
 /// # Errors
-/// What the disk says.
+/// A folder that cannot be renamed or removed.
 pub fn remove_folder(target: &Path) -> Result<(), StoreError> {
     let fault = |source| StoreError::commit(target, CommitPoint::Prune, source, 0);
     let aside = begin_folder(target)?;

@@ -1,6 +1,6 @@
 //! One variant for each way in which a safetensors header can be wrong, and the limits that we set.
 //!
-//! Numbers 28 to 42 of `reliability`, section 6.3; the file, tensor and byte offset stand around these messages.
+//! File, tensor and byte offset are put around these messages by [`super::StoreError`].
 
 use super::dtype::Dtype;
 
@@ -15,7 +15,7 @@ pub(crate) const MAX_METADATA: usize = 1 << 20;
 /// The most elements of one tensor.
 pub(crate) const MAX_ELEMENTS: u64 = 1 << 40;
 
-/// What is wrong at a byte of a header.
+/// A fault at one byte of a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     #[error("found a file of {found} bytes, expected at least 8 for the header's length")]

@@ -1,6 +1,6 @@
 //! Everything that touches the disk for keeps: atomic files, run folders, manifests, safetensors.
 //!
-//! Rules (`reliability`, sections 5.1 and 8): verify, then parse, then allocate, then map.
+//! Rules: verify, then parse, then allocate, then map.
 //! [`AtomicFile`] is the only way to make a file and [`RunDir`] the only way to make a folder visible,
 //! so nothing half-written is ever seen under its own name; [`Manifest::verify`] is the only way to a [`VerifiedFolder`].
 

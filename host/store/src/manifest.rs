@@ -1,6 +1,6 @@
 //! `manifest.json`: what a folder of ours holds, to the byte.
 //!
-//! Rule (`reliability`, section 3, checks 1 to 3): it lists every other file with size and SHA-256, keys are strict,
+//! Rule: it lists every other file with size and SHA-256, keys are strict,
 //! the bytes are in canonical form, and `identity` is the SHA-256 of the manifest without it, so a change anywhere
 //! in the folder is seen and the identity names the whole folder's content.
 
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub format_version: u32,
     pub created_by: String,
     pub files: BTreeMap<String, FileEntry>,
-    /// What the stage that wrote the folder has to say, in its own strict type.
+    /// The body of the stage that wrote the folder, in its own strict type.
     pub body: Value,
     identity: Digest,
 }
@@ -78,6 +78,9 @@ impl Manifest {
     }
 
     /// Writes `manifest.json` into `folder`, after everything that it lists.
+    ///
+    /// # Errors
+    /// A place that is closed, or a full disk.
     pub fn write(&self, folder: &Path) -> Result<FileRecord, StoreError> {
         let path = folder.join(MANIFEST_NAME);
         let too_many = self.files.len() > MAX_FILES;
@@ -90,11 +93,17 @@ impl Manifest {
     }
 
     /// Reads and checks the manifest alone; the files that it lists are not opened.
+    ///
+    /// # Errors
+    /// A manifest that is missing, of another format, newer, or changed after it was written.
     pub fn read(folder: &Path, head: ManifestHead) -> Result<Self, StoreError> {
         Self::read_as(folder, Some(head))
     }
 
     /// The manifest of a folder of any format of ours.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
     pub fn of(folder: &Path) -> Result<Self, StoreError> {
         Self::read_as(folder, None)
     }
@@ -123,6 +132,9 @@ impl Manifest {
     }
 
     /// Checks the manifest and every byte of the folder; the only way to a [`VerifiedFolder`].
+    ///
+    /// # Errors
+    /// As [`Self::read`], or the first file that is missing, not listed, or not as it was written.
     pub fn verify(folder: &Path, head: ManifestHead) -> Result<VerifiedFolder, StoreError> {
         let manifest = Self::read(folder, head)?;
         verified::verify(folder, manifest)

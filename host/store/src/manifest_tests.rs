@@ -1,4 +1,4 @@
-//! Any change to a folder is seen and names the file (`reliability`, R12 and section 6.7).
+//! Any change to a folder is seen and names the file.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Which names a file inside one of our folders may have.
+//! The names that a file inside one of our folders may have.
 //!
 //! Rule: one to eight parts of `[A-Za-z0-9_.-]{1,100}` divided by `/`, none beginning with a dot, 200 characters in all.
 //! So no name is absolute, leads upward, hides, or means something to a shell or to a file system that folds case of letters beyond ASCII.
@@ -7,12 +7,12 @@
 pub(crate) const FILE_NAME_RULE: &str =
     "a relative name of letters, digits, `_`, `-` and `.`, no part of which begins with a dot";
 
-/// Whether `name` may be listed in a manifest.
+/// True if `name` may be listed in a manifest.
 pub fn is_file_name(name: &str) -> bool {
     name.len() <= 200 && name.split('/').count() <= 8 && name.split('/').all(is_name_part)
 }
 
-/// Whether `name` may name a stage, a file at the top of a folder, or one part of a longer name.
+/// True if `name` may name a stage, a file at the top of a folder, or one part of a longer name.
 pub fn is_name_part(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 100
@@ -20,7 +20,7 @@ pub fn is_name_part(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
-/// Whether `name` may name a tensor: `[A-Za-z0-9_.]{1,200}`.
+/// True if `name` may name a tensor: `[A-Za-z0-9_.]{1,200}`.
 pub(crate) fn is_tensor_name(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))

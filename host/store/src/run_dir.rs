@@ -1,7 +1,7 @@
 //! A run folder: one run, one process, one sub-folder a finished stage.
 //!
 //! Rule: a folder becomes ours by a marker file and is used under a lock; what is not ours is refused and left as it was.
-//! What begins with `.tmp-` or `.old-` was never visible or is already replaced, so the holder of the lock removes it.
+//! A name that begins with `.tmp-` or `.old-` was never visible or is already replaced, so the holder of the lock removes it.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -32,6 +32,9 @@ pub struct RunDir {
 
 impl RunDir {
     /// Opens or creates the run folder `root`, which may not lie in `model_folder`.
+    ///
+    /// # Errors
+    /// A folder that is foreign, in use, inside the model folder, or closed to us.
     pub fn open(root: &Path, model_folder: Option<&Path>) -> Result<Self, StoreError> {
         if let Some(model) = model_folder {
             refuse_inside(root, model)?;
@@ -53,6 +56,9 @@ impl RunDir {
     }
 
     /// Opens a run folder that is only read: nothing in it changes, so it may be an archive on a read-only or full disk.
+    ///
+    /// # Errors
+    /// A folder that is no run folder, or one in which somebody writes.
     pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
         refuse_foreign(root)?;
         let lock = RunLock::share(root)?;
@@ -70,12 +76,18 @@ impl RunDir {
     }
 
     /// Begins the folder of a stage; an earlier one of the name stays visible until the new one is committed.
+    ///
+    /// # Errors
+    /// A name that leaves the folder, or a full disk.
     pub fn stage(&self, name: &str) -> Result<StageDir, StoreError> {
         self.check_name(name)?;
         StageDir::begin(&self.root, name)
     }
 
     /// The folder of a finished stage with every byte checked; `None` where the stage was never finished.
+    ///
+    /// # Errors
+    /// A stage that is there and not as it was written.
     pub fn completed(&self, name: &str, head: ManifestHead) -> Result<Option<VerifiedFolder>, StoreError> {
         self.check_name(name)?;
         let folder = self.root.join(name);
@@ -88,6 +100,9 @@ impl RunDir {
     }
 
     /// Begins a file at the top of the run folder, such as a report.
+    ///
+    /// # Errors
+    /// A name that leaves the folder, or a full disk.
     pub fn file(&self, name: &str) -> Result<AtomicFile, StoreError> {
         self.check_name(name)?;
         AtomicFile::create(&self.root.join(name))
@@ -156,7 +171,7 @@ fn refuse_inside(root: &Path, model: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether `inner` is `outer` or lies in it, links resolved as far as the paths exist.
+/// True if `inner` is `outer` or lies in it, links resolved as far as the paths exist.
 pub fn lies_inside(inner: &Path, outer: &Path) -> bool {
     resolve(inner).starts_with(resolve(outer))
 }

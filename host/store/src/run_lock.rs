@@ -15,7 +15,7 @@ use crate::escape::escape_to;
 /// The lock file's name in a run folder.
 pub(super) const LOCK_NAME: &str = ".lock";
 
-/// How long a killed holder may take to go: it has its memory to give back first.
+/// Time that a killed holder may take to go: it has its memory to give back first.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
 /// A held lock; letting it go is dropping it.
@@ -90,7 +90,7 @@ fn wait_for(file: &mut File, lock: fn(&File) -> Result<(), TryLockError>) -> Res
     }
 }
 
-/// Whether the holder has a kill pending, or no memory any more: the kernel frees its lock last.
+/// True if the holder has a kill pending, or no memory any more: the kernel frees its lock last.
 fn holder_is_dying(file: &mut File) -> bool {
     const KILL: u64 = 1 << (libc::SIGKILL - 1);
     let Some(id) = read_holder(file).and_then(|text| text.strip_prefix("process ")?.parse::<u32>().ok()) else {
@@ -102,7 +102,7 @@ fn holder_is_dying(file: &mut File) -> bool {
     value("VmRSS:").is_none() || pending("SigPnd:") || pending("ShdPnd:")
 }
 
-/// What the holder wrote about itself; the holder may be about to write it, so nothing is no error.
+/// Text that the holder wrote about itself; it may be about to write it, so an empty file is no error.
 fn read_holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.rewind().ok()?;

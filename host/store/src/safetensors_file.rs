@@ -1,7 +1,7 @@
 //! The strict envelope check of a safetensors file, before any loader sees it.
 //!
 //! Layout: 8 bytes of little-endian header length, a JSON header, then the data.
-//! Rule (`reliability`, sections 3 and 6.3): every byte of the data belongs to exactly one tensor, in the dtypes that we
+//! Rule: every byte of the data belongs to exactly one tensor, in the dtypes that we
 //! compute with; no dimension is zero; names are plain and unique. Values are checked apart, in [`super::finite`].
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl TensorEntry {
     }
 }
 
-/// What a checked file holds; only [`check_safetensors`] makes one.
+/// Contents of a checked file; only [`check_safetensors`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorIndex {
     path: PathBuf,
@@ -85,6 +85,9 @@ impl TensorIndex {
 }
 
 /// Checks a file's envelope. A link is followed, since model folders of the hub's cache consist of links.
+///
+/// # Errors
+/// The first fault of the header, by its byte and its tensor, or a file that cannot be read.
 pub fn check_safetensors(path: &Path) -> Result<TensorIndex, StoreError> {
     let mut file = open(path)?;
     let unreadable = |source| StoreError::read(path, source);

@@ -1,7 +1,7 @@
 //! The safetensors header, read as if it came from an enemy.
 //!
 //! The `safetensors` crate takes duplicate names, unknown keys, any tensor name, 100,000 dimensions and sizes that
-//! overflow a signed integer (`reliability`, finding 7). This walk over the header's bytes refuses them, with the byte
+//! overflow a signed integer. This walk over the header's bytes refuses them, with the byte
 //! offset (from the header's first byte, which is file byte 8), before anything is allocated by a number in the file.
 
 use std::cell::{Cell, RefCell};
@@ -95,7 +95,7 @@ impl Read for Counted<'_> {
     }
 }
 
-/// What the visitors share: where they are, and the first refusal in its own type, which serde cannot carry.
+/// State that the visitors share: their position, and the first refusal in its own type, which serde cannot carry.
 struct Scan {
     position: Cell<u64>,
     data: u64,

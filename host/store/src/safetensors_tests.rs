@@ -1,4 +1,4 @@
-//! `reliability` 6.3, numbers 28 to 42, each with its exact message; and what the writer makes is taken back.
+//! Bad headers, numbered n28 to n42, each with its exact message; files of our writer, which are read back.
 
 use super::super::finite::check_finite;
 use super::super::safetensors_write::{TensorSource, WriteError, write_safetensors, write_safetensors_file};
@@ -347,7 +347,7 @@ fn values_that_are_not_finite_are_found_in_a_file() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// What we take, the library takes too, and to the same ranges; random damage never panics.
+    /// A header that we accept is accepted by the library too, with the same ranges; random damage never panics.
     #[test]
     fn accepted_here_means_accepted_by_the_library(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in 0_usize..3) {
         let header = format!(r#"{{{A},"b.c":{{"dtype":"BF16","shape":[2,3],"data_offsets":[8,20]}}}}"#);

@@ -47,6 +47,9 @@ pub enum WriteError {
 }
 
 /// Writes a whole file: visible complete or not at all, refused at once where it does not fit on the disk.
+///
+/// # Errors
+/// As [`write_safetensors`], or a full disk.
 pub fn write_safetensors_file(path: &Path, tensors: &[TensorSource<'_>]) -> Result<FileRecord, StoreError> {
     let size = safetensors_size(tensors)?;
     let mut file = AtomicFile::create_sized(path, size)?;
@@ -60,6 +63,9 @@ pub fn write_safetensors_file(path: &Path, tensors: &[TensorSource<'_>]) -> Resu
 /// Writes header and data of `tensors`, in our order whatever theirs is.
 ///
 /// An error leaves `out` half-written; [`write_safetensors_file`] is the way to a file.
+///
+/// # Errors
+/// A tensor that no reader would take, a value that is not finite, or a stream that fails.
 pub fn write_safetensors(out: &mut impl Write, tensors: &[TensorSource<'_>]) -> Result<(), WriteError> {
     let ordered = order(tensors)?;
     out.write_all(&header(&ordered)?)?;

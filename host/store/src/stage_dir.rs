@@ -21,7 +21,7 @@ use super::safetensors_write::{TensorSource, write_safetensors_file};
 use super::verified::{self, VerifiedFolder};
 use crate::escape::escape;
 
-/// What the name of a stage begins with while a newer one takes its place.
+/// Beginning of a stage's name while a newer one takes its place.
 pub(super) const OLD_PREFIX: &str = ".old-";
 
 /// A stage's folder under construction; dropped before [`StageDir::commit`], it leaves no trace.
@@ -39,12 +39,15 @@ impl StageDir {
         Ok(Self { temp, target, files: BTreeMap::new() })
     }
 
-    /// Where the folder is while it is being written; not where it will be.
+    /// The path of the folder while it is being written; not the one that it will have.
     pub fn path(&self) -> &Path {
         self.temp.path()
     }
 
     /// Writes a listed file through `fill`; `name` may hold `/`.
+    ///
+    /// # Errors
+    /// A name that leaves the folder, an error of `fill`, or a full disk.
     pub fn write(
         &mut self,
         name: &str,
@@ -58,11 +61,17 @@ impl StageDir {
     }
 
     /// Writes a listed file that lies in memory.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
     pub fn write_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.write(name, |file| io::Write::write_all(file, bytes))
     }
 
     /// Writes a listed file as readable JSON.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
     pub fn write_json(&mut self, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
         self.write(name, |file| {
             serde_json::to_writer_pretty(&mut *file, value)?;
@@ -71,6 +80,9 @@ impl StageDir {
     }
 
     /// Writes a listed safetensors file.
+    ///
+    /// # Errors
+    /// As [`Self::write`], or a tensor that cannot be written.
     pub fn write_safetensors(&mut self, name: &str, tensors: &[TensorSource<'_>]) -> Result<(), StoreError> {
         let record = write_safetensors_file(&self.place(name)?, tensors)?;
         self.list(name, &record);
@@ -83,11 +95,17 @@ impl StageDir {
     }
 
     /// Writes the manifest and makes the folder visible; gives it back as a reader would get it.
+    ///
+    /// # Errors
+    /// A file in the folder that is not listed, or a full disk.
     pub fn commit(self, head: ManifestHead, body: &impl Serialize) -> Result<VerifiedFolder, StoreError> {
         self.commit_checked(head, body, |_| Ok(()))
     }
 
     /// As [`Self::commit`], if `check` is content with the whole folder as a reader would get it; else it leaves no trace.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], or the refusal of `check`.
     pub fn commit_checked<E: From<StoreError>>(
         self,
         head: ManifestHead,

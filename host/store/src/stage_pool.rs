@@ -47,12 +47,18 @@ impl Claim {
 
 impl StagePool {
     /// The pool in `root`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// A place where no folder can be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_folder(root)?;
         Ok(Self { root: root.to_path_buf() })
     }
 
     /// Removes what dead runs left unfinished. Only for who knows that no run uses the pool now.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
     pub fn prune(&self) -> Result<(), StoreError> {
         for stage in listing(&self.root)? {
             for path in listing(&stage)? {
@@ -66,6 +72,9 @@ impl StagePool {
     }
 
     /// The right to make a stage; `None` while another process has it.
+    ///
+    /// # Errors
+    /// A lock that cannot be made or asked.
     pub fn claim(&self, stage: &str, inputs: &str) -> Result<Option<Claim>, StoreError> {
         let path = self.stage(stage)?.join(format!("{LOCK_PREFIX}{inputs}"));
         let fault = |source| StoreError::commit(&path, CommitPoint::Lock, source, 0);
@@ -78,6 +87,9 @@ impl StagePool {
     }
 
     /// Puts a stage of the pool into a run folder. `None` where the pool has none that is whole; a damaged one is told in `damaged`.
+    ///
+    /// # Errors
+    /// A place that is closed, or a full disk.
     pub fn take(
         &self,
         run: &RunDir,
@@ -112,6 +124,9 @@ impl StagePool {
     }
 
     /// Shares a finished stage of a run folder; one that the pool has already stays.
+    ///
+    /// # Errors
+    /// A stage that is not finished, or a full disk.
     pub fn give(&self, run: &RunDir, stage: &str, inputs: &str) -> Result<(), StoreError> {
         let (from, target) = (run.path().join(stage), self.stage(stage)?.join(inputs));
         if target.join(MANIFEST_NAME).exists() {
@@ -123,7 +138,7 @@ impl StagePool {
         make_visible(temp, &target)
     }
 
-    /// Where a word about a stage may stand that is no part of it, such as what it cost.
+    /// Path of a note about a stage that is no part of it, such as its costs.
     pub fn note(&self, stage: &str, inputs: &str) -> PathBuf {
         self.root.join(stage).join(format!("{inputs}.json"))
     }

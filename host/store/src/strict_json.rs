@@ -34,7 +34,7 @@ pub(crate) fn canonical(value: &Value) -> Vec<u8> {
     format!("{:#}\n", sorted(value)).into_bytes()
 }
 
-/// Where and why `serde_json` stopped, as a byte offset.
+/// The place, as a byte offset, and the reason at which `serde_json` stopped.
 pub(crate) fn problem_of(bytes: &[u8], error: &serde_json::Error) -> JsonError {
     let lines_before = error.line().saturating_sub(1);
     let line_start: usize = bytes.split_inclusive(|&byte| byte == b'\n').take(lines_before).map(<[u8]>::len).sum();

@@ -23,7 +23,7 @@ pub struct VerifiedFolder {
     stamps: BTreeMap<String, Stamp>,
 }
 
-/// What tells that a file was written to or exchanged since it was checked.
+/// Properties by which a file that was written to or exchanged since its check is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -44,6 +44,9 @@ impl VerifiedFolder {
     }
 
     /// The manifest's body in the reader's own type, which should deny unknown fields.
+    ///
+    /// # Errors
+    /// A body of another shape.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
         T::deserialize(&self.manifest.body).map_err(|error| StoreError::ManifestShape {
             path: self.folder.join(MANIFEST_NAME),
@@ -51,12 +54,15 @@ impl VerifiedFolder {
         })
     }
 
-    /// Whether the manifest lists `name`.
+    /// True if the manifest lists `name`.
     pub fn has(&self, name: &str) -> bool {
         self.stamps.contains_key(name)
     }
 
     /// Opens a listed file, refused if it changed since it was checked.
+    ///
+    /// # Errors
+    /// A file that is not listed, was changed since, or cannot be read.
     pub fn open(&self, name: &str) -> Result<File, StoreError> {
         let path = self.folder.join(name);
         let Some(&expected) = self.stamps.get(name) else {
@@ -76,6 +82,9 @@ impl VerifiedFolder {
     }
 
     /// The path of a listed file, for readers that open it themselves; refused like [`Self::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
     pub fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
         self.open(name)?;
         Ok(self.folder.join(name))
@@ -176,7 +185,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
     }
 }
 
-/// What a path is, in a word for messages.
+/// Kind of a path, in a word for messages.
 pub fn kind_name(kind: FileType) -> &'static str {
     match kind {
         _ if kind.is_symlink() => "link",

@@ -18,7 +18,7 @@ use scaleot_store::escape::escape_to;
 
 /// Keys that the suite sets itself.
 const SET_HERE: [&str; 5] = ["output", "data.task", "data.text", "evaluate.tasks", "tune.seed"];
-/// What is expected instead.
+/// The expectation, for messages.
 const OTHER: &str = "another key: the suite sets this one for each of its cells";
 /// A longer folder name is cut and told apart by a digest.
 const NAME_LIMIT: usize = 90;
@@ -51,7 +51,7 @@ impl PointKey {
 pub struct Cell {
     /// Name of its folder.
     pub name: String,
-    /// Its row.
+    /// Its row of the table.
     pub point: PointKey,
     pub task: String,
     pub seed: u64,
@@ -79,7 +79,7 @@ impl Layout {
         self.root.join("cells").join(format!("{cell}.toml"))
     }
 
-    /// What a cell said.
+    /// The file of a cell's messages.
     pub fn log(&self, cell: &str) -> PathBuf {
         self.root.join("logs").join(format!("{cell}.log"))
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::result::{Point, SuiteResult};
 use scaleot_pipeline::report::size;
 
-/// What a point must satisfy.
+/// The bounds that a point must satisfy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Bounds {
     /// Greatest accuracy of the tuned emulator.
@@ -18,7 +18,7 @@ pub struct Bounds {
     pub max_bundle: Option<u64>,
 }
 
-/// What was chosen, and why.
+/// The chosen point, and the reasons.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Choice {
     pub bounds: Bounds,
@@ -46,7 +46,7 @@ pub struct Excluded {
     pub because: Vec<String>,
 }
 
-/// Chooses.
+/// Chooses the best point within the bounds.
 pub fn choose(result: &SuiteResult, bounds: Bounds) -> Choice {
     let (mut kept, mut excluded) = (Vec::new(), Vec::new());
     for point in &result.points {

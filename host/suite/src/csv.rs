@@ -23,7 +23,7 @@ const HEAD: [&str; 13] = [
 /// The table as CSV. A figure that is missing has a line with empty fields.
 ///
 /// # Errors
-/// None that memory does not have.
+/// A write error of the CSV library, which memory does not give.
 pub fn csv_figures(result: &SuiteResult) -> Result<Vec<u8>, csv::Error> {
     let mut writer = WriterBuilder::new().terminator(Terminator::Any(b'\n')).from_writer(Vec::new());
     writer.write_record(HEAD)?;

@@ -22,7 +22,7 @@ use scaleot_store::{StagePool, StoreError, make_folder, write_file};
 /// Between two looks at whether somebody asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How cells are run.
+/// The settings with which cells are run.
 #[derive(Debug, Clone)]
 pub struct Engine {
     /// This program.
@@ -36,7 +36,7 @@ pub struct Engine {
     pub layout: Layout,
 }
 
-/// What happens, as it happens.
+/// An event of a running suite.
 #[derive(Debug)]
 pub enum Event<'a> {
     Begun {
@@ -53,7 +53,7 @@ pub enum Event<'a> {
     },
 }
 
-/// How a cell ended.
+/// The end of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Finished,
@@ -66,7 +66,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// What the workers share.
+/// The state that the workers share.
 struct Work<'a> {
     waiting: Mutex<VecDeque<&'a Cell>>,
     /// Process ids of cells that run; one that is gone is not in it.
@@ -134,7 +134,7 @@ impl Engine {
         };
         lock(&work.running).insert(&cell.name, child.id());
         let said = self.pass_on(cell, &mut child, tell);
-        // Held over the wait, so that nobody signals a process id that is another's by now.
+        // The lock is held during the wait, so that nobody signals a process id that is another's by now.
         let mut running = lock(&work.running);
         let status = child.wait();
         running.remove(cell.name.as_str());
@@ -210,7 +210,7 @@ fn listen<'a>(
     }
 }
 
-/// What an exit status and the last words say.
+/// The outcome that an exit status and the last words tell.
 fn outcome(status: ExitStatus, said: &[String]) -> Outcome {
     match status.code() {
         Some(0) => Outcome::Finished,

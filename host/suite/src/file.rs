@@ -36,7 +36,7 @@ pub struct Suite {
     /// The version of the suite's format.
     #[schemars(range(min = 1, max = 1))]
     pub version: u32,
-    /// Where runs, shared stages and results go; relative paths start at the current folder.
+    /// The folder of runs, shared stages and results; relative paths start at the current folder.
     #[schemars(length(min = 1))]
     pub output: PathBuf,
     /// Task names as in lm-evaluation-harness.
@@ -52,7 +52,7 @@ pub struct Suite {
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, AxisSchema>")]
     pub axes: Table,
-    /// Where each key was written.
+    /// The place at which each key was written.
     #[serde(skip)]
     pub places: Places,
     /// Overrides of the command line for every cell.
@@ -126,13 +126,13 @@ impl Suite {
         Ok(suite)
     }
 
-    /// True where a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
+    /// True if a file is a suite and no run config, by the keys that only suites have; a file that is neither is none.
     pub fn is_suite(path: &Path) -> bool {
         let table = source::read(path).ok().and_then(|text| source::parse(path, &text).ok());
         table.is_some_and(|(table, _)| ["method", "tasks", "seeds", "axes"].iter().any(|key| table.contains_key(*key)))
     }
 
-    /// What no single key shows.
+    /// Checks what no single key shows.
     fn check(&self) -> Result<(), SuiteError> {
         for (index, method) in self.method.iter().enumerate() {
             let key = KeyPath::of("method").index(index).key("name");

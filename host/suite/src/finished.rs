@@ -1,4 +1,4 @@
-//! What a finished cell left in its run folder: its columns with every question, its stages, its bundle's size.
+//! The results of a finished cell in its run folder: its columns with every question, its stages, its bundle's size.
 //!
 //! A folder counts only if its report was written with the cell's present config: leftovers of another never reach a table.
 
@@ -72,7 +72,7 @@ pub(crate) fn read<'a>(cell: &'a Cell, layout: &Layout) -> Result<Finished<'a>, 
     Ok(Finished { cell, record, columns })
 }
 
-/// Whether the report in a folder is of this config.
+/// True if the report in a folder is of this config.
 fn check_present(cell: &Cell, folder: &Path) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Report {

@@ -4,7 +4,7 @@
 
 use super::result::{Point, Standing};
 
-/// Whether `a` is at least as good as `b` in both accuracies and better in one.
+/// True if `a` is at least as good as `b` in both accuracies and better in one.
 pub(crate) fn dominates(a: &Standing, b: &Standing) -> bool {
     let as_good = a.emulator_tuned <= b.emulator_tuned && a.plug_in >= b.plug_in;
     as_good && (a.emulator_tuned < b.emulator_tuned || a.plug_in > b.plug_in)

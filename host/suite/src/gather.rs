@@ -13,7 +13,7 @@ use scaleot_pipeline::evaluation::Estimate;
 use scaleot_pipeline::report::higher_is_better;
 use scaleot_pipeline::stage::Stage;
 
-/// What plugged-in models are compared by.
+/// The metrics by which plugged-in models are compared.
 const COMPARED: [&str; 2] = ["acc", "answer_loss"];
 /// The metric of the frontier.
 const STANDING: &str = "acc";

@@ -56,7 +56,7 @@ pub struct PointRow {
     pub gap: Option<Summary>,
 }
 
-/// What a standard error is taken over.
+/// The sample over which a standard error is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
@@ -77,12 +77,12 @@ pub struct Summary {
     pub seeds: usize,
 }
 
-/// Where a point stands between privacy and utility: accuracies, averaged over the tasks.
+/// The place of a point between privacy and utility: accuracies, averaged over the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
-    /// What the data owner can do without the owner: the lower, the better protected.
+    /// Accuracy of the data owner without the model owner: the lower, the better protected.
     pub emulator_tuned: f64,
-    /// What the owner can offer: the higher, the better.
+    /// Accuracy that the model owner can offer: the higher, the better.
     pub plug_in: f64,
 }
 

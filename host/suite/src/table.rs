@@ -182,7 +182,7 @@ fn pairs(result: &SuiteResult) -> usize {
     result.points.len() * result.points.len().saturating_sub(1) / 2
 }
 
-/// What a reader of the tables must know.
+/// Notes for the reader of the tables.
 pub(super) fn notes(result: &SuiteResult, view: View) -> Vec<String> {
     let mut notes = vec![format!(
         "{} of {} cells finished; {:.1} s in all stages, each shared one counted once",

@@ -10,7 +10,7 @@ pub fn no_grad() -> NoGrad {
     NoGrad(tch::no_grad_guard())
 }
 
-/// Whether operations on this thread are being recorded.
+/// True if operations on this thread are being recorded.
 pub fn grad_enabled() -> bool {
     // SAFETY: the C call swaps a thread-local flag and returns the old one; it is put back at once.
     unsafe {
@@ -38,23 +38,32 @@ impl Drop for GradMode {
 }
 
 impl Tensor {
-    /// Whether a gradient would reach this tensor.
+    /// True if a gradient would reach this tensor.
     pub fn requires_grad(&self) -> bool {
         self.0.requires_grad()
     }
 
     /// A leaf on the same memory that gathers gradients, or does not.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn set_requires_grad(&self, wanted: bool) -> Result<Tensor> {
         self.unary("set_requires_grad", |t| t.f_set_requires_grad(wanted))
     }
 
     /// Runs the graph backwards from this scalar into the leaves' own gradients.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn backward(&self) -> Result<()> {
         self.0.f_backward().map_err(|e| TensorError::torch("backward", &[&self.0], &e))
     }
 
     /// The gradients of this scalar with respect to `leaves`, row by row in memory; `None` where it does not depend on one.
     /// Nothing is gathered in the leaves.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn gradients(&self, leaves: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         if !self.requires_grad() {
             return Ok(vec![None; leaves.len()]);
@@ -67,12 +76,18 @@ impl Tensor {
     }
 
     /// The gradient gathered so far, if any.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn grad(&self) -> Result<Option<Tensor>> {
         let grad = self.unary("grad", tch::Tensor::f_grad)?;
         Ok(grad.0.defined().then_some(grad))
     }
 
     /// The same memory, off the graph.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn detach(&self) -> Result<Tensor> {
         self.unary("detach", tch::Tensor::f_detach)
     }

@@ -12,7 +12,7 @@ const LONG: i64 = 192;
 /// A block is too little work for many threads; libtorch's kernel shares out heads and blocks.
 const FEW_THREADS: usize = 4;
 
-/// Whether it pays: `[batch, heads, len, head_dim]` on the CPU, in f32, long, unrecorded.
+/// True if it pays: `[batch, heads, len, head_dim]` on the CPU, in f32, long, unrecorded.
 pub(super) fn applies(query: &Tensor, key: &Tensor, value: &Tensor) -> bool {
     let plain = |t: &Tensor| t.device() == Device::Cpu && t.dtype() == Dtype::F32;
     let recorded = grad_enabled() && [query, key, value].iter().any(|t| t.requires_grad());

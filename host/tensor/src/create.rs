@@ -13,6 +13,9 @@ fn check_length(op: &'static str, found: usize, shape: &[i64]) -> Result<()> {
 
 impl Tensor {
     /// A copy of `values` with that shape, on the CPU.
+    ///
+    /// # Errors
+    /// Another number of values than the shape has.
     pub fn from_f32(values: &[f32], shape: &[i64]) -> Result<Self> {
         check_length("from_f32", values.len(), shape)?;
         tch::Tensor::f_from_slice(values)
@@ -22,6 +25,9 @@ impl Tensor {
     }
 
     /// A copy of `values` with that shape, on the CPU.
+    ///
+    /// # Errors
+    /// Another number of values than the shape has.
     pub fn from_i64(values: &[i64], shape: &[i64]) -> Result<Self> {
         check_length("from_i64", values.len(), shape)?;
         tch::Tensor::f_from_slice(values)
@@ -31,12 +37,18 @@ impl Tensor {
     }
 
     /// Indices from positions in Rust's own counting, on the CPU.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn from_indices(values: &[usize]) -> Result<Self> {
         let values: Vec<i64> = values.iter().map(|&v| v as i64).collect();
         Tensor::from_i64(&values, &[values.len() as i64])
     }
 
     /// All zero.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn zeros(shape: &[i64], dtype: Dtype, device: Device) -> Result<Self> {
         tch::Tensor::f_zeros(shape, (to_kind(dtype), device.to_tch()))
             .map(Tensor)
@@ -44,6 +56,9 @@ impl Tensor {
     }
 
     /// All equal to `value`.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn full(shape: &[i64], value: f64, dtype: Dtype, device: Device) -> Result<Self> {
         tch::Tensor::f_full(shape, value, (to_kind(dtype), device.to_tch()))
             .map(Tensor)
@@ -51,6 +66,9 @@ impl Tensor {
     }
 
     /// The elements in row-major order as f32, whatever the dtype and place.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn to_vec_f32(&self) -> Result<Vec<f32>> {
         let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
         let mut values = vec![0f32; flat.numel()];
@@ -60,6 +78,9 @@ impl Tensor {
     }
 
     /// The elements in row-major order as f64.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn to_vec_f64(&self) -> Result<Vec<f64>> {
         let flat = self.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F64)?.contiguous()?;
         let mut values = vec![0f64; flat.numel()];
@@ -69,6 +90,9 @@ impl Tensor {
     }
 
     /// The only element.
+    ///
+    /// # Errors
+    /// More or fewer elements than one.
     pub fn to_f64(&self) -> Result<f64> {
         if self.numel() != 1 {
             return Err(TensorError::Length { op: "to_f64", found: self.numel(), shape: vec![1] });
@@ -80,6 +104,9 @@ impl Tensor {
     }
 
     /// The elements themselves, if they are f32, contiguous and on the CPU.
+    ///
+    /// # Errors
+    /// Another type, device or layout.
     pub fn as_f32(&self) -> Result<&[f32]> {
         self.check_plain("as_f32", Dtype::F32)?;
         let (data, numel) = (self.0.data_ptr().cast::<f32>(), self.numel());
@@ -91,6 +118,9 @@ impl Tensor {
     }
 
     /// The elements themselves, to be written in place. Shallow clones see the change.
+    ///
+    /// # Errors
+    /// Another type, device or layout.
     pub fn as_f32_mut(&mut self) -> Result<&mut [f32]> {
         self.check_plain("as_f32_mut", Dtype::F32)?;
         let (data, numel) = (self.0.data_ptr().cast::<f32>(), self.numel());
@@ -103,6 +133,9 @@ impl Tensor {
     }
 
     /// The raw bytes, if contiguous and on the CPU: for writing files without a copy.
+    ///
+    /// # Errors
+    /// Another device or layout.
     pub fn as_bytes(&self) -> Result<&[u8]> {
         let dtype = self.dtype();
         self.check_plain("as_bytes", dtype)?;

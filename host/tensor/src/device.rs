@@ -1,4 +1,4 @@
-//! Where tensors live, how many threads work on them, and which libtorch is in the process.
+//! The devices of tensors, the threads that work on them, and the libtorch of this process.
 //!
 //! One binary serves CPU and CUDA: it links the CPU half of libtorch only, and opens
 //! `libtorch_cuda.so` by name if the loader can find one.
@@ -45,6 +45,9 @@ impl Device {
     }
 
     /// Refuses a CUDA device that is not there. Call after [`load_cuda_backend`].
+    ///
+    /// # Errors
+    /// A CUDA device that is not there.
     pub fn check(self) -> Result<()> {
         let Device::Cuda(index) = self else { return Ok(()) };
         let found = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
@@ -105,6 +108,9 @@ impl From<Device> for String {
 ///
 /// It must run before anything asks libtorch about CUDA: the answer is cached for good.
 /// So `main` does it before any other work.
+///
+/// # Errors
+/// A backend that is there and does not load.
 pub fn load_cuda_backend() -> Result<bool> {
     const NAME: &str = "libtorch_cuda.so";
     // SAFETY: the library is libtorch's own; its initialisers only register kernels.
@@ -132,6 +138,9 @@ pub fn load_cuda_backend() -> Result<bool> {
 }
 
 /// Refuses to run on a libtorch other than the one compiled against.
+///
+/// # Errors
+/// Another libtorch than the one that the program was built for.
 pub fn check_libtorch_version() -> Result<()> {
     // SAFETY: a plain C function of libtorch without arguments.
     let version = unsafe { aoti_torch_abi_version() };

@@ -1,4 +1,4 @@
-//! What a DLPack view of a tensor needs: address, strides, and the codes of `DLDataType` and `DLDeviceType` (DLPack 0.8).
+//! Parts of a DLPack view of a tensor: address, strides, and the codes of `DLDataType` and `DLDeviceType` (DLPack 0.8).
 
 use super::{Device, Dtype, Tensor};
 use std::ffi::c_void;

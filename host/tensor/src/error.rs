@@ -1,4 +1,4 @@
-//! What can go wrong in the tensor engine: the operation, the shapes it saw, libtorch's own words.
+//! The errors of the tensor engine: the operation, the shapes it saw, libtorch's own words.
 
 use std::path::PathBuf;
 

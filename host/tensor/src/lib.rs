@@ -7,6 +7,7 @@
 
 #![warn(unreachable_pub)]
 
+mod activation;
 mod algebra;
 mod autograd;
 mod blocked;
@@ -24,8 +25,10 @@ mod random;
 mod reduce;
 mod shape;
 mod truncated;
+mod weight_form;
 mod workers;
 
+pub use activation::Activation;
 pub use autograd::{GradMode, NoGrad, grad_enabled, no_grad};
 pub use device::{
     Device, check_libtorch_version, libtorch_version, load_cuda_backend, processors, set_threads, threads,
@@ -38,7 +41,8 @@ pub use nn::Attention;
 pub use onednn::Epilogue;
 pub use random::NormalStream;
 pub use scaleot_store::Dtype;
-pub use truncated::{Cut, LowRank, TruncatedSvd, truncated_svds};
+pub use truncated::{Cut, TruncatedSvd, truncated_svds};
+pub use weight_form::WeightForm;
 
 /// A libtorch tensor. `clone` shares the memory.
 pub struct Tensor(pub(crate) tch::Tensor);
@@ -70,6 +74,9 @@ impl Tensor {
     }
 
     /// The size of one dimension; negative counts from the end, as in libtorch.
+    ///
+    /// # Errors
+    /// A dimension that the tensor does not have.
     pub fn size(&self, dim: i64) -> Result<i64> {
         let shape = self.shape();
         let index = if dim < 0 { dim + shape.len() as i64 } else { dim };
@@ -86,17 +93,17 @@ impl Tensor {
         dtype::from_kind(self.0.kind())
     }
 
-    /// Where the memory is.
+    /// The device that holds the memory.
     pub fn device(&self) -> Device {
         Device::from_tch(self.0.device())
     }
 
-    /// Whether the elements lie one after another in row-major order.
+    /// True if the elements lie one after another in row-major order.
     pub fn is_contiguous(&self) -> bool {
         self.0.is_contiguous()
     }
 
-    /// Whether there is a tensor at all, and its elements lie in memory by strides: not sparse, not in oneDNN's order.
+    /// True if there is a tensor at all, and its elements lie in memory by strides: not sparse, not in oneDNN's order.
     pub fn is_strided(&self) -> bool {
         self.0.defined() && !self.0.is_sparse() && !self.0.is_mkldnn()
     }

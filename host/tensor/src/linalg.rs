@@ -14,6 +14,9 @@ impl Tensor {
     /// The thin singular value decomposition of a matrix.
     ///
     /// `linalg_svd` cannot be used: tch always passes a driver name, which the CPU refuses.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn svd(&self) -> Result<Svd> {
         self.0
             .f_svd(true, true)
@@ -22,6 +25,9 @@ impl Tensor {
     }
 
     /// Eigenvalues, ascending `[n]`, and eigenvectors, as columns `[n, n]`, of a symmetric matrix.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn eigh(&self) -> Result<(Tensor, Tensor)> {
         self.0
             .f_linalg_eigh("L")

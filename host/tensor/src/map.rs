@@ -41,6 +41,9 @@ pub struct MappedBytes {
 
 impl MappedBytes {
     /// Maps an open file; `path` is for messages.
+    ///
+    /// # Errors
+    /// A file that cannot be mapped.
     pub fn new(file: &File, path: &Path) -> Result<Self> {
         // SAFETY: a private copy-on-write mapping. Another process that truncates the file can
         // still raise SIGBUS: the loader compares size and time before and after its checks.
@@ -57,6 +60,9 @@ impl MappedBytes {
     }
 
     /// A tensor over `start..` of the file, without a copy.
+    ///
+    /// # Errors
+    /// A range that lies outside the file.
     pub fn tensor(&self, start: usize, dtype: Dtype, shape: &[i64]) -> Result<Tensor> {
         let length = shape.iter().try_fold(dtype.bytes(), |n, &d| usize::try_from(d).ok()?.checked_mul(n));
         let end = length.and_then(|n| start.checked_add(n)).unwrap_or(usize::MAX);

@@ -5,7 +5,7 @@
 //! `y + other` or `y · other` while the result is still in cache); with gradients the differentiable
 //! `mkldnn_linear`. Elsewhere (CUDA, other dtypes, strided inputs) `applies` says no.
 
-use super::{Device, Dtype, Result, Tensor, TensorError, grad_enabled};
+use super::{Activation, Device, Dtype, Result, Tensor, TensorError, grad_enabled};
 use std::ffi::{c_char, c_void};
 
 unsafe extern "C" {
@@ -30,15 +30,11 @@ unsafe extern "C" {
     ) -> i32;
 }
 
-/// What happens to `x Wᵀ + b` on its way out.
+/// Last step of a linear map, applied to `x Wᵀ + b`.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
     None,
-    Silu,
-    GeluTanh,
-    GeluErf,
-    Relu,
-    Tanh,
+    Activation(Activation),
     /// `y + other`.
     Add(&'a Tensor),
     /// `y · other`.
@@ -47,20 +43,19 @@ pub enum Epilogue<'a> {
 
 impl Epilogue<'_> {
     /// The last step by itself.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn apply(self, y: Tensor) -> Result<Tensor> {
         match self {
             Epilogue::None => Ok(y),
-            Epilogue::Silu => y.silu(),
-            Epilogue::GeluTanh => y.gelu_tanh(),
-            Epilogue::GeluErf => y.gelu_erf(),
-            Epilogue::Relu => y.relu(),
-            Epilogue::Tanh => y.tanh(),
+            Epilogue::Activation(activation) => activation.apply(&y),
             Epilogue::Add(other) => y.add(other),
             Epilogue::Mul(other) => y.mul(other),
         }
     }
 
-    /// Whether the other operand takes part in a recorded graph.
+    /// True if the other operand takes part in a recorded graph.
     pub(super) fn is_recorded(self) -> bool {
         match self {
             Epilogue::Add(other) | Epilogue::Mul(other) => grad_enabled() && other.requires_grad(),
@@ -69,7 +64,7 @@ impl Epilogue<'_> {
     }
 }
 
-/// Whether oneDNN can do this: plain f32 matrices on the CPU whose shapes fit. What does not fit goes
+/// True if oneDNN can do this: plain f32 matrices on the CPU whose shapes fit. Anything else goes
 /// to libtorch's own path, whose error then names the shapes.
 pub(super) fn applies(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epilogue: Epilogue<'_>) -> bool {
     let f32_on_cpu = |t: &Tensor| t.dtype() == Dtype::F32 && t.device() == Device::Cpu;
@@ -96,7 +91,7 @@ fn is_dense(weight: &Tensor) -> bool {
     weight.is_contiguous() || weight.transpose(0, 1).is_ok_and(|turned| turned.is_contiguous())
 }
 
-/// Whether a product of these tensors would be recorded for gradients.
+/// True if a product of these tensors would be recorded for gradients.
 pub(super) fn is_recorded(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
     grad_enabled() && (x.requires_grad() || weight.requires_grad() || bias.is_some_and(Tensor::requires_grad))
 }
@@ -143,11 +138,11 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, epilogu
     };
     let status = match epilogue {
         Epilogue::None => unary(c"none", None, &mut out),
-        Epilogue::Silu => unary(c"swish", None, &mut out),
-        Epilogue::GeluTanh => unary(c"gelu", Some(c"tanh"), &mut out),
-        Epilogue::GeluErf => unary(c"gelu", Some(c"none"), &mut out),
-        Epilogue::Relu => unary(c"relu", None, &mut out),
-        Epilogue::Tanh => unary(c"tanh", None, &mut out),
+        Epilogue::Activation(Activation::Silu) => unary(c"swish", None, &mut out),
+        Epilogue::Activation(Activation::GeluTanh) => unary(c"gelu", Some(c"tanh"), &mut out),
+        Epilogue::Activation(Activation::Gelu) => unary(c"gelu", Some(c"none"), &mut out),
+        Epilogue::Activation(Activation::Relu) => unary(c"relu", None, &mut out),
+        Epilogue::Activation(Activation::Tanh) => unary(c"tanh", None, &mut out),
         Epilogue::Add(other) => binary(c"add", other, &mut out),
         Epilogue::Mul(other) => binary(c"mul", other, &mut out),
     };

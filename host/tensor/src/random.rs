@@ -36,12 +36,18 @@ impl NormalStream {
     }
 
     /// A CPU tensor of normal values with mean 0 and that deviation.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn tensor(&mut self, shape: &[i64], deviation: f32) -> Result<Tensor> {
         let values: Vec<f32> = (0..numel(shape)?).map(|_| self.sample() * deviation).collect();
         Tensor::from_f32(&values, shape)
     }
 
     /// A CPU tensor of values spread evenly over `[-bound, bound)`.
+    ///
+    /// # Errors
+    /// Shapes or types that libtorch refuses.
     pub fn uniform_tensor(&mut self, shape: &[i64], bound: f32) -> Result<Tensor> {
         let mut draw = || {
             let unit = f64::from(self.rng.next_u32()) / 4_294_967_296.0;

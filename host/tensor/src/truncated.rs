@@ -6,11 +6,11 @@
 //!
 //! Squaring costs digits. In fp32 they are missed only where eigenvectors on the two sides of the cut lie close together:
 //! those around the cut are solved for again in fp64, and a first-order bound tells how far the others can be off.
-//! Where it is not below `1e-4` of `‖W_r‖`, and for small matrices, everything is done in fp64.
+//! If it is not below `1e-4` of `‖W_r‖`, and for small matrices, everything is done in fp64.
 //! Measured on the 120 attention matrices of SmolLM2-135M: at most 3e-6 from the fp64 result, as libtorch's fp32 SVD.
 
 use super::workers::on_every_core;
-use super::{Device, Dtype, Result, Tensor, no_grad};
+use super::{Device, Dtype, Result, Tensor, WeightForm, no_grad};
 
 /// Eigenvectors on each side of the cut that are solved for again in fp64.
 const AROUND_THE_CUT: i64 = 32;
@@ -19,17 +19,10 @@ const SMALL: i64 = 4 * AROUND_THE_CUT;
 /// The largest share of `‖W_r‖` by which fp32 may be off, by the bound; the measured error is ten times smaller.
 const LARGEST_ERROR: f64 = 1e-4;
 
-/// How a matrix of lower rank is stored.
-pub enum LowRank {
-    /// The product, `[rows, cols]`.
-    Dense(Tensor),
-    /// `left` `[rows, r]` and `right` `[r, cols]`; the one at the shorter side is orthonormal.
-    Factored { left: Tensor, right: Tensor },
-}
-
 /// The nearest matrix of a rank, and all singular values of the original, fp32, descending.
 pub struct TruncatedSvd {
-    pub nearest: LowRank,
+    /// In factors, the one at the shorter side is orthonormal.
+    pub nearest: WeightForm,
     pub singular_values: Tensor,
 }
 
@@ -57,6 +50,9 @@ pub fn truncated_svds(cuts: Vec<Cut>) -> Vec<Result<TruncatedSvd>> {
 
 impl Tensor {
     /// The nearest matrix of that rank, in the type of `self`, computed in fp32 or better.
+    ///
+    /// # Errors
+    /// A rank that the matrix does not have, or an operation that libtorch refuses.
     pub fn truncated_svd(&self, rank: i64, factored: bool) -> Result<TruncatedSvd> {
         let _off_the_graph = no_grad();
         let upright = self.size(0)? > self.size(1)?;
@@ -68,11 +64,14 @@ impl Tensor {
             let q = spectrum.largest(rank)?;
             let rest = q.times(&a)?;
             let (left, right) = if upright { (rest.transpose(0, 1)?, q) } else { (q.transpose(0, 1)?, rest) };
-            LowRank::Factored { left: left.contiguous()?.to_dtype(self.dtype())?, right: right.to_dtype(self.dtype())? }
+            WeightForm::Factored {
+                left: left.contiguous()?.to_dtype(self.dtype())?,
+                right: right.to_dtype(self.dtype())?,
+            }
         } else {
             let product = spectrum.project(&a, rank)?;
             let product = if upright { product.transpose(0, 1)?.contiguous()? } else { product };
-            LowRank::Dense(product.to_dtype(self.dtype())?)
+            WeightForm::Dense(product.to_dtype(self.dtype())?)
         };
         Ok(TruncatedSvd { nearest, singular_values: spectrum.singular_values()? })
     }
@@ -159,7 +158,7 @@ fn replace_rows(whole: &Tensor, first: i64, rows: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[below, rows.clone(), above], 0)
 }
 
-/// How far `W_r` can be off for rounding in fp32, as a share of `‖W_r‖`, from ascending eigenvalues.
+/// Bound on the error of `W_r` by rounding in fp32, as a share of `‖W_r‖`, from ascending eigenvalues.
 ///
 /// An error of `N = ε λ_max` in the Gram matrix turns eigenvector `i` towards `j` by `N / (λ_i − λ_j)`, which moves `W_r` by
 /// `S_i` times that if the cut lies between them. Pairs near the cut are solved for again and do not count.

@@ -1,6 +1,6 @@
 //! Truncations against libtorch's SVD in fp64, on spectra that are kind to fp32 and on one that is not.
 
-use super::{Cut, LowRank, SMALL, Spectrum, TruncatedSvd, error_bound, truncated_svds};
+use super::{Cut, SMALL, Spectrum, TruncatedSvd, WeightForm, error_bound, truncated_svds};
 use crate::{Dtype, NormalStream, Tensor, set_threads, threads};
 
 /// `U diag(S) Vᵀ` with random orthonormal `U` and `V`, fp64.
@@ -33,8 +33,8 @@ fn norm(a: &Tensor) -> f64 {
 fn product(svd: &TruncatedSvd) -> Tensor {
     let wide = |t: &Tensor| t.to_dtype(Dtype::F64).unwrap();
     match &svd.nearest {
-        LowRank::Dense(product) => wide(product),
-        LowRank::Factored { left, right } => wide(left).matmul(&wide(right)).unwrap(),
+        WeightForm::Dense(product) => wide(product),
+        WeightForm::Factored { left, right } => wide(left).matmul(&wide(right)).unwrap(),
     }
 }
 
@@ -100,7 +100,7 @@ fn the_rank_is_the_rank_and_a_whole_rank_is_the_matrix() {
     let weight = with_spectrum(150, 180, &geometric(150, 1.0, 0.05)).to_dtype(Dtype::F32).unwrap();
     let left = product(&weight.truncated_svd(60, false).unwrap()).svd().unwrap().s.to_vec_f32().unwrap();
     assert!(left[59] > 0.2 && left[60] < 1e-5, "{} {}", left[59], left[60]);
-    let LowRank::Dense(same) = weight.truncated_svd(150, false).unwrap().nearest else { panic!("factors") };
+    let WeightForm::Dense(same) = weight.truncated_svd(150, false).unwrap().nearest else { panic!("factors") };
     assert!(same.equal(&weight).unwrap());
     check(&weight, 150, true);
     let nothing = Tensor::zeros(&[140, 140], Dtype::F32, crate::Device::Cpu).unwrap();

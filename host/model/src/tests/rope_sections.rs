@@ -1,6 +1,6 @@
 //! The rotary keys of a config against what Transformers makes of them: `tests/golden/rope_sections.json`.
 //!
-//! Where Transformers ends with an error, the config is refused. Where it computes, the same numbers are read, or the config is
+//! A config with which Transformers ends with an error is refused. Where it computes, the same numbers are read, or the config is
 //! refused for a reason of our own that stands here.
 
 use crate::{ModelConfig, Positions};
@@ -21,7 +21,7 @@ struct Case {
     error: Option<String>,
 }
 
-/// What Transformers computes though the config cannot mean it.
+/// Numbers that Transformers computes though the config cannot mean them.
 const REFUSED: [(&str, &str); 10] = [
     ("nested", "a section for each kind of layer is not supported"),
     ("nested with layer types", "a section for each kind of layer is not supported"),

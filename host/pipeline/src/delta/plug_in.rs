@@ -4,7 +4,7 @@ use super::verify::VerifiedReturn;
 use crate::artefacts::tensor_mut;
 use crate::error::StageError;
 use crate::stage::Stage;
-use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt};
+use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, host_activation};
 use scaleot_plugin_api::{AdapterPart, WeightRole};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 
@@ -63,7 +63,7 @@ fn put_part(
         AdapterPart::Bottleneck { role, activation, .. } => {
             let (down, up) = (tensor(role, "down")?, tensor(role, "up")?);
             if let Some(projection) = layer.projection_mut(*role) {
-                projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
+                projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation) });
             }
         }
         AdapterPart::SoftPrompt { .. } => {

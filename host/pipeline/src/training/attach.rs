@@ -8,7 +8,7 @@
 use crate::artefacts::{Parameter, tensor_mut};
 use crate::error::StageError;
 use crate::seed::seed_for;
-use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt};
+use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, host_activation};
 use scaleot_plugin_api::{AdapterModule, AdapterPart, WeightRole};
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor};
 
@@ -44,7 +44,7 @@ pub fn attach(
                 parameters.push(new_parameter(slot, *role, "down", &down));
                 parameters.push(new_parameter(slot, *role, "up", &up));
                 if let Some(projection) = layer.projection_mut(*role) {
-                    projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
+                    projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation) });
                 }
             }
             AdapterPart::SoftPrompt { length } => {

@@ -1,4 +1,4 @@
-//! What the pictures of the page have in common: ink that follows the page's colours, a palette, axes, words that fit.
+//! Common parts of the pictures of the page: ink that follows the page's colours, a palette, axes, words that fit.
 
 use plotters::prelude::*;
 

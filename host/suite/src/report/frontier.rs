@@ -88,7 +88,7 @@ fn spaces_along(ends: &[(i32, i32)]) -> Vec<Space> {
     (0..=pieces).map(at).map(|(x, y)| (x - 1.0, y - 1.0, x + 1.0, y + 1.0)).collect()
 }
 
-/// A place where a label has room: beside its mark, above or below it, then ever further away.
+/// A place with room for a label: beside its mark, above or below it, then ever further away.
 fn place(x: f64, y: f64, wide: f64, taken: &[Space]) -> Space {
     let high = f64::from(LETTERS);
     let mut candidates = vec![(x + 9.0, y - high / 2.0), (x - 9.0 - wide, y - high / 2.0)];

@@ -59,7 +59,7 @@ struct Figures {
     legend: bool,
 }
 
-/// The page.
+/// The report as one HTML page.
 ///
 /// # Errors
 /// A picture that cannot be drawn.

@@ -1,6 +1,6 @@
-//! What the cells of a suite left beside their figures: importance scores and the losses of everything that trained.
+//! Outputs of the stages of a suite's cells beside their figures: importance scores and the losses of everything that trained.
 //!
-//! What cannot be read has no picture: the figures were checked when the cells were read, and these decide nothing.
+//! An output that cannot be read has no picture: the figures were checked when the cells were read, and these decide nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) struct StageOutputs {
 /// Scores that some points share.
 #[derive(Debug)]
 pub(super) struct Scores {
-    /// Whose they are.
+    /// The names of the points that have them.
     pub(super) title: String,
     pub(super) scores: Vec<f64>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Series {
     pub(super) point: usize,
     /// Step and loss.
     pub(super) points: Vec<(f64, f64)>,
-    /// On held-out data.
+    /// True for losses on held-out data.
     pub(super) judged: bool,
 }
 
@@ -155,7 +155,7 @@ struct Losses {
     validation: Vec<(u64, f64)>,
 }
 
-/// What a training put into its manifest.
+/// The losses that a training put into its manifest.
 fn losses(run: &Path, folder: StageFolder) -> Option<Losses> {
     #[derive(Deserialize)]
     struct Trained {
