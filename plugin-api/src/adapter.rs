@@ -11,6 +11,7 @@ use std::fmt;
 /// One trainable part of an adapter layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AdapterPart {
     /// Every weight of the layer (Offsite-Tuning's own).
     WholeLayer,
@@ -96,9 +97,18 @@ impl fmt::Display for AdapterPart {
 
 /// What trains in one adapter layer. The host makes the tensors, seeds them, and runs them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AdapterModule {
     /// All of these together.
     pub parts: Vec<AdapterPart>,
+}
+
+impl AdapterModule {
+    /// These parts together.
+    #[must_use]
+    pub fn new(parts: Vec<AdapterPart>) -> Self {
+        Self { parts }
+    }
 }
 
 /// What a strategy may do during one tuning step.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 /// What curvature is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CurvatureRequest {
     /// Which layer.
     pub layer: usize,
@@ -21,8 +22,17 @@ pub struct CurvatureRequest {
     pub windows: u32,
 }
 
+impl CurvatureRequest {
+    /// Curvature of a layer over so many windows.
+    #[must_use]
+    pub fn new(layer: usize, windows: u32) -> Self {
+        Self { layer, windows }
+    }
+}
+
 /// The loss around one matrix. `T` is [`Tensor`] for an author.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Curvature<T = Tensor> {
     /// `A`, `[cols, cols]`.
     pub input: T,
@@ -30,6 +40,14 @@ pub struct Curvature<T = Tensor> {
     pub output: T,
     /// `D`, `[rows, cols]`.
     pub gradient: T,
+}
+
+impl<T> Curvature<T> {
+    /// These moments. For hosts.
+    #[must_use]
+    pub fn new(input: T, output: T, gradient: T) -> Self {
+        Self { input, output, gradient }
+    }
 }
 
 impl<T> Curvature<T> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What kind of trouble a [`PluginError`] reports; the host chooses its exit code from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// An option of the strategy is unknown, of the wrong type or out of range (exit 2).
     Options,
@@ -34,6 +35,7 @@ pub enum ErrorCode {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}{}", self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
+#[non_exhaustive]
 pub struct PluginError {
     /// What kind of trouble.
     pub code: ErrorCode,

@@ -18,13 +18,23 @@ use std::rc::Rc;
 
 /// How one training or tuning step went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Mean loss of the step's batch before the update, in nats per token.
     pub loss: f64,
 }
 
+impl StepReport {
+    /// The report of a step with this loss.
+    #[must_use]
+    pub fn new(loss: f64) -> Self {
+        Self { loss }
+    }
+}
+
 /// One training step of the substitutes, by the owner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainStep {
     /// Replaced layers run, and train, their substitutes. The backbone is frozen; gradients flow through it.
     pub mask: LayerMask,
@@ -32,9 +42,18 @@ pub struct TrainStep {
     pub learning_rate: f64,
 }
 
+impl TrainStep {
+    /// A step under this mixture.
+    #[must_use]
+    pub fn new(mask: LayerMask, learning_rate: f64) -> Self {
+        Self { mask, learning_rate }
+    }
+}
+
 /// What is measured per layer by [`Host::layer_statistics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LayerStatistic {
     /// `mean over tokens of cos(input, output)` of the layer, in `[-1, 1]` (ShortGPT's block influence is 1 minus this).
     InputOutputCosine,
@@ -69,6 +88,7 @@ impl LayerStatistic {
 
 /// One point of a curve that a stage keeps beside its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CurvePoint {
     /// Which curve.
     pub curve: String,
@@ -78,9 +98,18 @@ pub struct CurvePoint {
     pub values: Vec<f64>,
 }
 
+impl CurvePoint {
+    /// A point of this curve.
+    #[must_use]
+    pub fn new(curve: impl Into<String>, step: u64, values: Vec<f64>) -> Self {
+        Self { curve: curve.into(), step, values }
+    }
+}
+
 /// A line for the log or the progress display.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Notice {
     /// The end of a step.
     Progress {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One term of an [`Objective`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ObjectiveTerm {
     /// Mean cross-entropy of the next token.
     NextToken,
@@ -33,6 +34,7 @@ pub enum ObjectiveTerm {
 /// Whose weights the owner's training changes after the choice. During importance only substitutes train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Trains {
     /// Those of the trainable substitutes.
     #[default]
@@ -52,6 +54,7 @@ pub enum Trains {
 /// assert_eq!(distillation.terms.len(), 2);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Objective {
     /// `(weight, term)` pairs.
     pub terms: Vec<(f64, ObjectiveTerm)>,
@@ -65,6 +68,12 @@ impl Objective {
     #[must_use]
     pub fn new(weight: f64, term: ObjectiveTerm) -> Self {
         Self { terms: vec![(weight, term)], trains: Trains::default() }
+    }
+
+    /// The sum of these terms, each with its weight.
+    #[must_use]
+    pub fn sum(terms: Vec<(f64, ObjectiveTerm)>) -> Self {
+        Self { terms, trains: Trains::default() }
     }
 
     /// One term more.

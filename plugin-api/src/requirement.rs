@@ -6,6 +6,7 @@ use serde_json::Value;
 /// Something that a run may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Need {
     /// Public text of the model owner (`data.public_text`): for losses, training steps, fits and moments.
     PublicText,
@@ -53,6 +54,7 @@ impl From<Need> for String {
 /// assert!(!fit.applies(|option| options(0).get(option).cloned()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requirement {
     /// What is needed.
     pub need: Need,
@@ -63,6 +65,7 @@ pub struct Requirement {
 
 /// An option with a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OptionValue {
     /// Its name.
     pub option: String,

@@ -15,6 +15,7 @@ use serde_json::Value;
 /// assert_eq!(share.to_string(), "a number above 0 and at most 1");
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct NumberBounds<'a> {
     schema: &'a Value,
 }

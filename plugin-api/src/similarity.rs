@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// How the tokens of a window become one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TokenPooling {
     /// All alike.
     Mean,
@@ -21,11 +22,20 @@ pub enum TokenPooling {
 
 /// What the similarity is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SimilarityRequest {
     /// Held-out windows; fewer where there are fewer.
     pub samples: u32,
     /// How the tokens of a window become one row.
     pub pooling: TokenPooling,
+}
+
+impl SimilarityRequest {
+    /// A similarity over so many held-out windows.
+    #[must_use]
+    pub fn new(samples: u32, pooling: TokenPooling) -> Self {
+        Self { samples, pooling }
+    }
 }
 
 impl Host<'_> {

@@ -61,7 +61,7 @@ impl LayerReplacer for Harmonizers {
     }
 
     fn select(&mut self, _: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
-        LayerPlan::least_important(&ImportanceScores { scores: vec![0.0; ask.n_layers] }, ask)
+        LayerPlan::least_important(&ImportanceScores::new(vec![0.0; ask.n_layers]), ask)
     }
 
     fn objective(&self) -> Option<Objective> {

@@ -2,6 +2,7 @@
 //!
 //! Read from a `config.json` of Transformers 4 or 5 by `config_read`; after that nothing is optional.
 
+use super::error::{ModelError, Result};
 use super::family::Family;
 use super::rope_scaling::Rope;
 use scaleot_plugin_api::{NormKind, WeightRole};
@@ -57,13 +58,16 @@ impl Activation {
     }
 }
 
-impl From<scaleot_plugin_api::Activation> for Activation {
-    fn from(activation: scaleot_plugin_api::Activation) -> Self {
+impl TryFrom<scaleot_plugin_api::Activation> for Activation {
+    type Error = ModelError;
+
+    fn try_from(activation: scaleot_plugin_api::Activation) -> Result<Self> {
         match activation {
-            scaleot_plugin_api::Activation::Relu => Activation::Relu,
-            scaleot_plugin_api::Activation::Gelu => Activation::Gelu,
-            scaleot_plugin_api::Activation::Silu => Activation::Silu,
-            scaleot_plugin_api::Activation::Tanh => Activation::Tanh,
+            scaleot_plugin_api::Activation::Relu => Ok(Activation::Relu),
+            scaleot_plugin_api::Activation::Gelu => Ok(Activation::Gelu),
+            scaleot_plugin_api::Activation::Silu => Ok(Activation::Silu),
+            scaleot_plugin_api::Activation::Tanh => Ok(Activation::Tanh),
+            other => Err(ModelError::unknown_part(&other)),
         }
     }
 }
@@ -119,7 +123,8 @@ impl ModelConfig {
             WeightRole::AttentionO => vec![hidden, queries],
             WeightRole::MlpUp | WeightRole::MlpGate => vec![intermediate, hidden],
             WeightRole::MlpDown => vec![hidden, intermediate],
-            WeightRole::NormAttention | WeightRole::NormMlp => vec![hidden],
+            // Norms, and whatever a layer of today does not have.
+            _ => vec![hidden],
         }
     }
 

@@ -49,7 +49,7 @@ impl CompressorHandle {
     ) -> Result<CompressedLayer, PluginFault> {
         let arena = Rc::clone(&self.0.arena);
         let handles = weights.iter().map(|(role, tensor)| (*role, arena.put(tensor.clone()))).collect();
-        let request = CompressRequest { outline: outline.clone(), weights: handles };
+        let request = CompressRequest::new(outline.clone(), handles);
         let answer: CompressAnswer = self.0.call(Method::Compress, &request, questions)?;
         let mut changed = Vec::new();
         for (role, form) in answer.changed {
@@ -132,12 +132,7 @@ impl CompressorHandle {
 }
 
 fn take_form(arena: &Arena, form: WeightForm<Handle>) -> Result<WeightForm<Tensor>, PluginError> {
-    Ok(match form {
-        WeightForm::Dense { weight } => WeightForm::Dense { weight: arena.take(weight)? },
-        WeightForm::Factored { left, right } => {
-            WeightForm::Factored { left: arena.take(left)?, right: arena.take(right)? }
-        }
-    })
+    form.try_map(&mut |handle| arena.take(handle))
 }
 
 /// `||W - W_r||_F^2 / ||W||_F^2`; 0 for a matrix that was left as it is, and for zeros.

@@ -206,7 +206,7 @@ impl ReplacerHandle {
         n_layers: usize,
         questions: &mut dyn Questions,
     ) -> Result<Substitute<Tensor>, PluginFault> {
-        let Substitute { module, trainable } =
+        let Substitute { module, trainable, .. } =
             self.0.call::<Substitute<Handle>>(Method::Substitute, layer, questions)?;
         let arena = Rc::clone(&self.0.arena);
         let module: Module<Tensor> = module
@@ -221,7 +221,7 @@ impl ReplacerHandle {
                 return Err(self.0.wrong(Method::Substitute, found, "finite values"));
             }
         }
-        Ok(Substitute { module, trainable })
+        Ok(Substitute::new(module, trainable))
     }
 
     /// Lets the replacer bring its installed substitutes near their layers.
@@ -253,7 +253,7 @@ impl ReplacerHandle {
     /// # Errors
     /// What the plugin returned, or `BadValue` for a plan that breaks the request.
     pub fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginFault> {
-        let request = SelectRequest { scores: scores.clone(), ask: ask.clone() };
+        let request = SelectRequest::new(scores.clone(), ask.clone());
         let plan: LayerPlan = self.0.call(Method::Select, &request, &mut NoQuestions)?;
         if plan.layers.len() != ask.n_layers {
             let found = format!("a plan of {} layers", plan.layers.len());

@@ -1,8 +1,7 @@
 //! Arrays of the fake host: fp32 values with a shape and strides; views share their values, as libtorch's do.
 
 use nalgebra::DMatrix;
-use scaleot_plugin_api::DlTensor;
-use scaleot_plugin_api::PluginError;
+use scaleot_plugin_api::{DlTensor, PluginError};
 use std::rc::Rc;
 
 /// More values than this in one array are a mistake in a test.

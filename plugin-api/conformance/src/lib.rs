@@ -38,6 +38,7 @@ use subject::{Check, Subject};
 
 /// What came of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Which strategy, or the plugin's own name for its record.
     pub of: String,

@@ -2,8 +2,7 @@
 //! and graph are shared is a promise of the real host.
 
 use crate::array::Array;
-use scaleot_plugin_api::Handle;
-use scaleot_plugin_api::PluginError;
+use scaleot_plugin_api::{Handle, PluginError};
 use std::any::Any;
 use std::collections::HashMap;
 

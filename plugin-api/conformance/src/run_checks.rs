@@ -3,9 +3,8 @@
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use crate::{adapter_checks, compress_checks, importance_checks, replace_checks};
-use scaleot_plugin_api::StrategyKind;
 use scaleot_plugin_api::services::{ALL, Notices, Service};
-use scaleot_plugin_api::{ErrorCode, PluginError};
+use scaleot_plugin_api::{ErrorCode, PluginError, StrategyKind};
 
 pub(crate) const CHECKS: &[Check] = &[
     ("gives the same for the same seed", repeatable),

@@ -47,10 +47,10 @@ impl Strategy for LayerSimilarity {
 impl ImportanceEstimator for LayerSimilarity {
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
         let LayerSimilarityOptions { samples, pooling } = self.options;
-        let similarity = host.output_similarity(&SimilarityRequest { samples, pooling })?;
+        let similarity = host.output_similarity(&SimilarityRequest::new(samples, pooling))?;
         let before = |layer: usize| similarity.get(layer)?.get(layer.checked_sub(1)?).copied();
         let score = |layer: usize| before(layer).map_or(1.0, |alike| 1.0 - alike) as f32;
-        Ok(ImportanceScores { scores: (0..similarity.len()).map(score).collect() })
+        Ok(ImportanceScores::new((0..similarity.len()).map(score).collect()))
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     fn a_layer_scores_what_sets_it_apart_from_the_one_before() {
         let mut fake = FakeHost::toy(5, 8).with_layer_costs(&[0.5, 2.0, 0.01, 0.1, 1.0]);
         let options = LayerSimilarityOptions::default();
-        let ask = SimilarityRequest { samples: options.samples, pooling: options.pooling };
+        let ask = SimilarityRequest::new(options.samples, options.pooling);
         let matrix = fake.host().output_similarity(&ask).unwrap();
         let found = LayerSimilarity::new(options).unwrap().estimate(&mut fake.host()).unwrap();
         assert_eq!(found.scores[0], 1.0);

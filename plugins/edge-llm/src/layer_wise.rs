@@ -86,7 +86,7 @@ impl Compressor for LayerWise {
         };
         let roles = layer.roles().into_iter().filter(|role| role.is_matrix());
         let matrices = roles.map(|role| layer.change_values(role, host, coarsen));
-        Ok(CompressionReport { matrices: matrices.collect::<Result<_, _>>()? })
+        Ok(CompressionReport::new(matrices.collect::<Result<_, _>>()?))
     }
 }
 

@@ -61,7 +61,7 @@ impl Strategy for GradientPreserving {
 
 impl Compressor for GradientPreserving {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-        let request = CurvatureRequest { layer: layer.outline().index, windows: self.options.windows };
+        let request = CurvatureRequest::new(layer.outline().index, self.options.windows);
         let around = host.layer_curvature(&request)?;
         let of_role = |role: WeightRole| around.iter().find(|(own, _)| *own == role).map(|(_, curvature)| curvature);
         let mut matrices = Vec::new();
@@ -76,7 +76,7 @@ impl Compressor for GradientPreserving {
             let parts: Vec<_> = WeightRole::MLP.into_iter().filter_map(|role| Some((role, of_role(role)?))).collect();
             matrices.append(&mut self.prune_channels(&parts, layer, host)?);
         }
-        Ok(CompressionReport { matrices })
+        Ok(CompressionReport::new(matrices))
     }
 }
 
@@ -109,7 +109,7 @@ impl GradientPreserving {
         let scale = host.from_f32(&scale, &[kept.len()])?;
         let form = WeightForm::Factored { left: host.mul(&u, &scale)?, right: host.transpose(&v)? };
         layer.set(role, form)?;
-        Ok(Some(MatrixReport { role, rank: kept.len(), full_rank, residual_energy }))
+        Ok(Some(MatrixReport::new(role, kept.len(), full_rank, residual_energy)))
     }
 
     /// Selective channel pruning of up, gate and down together.

@@ -55,7 +55,7 @@ impl ImportanceEstimator for LayerScore {
             let layer = self.scores.len();
             let weights = host.layer_weights(layer, &matrices)?;
             let mut sum = 0.0;
-            for (role, curvature) in host.layer_curvature(&CurvatureRequest { layer, windows })? {
+            for (role, curvature) in host.layer_curvature(&CurvatureRequest::new(layer, windows))? {
                 if let Some((_, weight)) = weights.iter().find(|(own, _)| *own == role) {
                     sum += matrix_score(weight, &curvature, lambda, host)?;
                 }
@@ -63,7 +63,7 @@ impl ImportanceEstimator for LayerScore {
             self.scores.push(sum as f32);
             host.progress(layer as u64 + 1, n_layers as u64, self)?;
         }
-        Ok(ImportanceScores { scores: self.scores.clone() })
+        Ok(ImportanceScores::new(self.scores.clone()))
     }
 }
 

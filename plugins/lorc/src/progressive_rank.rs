@@ -90,7 +90,7 @@ impl ProgressiveRank {
         for layer in 0..n_layers {
             let weights = host.layer_weights(layer, self.options.modules.roles())?;
             let name = |role: &WeightRole| format!("{role} of layer {layer}");
-            let cut = |(role, weight)| RankCut { name: name(role), weight, rank: 1, factored: true };
+            let cut = |(role, weight)| RankCut::new(name(role), weight, 1, true);
             let cuts: Vec<RankCut<&Tensor>> = weights.iter().map(|(role, weight)| cut((role, weight))).collect();
             let mut sum = 0.0;
             for svd in host.truncated_svds(&cuts)? {

@@ -54,6 +54,6 @@ impl Compressor for FakeQuantise {
         };
         let roles = layer.roles().into_iter().filter(|role| role.is_matrix());
         let matrices = roles.map(|role| layer.change_values(role, host, round));
-        Ok(CompressionReport { matrices: matrices.collect::<Result<_, _>>()? })
+        Ok(CompressionReport::new(matrices.collect::<Result<_, _>>()?))
     }
 }

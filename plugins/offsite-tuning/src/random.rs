@@ -30,7 +30,7 @@ impl ImportanceEstimator for Random {
         let seed = host.seed(&format!("random order {}", self.options.order))?;
         let draws = host.random_uniform(&[n_layers], 0.5, seed)?;
         let scores = host.view_f32(&draws, |values| values.iter().map(|value| value + 0.5).collect())?;
-        Ok(ImportanceScores { scores })
+        Ok(ImportanceScores::new(scores))
     }
 }
 

@@ -59,7 +59,7 @@ impl Adapter for Lora {
             let rank = rank.min(weight.shape.iter().min().copied().unwrap_or(rank));
             AdapterPart::LowRankDelta { role: weight.role, rank, alpha: alpha * rank as f64 / self.options.rank as f64 }
         };
-        Ok(AdapterModule { parts: projections.map(part).collect() })
+        Ok(AdapterModule::new(projections.map(part).collect()))
     }
 }
 

@@ -187,7 +187,7 @@ fn module_slot(
         layers.iter().position(|&other| other == staying)
     };
     let module = crate::replace::in_slots(substitute.module.clone(), &shared)?;
-    let frozen = Substitute { module, trainable: false };
+    let frozen = Substitute::new(module, false);
     let (described, mut own) = named(&frozen, &format!("slots.{slot}.module"));
     tensors.append(&mut own);
     Ok(EmulatorSlot::Module { module: described.module })

@@ -115,6 +115,8 @@ impl<'a> OwnerQuestions<'a, '_> {
                 self.progress.at(done, &self.last_loss());
             }
             Notice::Log { message } => self.progress.log(&escape(&message)),
+            // A notice of a newer contract is for a newer display.
+            _ => {}
         }
         self.stop_if_asked()
     }

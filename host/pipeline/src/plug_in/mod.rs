@@ -14,7 +14,7 @@ pub use verify::{ReturnCheck, VerifiedReturn, verify};
 
 use super::error::StageError;
 use super::tune::tensor_mut;
-use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt};
+use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, ModelError, SoftPrompt};
 use scaleot_plugin_api::{AdapterPart, WeightRole};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 
@@ -73,13 +73,14 @@ fn put_part(
         AdapterPart::Bottleneck { role, activation, .. } => {
             let (down, up) = (tensor(role, "down")?, tensor(role, "up")?);
             if let Some(projection) = layer.projection_mut(*role) {
-                projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
+                projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::try_from(*activation)? });
             }
         }
         AdapterPart::SoftPrompt { .. } => {
             let part = |part: &str| placed(format!("slots.{slot}.soft_prompt.{part}"));
             layer.prompt = Some(SoftPrompt { prompt: part("prompt")?, gate: part("gate")? });
         }
+        other => return Err(ModelError::unknown_part(other).into()),
     }
     Ok(())
 }

@@ -115,13 +115,13 @@ impl Run {
         ask: &ReplaceRequest,
     ) -> Result<(), StageError> {
         let of_middle = ask.middle().into_iter().filter_map(|layer| scores.scores.get(layer).copied()).collect();
-        let of_middle = ImportanceScores { scores: of_middle };
+        let of_middle = ImportanceScores::new(of_middle);
         let Some(score) = of_middle.scores.first().filter(|_| ask.replace_count > 0 && of_middle.are_equal()) else {
             return Ok(());
         };
         let rising: Vec<f32> = (0..ask.n_layers).map(|layer| layer as f32).collect();
         let falling = rising.iter().rev().copied().collect();
-        let mut plan = |scores| replacer.select(&ImportanceScores { scores }, ask);
+        let mut plan = |scores| replacer.select(&ImportanceScores::new(scores), ask);
         if plan(rising)? == plan(falling)? {
             return Ok(());
         }
@@ -144,14 +144,14 @@ impl Run {
         }
         let among: Vec<usize> = if placement == Placement::SpreadKept {
             let mut replacer = ReplacerHandle::try_from(self.required_strategy(StrategyKind::Replace)?)?;
-            let ask = ReplaceRequest { n_layers, adapter_layers: Vec::new(), replace_count };
+            let ask = ReplaceRequest::new(n_layers, Vec::new(), replace_count);
             replacer.select(scores, &ask)?.layers_with(LayerRole::Keep)
         } else {
             (0..n_layers).collect()
         };
         let places = adapter_layers(placement, count, among.len(), scores).into_iter();
         let adapter_layers = places.filter_map(|place| among.get(place).copied()).collect();
-        Ok(ReplaceRequest { n_layers, adapter_layers, replace_count })
+        Ok(ReplaceRequest::new(n_layers, adapter_layers, replace_count))
     }
 
     /// Compresses the kept layers; nothing without a `[compress]` section.

@@ -8,7 +8,7 @@
 use crate::error::StageError;
 use crate::importance::seed_for;
 use crate::tensor_file::TensorFile;
-use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, WeightForm};
+use scaleot_model::{Activation, Bottleneck, Decoder, DecoderLayer, LowRankDelta, ModelError, SoftPrompt, WeightForm};
 use scaleot_plugin_api::{AdapterModule, AdapterPart, WeightRole};
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor};
 
@@ -54,7 +54,8 @@ pub fn attach(
                 parameters.push(new_parameter(slot, *role, "down", &down));
                 parameters.push(new_parameter(slot, *role, "up", &up));
                 if let Some(projection) = layer.projection_mut(*role) {
-                    projection.bottleneck = Some(Bottleneck { down, up, activation: Activation::from(*activation) });
+                    projection.bottleneck =
+                        Some(Bottleneck { down, up, activation: Activation::try_from(*activation)? });
                 }
             }
             AdapterPart::SoftPrompt { length } => {
@@ -65,6 +66,7 @@ pub fn attach(
                 }
                 layer.prompt = Some(prompt);
             }
+            other => return Err(ModelError::unknown_part(other).into()),
         }
     }
     Ok(parameters)
@@ -207,7 +209,7 @@ mod tests {
     fn attached(part: AdapterPart) -> Result<Vec<Parameter>, StageError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/llama");
         let mut decoder = Model::load(&folder, Device::Cpu, Dtype::F32).unwrap().decoder;
-        attach(&mut decoder, 0, &AdapterModule { parts: vec![part] }, 0)
+        attach(&mut decoder, 0, &AdapterModule::new(vec![part]), 0)
     }
 
     #[test]
@@ -231,7 +233,7 @@ mod tests {
                 let mut decoder = Model::load(&folder, Device::Cpu, dtype).unwrap().decoder;
                 let loss = |decoder: &Decoder| decoder.loss(&batch, &targets, None).unwrap();
                 let before = loss(&decoder).to_f64().unwrap();
-                let parameters = attach(&mut decoder, 1, &AdapterModule { parts: vec![part] }, 0).unwrap();
+                let parameters = attach(&mut decoder, 1, &AdapterModule::new(vec![part]), 0).unwrap();
                 assert!(parameters.iter().all(|parameter| parameter.tensor.dtype() == Dtype::F32));
                 assert_eq!((decoder.layer(1).unwrap().dtype(), decoder.layer(0).unwrap().dtype()), (Dtype::F32, dtype));
                 let leaves: Vec<Tensor> = parameters.into_iter().map(|parameter| parameter.tensor).collect();

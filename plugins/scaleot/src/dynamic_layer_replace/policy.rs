@@ -58,7 +58,7 @@ impl Policy {
                 original.get_mut(*layer).into_iter().for_each(|slot| *slot = true);
             }
         }
-        LayerMask { original }
+        LayerMask::new(original)
     }
 }
 

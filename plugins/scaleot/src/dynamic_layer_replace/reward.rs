@@ -65,7 +65,7 @@ mod tests {
     const FREE: ScoreUpdate = ScoreUpdate { rate: 0.4, limit: 6.0 };
 
     fn mask(bits: &[u8]) -> LayerMask {
-        LayerMask { original: bits.iter().map(|&bit| bit == 1).collect() }
+        LayerMask::new(bits.iter().map(|&bit| bit == 1).collect())
     }
 
     fn close(found: &[f64], expected: &[f64]) {

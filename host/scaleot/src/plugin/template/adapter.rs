@@ -62,7 +62,7 @@ impl Adapter for Delta {
                 layer.index
             )));
         }
-        Ok(AdapterModule { parts })
+        Ok(AdapterModule::new(parts))
     }
 }
 

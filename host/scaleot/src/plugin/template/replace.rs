@@ -80,7 +80,7 @@ mod tests {
         let mut fake = FakeHost::toy(3, 8);
         let layer = fake.outline().layers[1].clone();
         let mut bottleneck = Bottleneck::new(BottleneckOptions { rank: 2 }).expect("a good rank");
-        let Substitute { module, trainable } = bottleneck
+        let Substitute { module, trainable, .. } = bottleneck
             .substitute(&layer, &mut fake.host())
             .expect("an answer");
         let mut host = fake.host();
