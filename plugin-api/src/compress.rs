@@ -117,18 +117,18 @@ impl LayerWeights {
         Ok(MatrixReport { role, rank, full_rank: rank, residual_energy })
     }
 
-    /// What was set, in order.
+    /// The forms that were set, in order.
     #[must_use]
     pub fn into_changed(self) -> Vec<(WeightRole, WeightForm)> {
         self.changed
     }
 }
 
-/// What became of one matrix.
+/// The report on one matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MatrixReport {
-    /// Which.
+    /// The matrix's role.
     pub role: WeightRole,
     /// Rank that is left.
     pub rank: usize,
@@ -146,7 +146,7 @@ impl MatrixReport {
     }
 }
 
-/// What became of one layer.
+/// The report on one layer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CompressionReport {

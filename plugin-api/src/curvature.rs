@@ -12,11 +12,11 @@ use crate::tensor::{Handle, Tensor};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// What curvature is asked for.
+/// The question of [`Host::layer_curvature`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvatureRequest {
-    /// Which layer.
+    /// Index of the layer.
     pub layer: usize,
     /// Public windows to take it over; the same windows for every layer, fewer where there are fewer.
     pub windows: u32,

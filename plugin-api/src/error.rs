@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of trouble a [`PluginError`] reports; the host chooses its exit code from it.
+/// The kind of trouble that a [`PluginError`] reports; the host chooses its exit code from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -37,11 +37,11 @@ pub enum ErrorCode {
 #[error("{message}{}", self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
 #[non_exhaustive]
 pub struct PluginError {
-    /// What kind of trouble.
+    /// The kind of trouble.
     pub code: ErrorCode,
     /// One sentence: what was found and what was expected.
     pub message: String,
-    /// What to do about it.
+    /// Advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// How much a token counts in a fit.
+/// The weight of a token in a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub struct FitStep {
     pub steps: u32,
     /// Public windows of one pass.
     pub windows: u32,
-    /// How much a token counts.
+    /// The weight of a token.
     pub weight: TokenWeight,
 }
 
@@ -45,7 +45,7 @@ impl FitStep {
     }
 }
 
-/// How a fit stands.
+/// The state of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FitReport {
@@ -61,15 +61,15 @@ impl FitReport {
     }
 }
 
-/// What moments are asked for.
+/// The question of [`Host::layer_moments`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MomentsRequest {
-    /// Which layer.
+    /// Index of the layer.
     pub layer: usize,
     /// Public windows to take them over; the same windows for every layer.
     pub windows: u32,
-    /// How much a token counts.
+    /// The weight of a token.
     pub weight: TokenWeight,
 }
 

@@ -1,4 +1,4 @@
-//! What a plugin may ask of the host: losses of layer mixtures, training steps, statistics. Tensor algebra is in `algebra.rs`.
+//! The host as a plugin sees it: losses of layer mixtures, training steps, statistics. Tensor algebra is in `algebra.rs`.
 //!
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// How one training or tuning step went.
+/// The report on one training or tuning step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
@@ -50,7 +50,7 @@ impl TrainStep {
     }
 }
 
-/// What is measured per layer by [`Host::layer_statistics`].
+/// A measurement per layer, taken by [`Host::layer_statistics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -90,7 +90,7 @@ impl LayerStatistic {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvePoint {
-    /// Which curve.
+    /// The curve's name.
     pub curve: String,
     /// After how many steps.
     pub step: u64,

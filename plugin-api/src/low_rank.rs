@@ -17,7 +17,7 @@ use std::rc::Rc;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RankCut<T> {
-    /// What errors call the matrix, for example `attention.q of layer 3`.
+    /// The name of the matrix in errors, for example `attention.q of layer 3`.
     pub name: String,
     /// `[rows, cols]`.
     pub weight: T,
@@ -35,7 +35,7 @@ impl<T> RankCut<T> {
     }
 }
 
-/// What is left of one matrix.
+/// A matrix of lower rank, and the singular values of the original.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TruncatedSvd<T = Tensor> {
@@ -54,7 +54,7 @@ impl<T> TruncatedSvd<T> {
     }
 }
 
-/// How a matrix of low rank is stored in the bundle.
+/// The storage of a matrix of low rank in the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

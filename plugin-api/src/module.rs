@@ -50,12 +50,12 @@ pub enum Module<T = Tensor> {
     },
     /// A nonlinearity, value by value.
     Activation {
-        /// Which.
+        /// The nonlinearity.
         function: Activation,
     },
     /// A normalisation over the last dimension.
     Norm {
-        /// Which.
+        /// The kind of norm.
         function: NormKind,
         /// `[width]`.
         weight: T,
@@ -77,7 +77,7 @@ pub enum Module<T = Tensor> {
     },
     /// Runs a layer of the full model, frozen as it was shipped; costs no weights in the bundle (CRaSh).
     ///
-    /// Where that layer is replaced too, the nearest one that stays runs, the deeper of two
+    /// If that layer is replaced too, the nearest one that stays runs, the deeper of two
     /// ([`LayerPlan::nearest_staying`](crate::LayerPlan::nearest_staying)); so a substitute that shares its own layer is CRaSh's rule.
     SharedWith {
         /// Index in the full model.
@@ -141,13 +141,13 @@ impl<T> Module<T> {
     }
 }
 
-/// What stands in for one layer, and whether it learns.
+/// The stand-in for one layer, trainable or frozen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Substitute<T = Tensor> {
     /// The tree that runs instead of the layer.
     pub module: Module<T>,
-    /// Whether its tensors are trained by the model owner (never by the data owner).
+    /// True where its tensors are trained by the model owner (never by the data owner).
     pub trainable: bool,
 }
 

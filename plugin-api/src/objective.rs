@@ -16,7 +16,7 @@ pub enum ObjectiveTerm {
     HiddenMatch {
         /// After which layer of the full model.
         layer: usize,
-        /// Whether differences are divided by the root mean square of the full model's states.
+        /// True where differences are divided by the root mean square of the full model's states.
         normalised: bool,
     },
     /// `KL(full || mixture)` of the next-token distributions, at a temperature.
@@ -31,7 +31,7 @@ pub enum ObjectiveTerm {
     },
 }
 
-/// Whose weights the owner's training changes after the choice. During importance only substitutes train.
+/// The weights that the owner's training changes after the choice. During importance only substitutes train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ pub enum Trains {
     Substitutes,
     /// Those of the kept layers (the distillation of Offsite-Tuning).
     KeptLayers,
-    /// Both.
+    /// Those of the substitutes and of the kept layers.
     Both,
 }
 
@@ -58,7 +58,7 @@ pub enum Trains {
 pub struct Objective {
     /// `(weight, term)` pairs.
     pub terms: Vec<(f64, ObjectiveTerm)>,
-    /// Whose weights change.
+    /// The weights that change.
     #[serde(default)]
     pub trains: Trains,
 }
@@ -83,7 +83,7 @@ impl Objective {
         self
     }
 
-    /// The same, on other weights.
+    /// The same terms, on other weights.
     #[must_use]
     pub fn on(mut self, trains: Trains) -> Self {
         self.trains = trains;

@@ -1,4 +1,4 @@
-//! What a plugin may know of a model: widths, layers and the roles of their weights; never a value.
+//! The outline of a model, all that a plugin may know of it: widths, layers and the roles of their weights; never a value.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -74,7 +74,7 @@ impl WeightRole {
         }
     }
 
-    /// Whether the weight is a matrix that can be factorised.
+    /// True for a matrix, which can be factorised.
     #[must_use]
     pub const fn is_matrix(self) -> bool {
         !matches!(self, Self::NormAttention | Self::NormMlp)
@@ -100,11 +100,11 @@ impl FromStr for WeightRole {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WeightOutline {
-    /// Its job.
+    /// The job that it does.
     pub role: WeightRole,
     /// `[outputs, inputs]`, or `[width]` of a norm.
     pub shape: Vec<usize>,
-    /// Whether a bias goes with it.
+    /// True where a bias goes with it.
     pub bias: bool,
 }
 

@@ -4,7 +4,7 @@ use crate::error::PluginError;
 use crate::importance::ImportanceScores;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of one layer.
+/// The fate of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerRole {
@@ -142,7 +142,7 @@ fn nearest(to: usize, stays: impl Iterator<Item = bool>) -> Option<usize> {
     staying.min_by_key(|&index| (index.abs_diff(to), std::cmp::Reverse(index)))
 }
 
-/// Which layers a replacer may choose from, and how many it must choose.
+/// The layers that a replacer may choose from, and the number that it must choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplaceRequest {

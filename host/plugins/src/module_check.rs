@@ -1,4 +1,4 @@
-//! Whether a module maps `[tokens, width]` to `[tokens, width]`: asked when a plugin gives it, long before it would run.
+//! The check that a module maps `[tokens, width]` to `[tokens, width]`: asked when a plugin gives it, long before it would run.
 
 use scaleot_plugin_api::{Module, NormKind};
 use scaleot_tensor::Tensor;

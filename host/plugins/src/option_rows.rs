@@ -28,7 +28,7 @@ pub fn option_rows(schema: &Value) -> Vec<OptionRow> {
     rows.collect()
 }
 
-/// What a property takes, in a few words: type, choices, range.
+/// The values that a property takes, in a few words: type, choices, range.
 fn takes(schema: &Value, root: &Value) -> String {
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
         let found = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));

@@ -1,4 +1,4 @@
-//! What every adapter must keep to.
+//! Promises of every adapter.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};

@@ -114,7 +114,7 @@ impl Array {
     }
 }
 
-/// How many values a shape holds.
+/// The number of values that a shape holds.
 pub(crate) fn count(shape: &[i64]) -> Result<usize, PluginError> {
     let product = shape.iter().try_fold(1_i64, |product, &size| product.checked_mul(size).filter(|_| size >= 0));
     match product {

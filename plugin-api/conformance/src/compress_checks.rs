@@ -1,4 +1,4 @@
-//! What every compressor must keep to: shapes, ranks and energies are recomputed from what it gave.
+//! Promises of every compressor: shapes, ranks and energies are recomputed from what it gave.
 
 use crate::array::Array;
 use crate::fake_host::FakeHost;
@@ -16,7 +16,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("takes a layer of zeros", zeros),
 ];
 
-/// How far fp32 results may lie from the recomputed ones.
+/// The distance that fp32 results may have from the recomputed ones.
 const TOLERANCE: f64 = 1e-4;
 
 /// One layer before and after.

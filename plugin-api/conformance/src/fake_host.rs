@@ -100,7 +100,7 @@ impl FakeHost {
         self
     }
 
-    /// Whose substitute trains, per layer; without this, all do.
+    /// The layers whose substitute trains; without this, all do.
     ///
     /// # Panics
     /// Unless there is one entry per layer.
@@ -199,7 +199,7 @@ impl FakeHost {
         self.requests.get(S::NAME).copied().unwrap_or(0)
     }
 
-    /// How many requests were refused on purpose, by [`fail`](Self::fail) or [`stop_after`](Self::stop_after).
+    /// The number of requests that were refused on purpose, by [`fail`](Self::fail) or [`stop_after`](Self::stop_after).
     #[must_use]
     pub fn refusals(&self) -> usize {
         self.refusals
@@ -217,7 +217,7 @@ impl FakeHost {
         &self.curve
     }
 
-    /// How many tensors are alive: none must be when a strategy and what it gave back are dropped.
+    /// The number of tensors that are alive: none must be when a strategy and what it gave back are dropped.
     pub fn live_tensors(&mut self) -> usize {
         self.sweep();
         self.arrays.len()

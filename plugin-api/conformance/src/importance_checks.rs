@@ -1,4 +1,4 @@
-//! What every importance estimator must keep to.
+//! Promises of every importance estimator.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};

@@ -38,7 +38,7 @@ impl Lent {
         Self { libtorch, kept: HashMap::new() }
     }
 
-    /// Where the tensor of a handle lies, until it is forgotten.
+    /// The address of a handle's tensor, until it is forgotten.
     pub(crate) fn lend(&mut self, handle: Handle, array: &Array) -> Result<u64, PluginError> {
         let libtorch = self.libtorch.ok_or_else(none)?;
         let (address, kept) = libtorch.make(&array.values(), array.shape())?;

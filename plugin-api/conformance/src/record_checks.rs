@@ -1,4 +1,4 @@
-//! What a plugin says of itself: names, versions, sentences.
+//! The record of a plugin: names, versions, sentences.
 
 use crate::subject::{Broken, Outcome, Session, ensure};
 use scaleot_plugin_api::export::{API_VERSION, PluginModule_Ref};

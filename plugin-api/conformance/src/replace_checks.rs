@@ -1,4 +1,4 @@
-//! What every layer replacer must keep to.
+//! Promises of every layer replacer.
 
 use crate::array::Array;
 use crate::fake_host::FakeHost;

@@ -1,4 +1,4 @@
-//! What holds for strategies of every kind: repeatable, resumable, and honest about the host's errors.
+//! Promises of every strategy: repeatable, resumable, and honest about the host's errors.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// How a promise was broken.
+/// A broken promise.
 #[derive(Debug)]
 pub(crate) struct Broken {
     text: String,

@@ -22,7 +22,7 @@ const BATCH_DEVIATION: f64 = 0.05;
 const COST_DEVIATION: f64 = 0.02;
 /// The share of its cost that a trained substitute keeps.
 const FLOOR: f64 = 0.5;
-/// How far one step goes.
+/// The share of the way that one step goes.
 const STEP: f64 = 0.01;
 /// Loss of the adapter before tuning.
 const UNTUNED_LOSS: f64 = 3.0;
@@ -45,7 +45,7 @@ pub(crate) struct ToyModel {
     pub(crate) outline: ModelOutline,
     pub(crate) costs: Vec<f64>,
     pub(crate) run_seed: u64,
-    /// Whose substitute trains.
+    /// True where the substitute trains.
     pub(crate) trainable: Vec<bool>,
     /// True where layers cost more on one batch than on another.
     pub(crate) varies: bool,

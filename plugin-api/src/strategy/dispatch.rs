@@ -74,7 +74,7 @@ methods! {
 pub struct SelectRequest {
     /// Scores of the importance stage.
     pub scores: ImportanceScores,
-    /// What is to be chosen.
+    /// The request.
     pub ask: ReplaceRequest,
 }
 
@@ -110,14 +110,14 @@ impl CompressRequest {
 pub struct CompressAnswer {
     /// The weights that changed.
     pub changed: Vec<(WeightRole, WeightForm<Handle>)>,
-    /// What became of them.
+    /// The report on them.
     pub report: CompressionReport,
 }
 
 /// Runs one method of a strategy: JSON in, JSON out; the state of `Save` and `Restore` is bytes of the strategy's own.
 ///
 /// # Errors
-/// What the strategy returned; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
+/// Those of the strategy; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
 /// finite, because JSON would carry it as `null`.
 pub fn reply(
     strategy: &mut AnyStrategy,

@@ -1,4 +1,4 @@
-//! What a layer adds, by the similarity of neighbours: `s_i = 1 - CKA(X_{i-1}, X_i)`, `X_i` the pooled outputs of layer `i`.
+//! The contribution of a layer, by the similarity of neighbours: `s_i = 1 - CKA(X_{i-1}, X_i)`, `X_i` the pooled outputs of layer `i`.
 //!
 //! CRaSh merges the adjacent pair of clusters with the highest CKA between the last layer of the left one and the first layer of
 //! the right one. That is always a pair of neighbouring layers, so these `n` numbers decide every clustering. The first layer has
@@ -18,7 +18,7 @@ pub struct LayerSimilarityOptions {
     /// Held-out windows (the paper: 512 validation samples of the task, which the owner here does not have).
     #[schemars(range(min = 2, max = 100_000))]
     pub samples: u32,
-    /// How the tokens of a window become one row; the published layer lists weigh tokens by position.
+    /// The weights of tokens when a window becomes one row; the published layer lists weigh tokens by position.
     pub pooling: TokenPooling,
 }
 
@@ -28,7 +28,7 @@ impl Default for LayerSimilarityOptions {
     }
 }
 
-/// How unlike each layer's output is to that of the layer before.
+/// The difference of each layer's output from that of the layer before.
 pub struct LayerSimilarity {
     options: LayerSimilarityOptions,
 }

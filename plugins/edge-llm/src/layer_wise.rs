@@ -41,7 +41,7 @@ impl Default for LayerWiseOptions {
     }
 }
 
-/// What is done to each layer of the model.
+/// The treatment of each layer of the model.
 struct Policy {
     shares: Vec<f64>,
     bits: Vec<u32>,

@@ -26,7 +26,7 @@ pub struct GradientPreservingOptions {
     /// Share of the feed-forward channels that stay; 1 leaves them whole.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub mlp_ratio: f64,
-    /// How much a higher loss counts against kept gradients in attention (unknown in the paper, which has one for each part).
+    /// Weight of a higher loss against kept gradients in attention (unknown in the paper, which has one for each part).
     #[schemars(range(min = 0.0, max = 1e9))]
     pub lambda_attention: f64,
     /// The same in the feed-forward part.

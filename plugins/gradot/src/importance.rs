@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerScoreOptions {
-    /// How much a higher loss counts against kept gradients (unknown in the paper).
+    /// Weight of a higher loss against kept gradients (unknown in the paper).
     #[schemars(range(min = 0.0, max = 1e9))]
     pub lambda: f64,
     /// Public windows that gradients and factors are taken over (unknown in the paper; 64 to 128 sequences suffice).
@@ -28,7 +28,7 @@ impl Default for LayerScoreOptions {
     }
 }
 
-/// What gradients suffer without each layer.
+/// The loss of gradients without each layer.
 pub struct LayerScore {
     options: LayerScoreOptions,
     /// Scores of the layers that are done.

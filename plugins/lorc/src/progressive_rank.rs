@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// The least share of the largest singular value that is told from rounding.
 const SMALLEST: f64 = 1e-6;
 
-/// Which matrices lose rank.
+/// The matrices that lose rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Modules {
@@ -35,9 +35,9 @@ pub struct ProgressiveRankOptions {
     /// Share of the rank that the layer of the largest one keeps, the shallowest.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub max_rank_ratio: f64,
-    /// Which matrices lose rank.
+    /// The matrices that lose rank.
     pub modules: Modules,
-    /// How the product is stored.
+    /// Storage of the product.
     pub storage: Storage,
 }
 

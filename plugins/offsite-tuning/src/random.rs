@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomOptions {
-    /// Which of the random orders; the run's seed counts too.
+    /// Number of the random order; the run's seed counts too.
     pub order: u64,
 }
 

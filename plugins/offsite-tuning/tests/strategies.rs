@@ -63,7 +63,7 @@ fn importance_is_uniform_and_substitutes_are_the_identity() {
     assert_eq!(adapter.parts, [AdapterPart::WholeLayer]);
 }
 
-/// What a compressor makes of one 2 x 4 matrix, and the energy that it says is gone.
+/// A compressor's form of one 2 x 4 matrix, and the energy that it reports as gone.
 fn compressed(compressor: &mut dyn Compressor, values: [f32; 8]) -> (Vec<f32>, f64) {
     let mut fake = FakeHost::toy(1, 4);
     let (role, shape) = (WeightRole::MlpUp, vec![2, 4]);

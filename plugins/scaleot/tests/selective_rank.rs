@@ -36,7 +36,7 @@ fn matrix(fake: &mut FakeHost, tensor: &Tensor) -> DMatrix<f64> {
     DMatrix::from_row_iterator(shape[0], shape[1], values.into_iter().map(f64::from))
 }
 
-/// What a compression gave: form and product by role, beside the original.
+/// The outcome of a compression: form and product by role, beside the original.
 struct Outcome {
     fake: FakeHost,
     originals: Vec<(WeightRole, DMatrix<f64>)>,

@@ -79,7 +79,7 @@ impl Checkpoint for DynamicLayerReplace {
     }
 }
 
-/// What stays the same from step to step.
+/// Everything that stays the same from step to step.
 struct Stepper<'a> {
     options: &'a DynamicLayerReplaceOptions,
     policy: Policy,
@@ -125,7 +125,7 @@ impl<'a> Stepper<'a> {
         host.record("scores", state.step, &state.scores)
     }
 
-    /// Whether a replaced layer has a substitute that trains.
+    /// True where a replaced layer has a substitute that trains.
     fn trains(&self, mask: &LayerMask) -> bool {
         mask.original.iter().zip(self.trainable).any(|(&original, &trainable)| trainable && !original)
     }

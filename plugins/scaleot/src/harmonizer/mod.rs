@@ -23,7 +23,7 @@ pub struct Harmonizer {
     fitted: Fitted,
 }
 
-/// How far local fitting has come.
+/// The progress of local fitting.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fitted {

@@ -39,7 +39,7 @@ impl Strategy for Bottleneck {
 }
 
 impl LayerReplacer for Bottleneck {
-    /// What runs instead of a layer; which layers are replaced is left to the default: the least important ones.
+    /// The network that runs instead of a layer; which layers are replaced is left to the default: the least important ones.
     fn substitute(
         &mut self,
         layer: &LayerOutline,
