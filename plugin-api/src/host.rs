@@ -227,7 +227,7 @@ impl<'s> Host<'s> {
         self.ask::<CurvePoints>(&CurvePoint { curve: curve.into(), step, values: values.to_vec() })
     }
 
-    /// The weights of a layer by role, as in [`LayerWeights`]; for compressors whose rule looks at other layers too. Roles that the
+    /// The weights of a layer by role, as in [`LayerWeights`](crate::LayerWeights); for compressors whose rule looks at other layers too. Roles that the
     /// layer does not have are left out.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 //! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; the shallowest layers give way.
 
 use scaleot_plugin_api::{
-    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective,
-    ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
+    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer,
+    Module, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
 };
 
 /// Width and objective.
