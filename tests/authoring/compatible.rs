@@ -5,7 +5,7 @@ use behaviour::{recorded_plugin, scaleot, scratch, tree::digest, verb};
 use std::path::Path;
 
 const LIBRARY: &str = "liboffsite_tuning.so";
-const RECORDED: &str = "ebcde068656d22dd4db33b2c51893d4d7d3fcb29fef1f188de4ea65b4be758c8";
+const RECORDED: &str = "7765a99bfeabfd18ab0981720e6ea6faea1c3e2f3d3445397a23d5b0dce6d7cb";
 
 #[test]
 fn a_plugin_of_api_2_0_still_does_its_work() {
