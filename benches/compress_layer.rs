@@ -18,12 +18,11 @@ fn compress(c: &mut Criterion) {
         .zip(shapes)
         .map(|(role, (rows, cols))| (role, random(rows, cols, role as u64)))
         .collect();
-    let outlines = WeightRole::ATTENTION.into_iter().zip(shapes).map(|(role, (rows, cols))| WeightOutline {
-        role,
-        shape: vec![rows as usize, cols as usize],
-        bias: false,
-    });
-    let outline = LayerOutline { index: 0, hidden_size: 576, weights: outlines.collect() };
+    let outlines = WeightRole::ATTENTION
+        .into_iter()
+        .zip(shapes)
+        .map(|(role, (rows, cols))| WeightOutline::new(role, vec![rows as usize, cols as usize], false));
+    let outline = LayerOutline::new(0, 576, outlines.collect());
     let mut registry = Registry::new(SearchPath::new([])).expect("built-in plugins");
     let options = serde_json::json!({ "rank_ratio": 0.8 });
     let used = registry.create("scaleot/selective-rank", StrategyKind::Compress, &options).expect("strategy");

@@ -39,7 +39,7 @@ fn half_mask(n_layers: usize, draw: u64) -> LayerMask {
 }
 
 fn train(mixture: &mut Mixture, n_layers: usize, draw: u64) {
-    let step = TrainStep { mask: half_mask(n_layers, 4 * draw), learning_rate: 1e-5 };
+    let step = TrainStep::new(half_mask(n_layers, 4 * draw), 1e-5);
     mixture.train_step(&step, None).expect("step");
 }
 

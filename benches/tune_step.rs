@@ -18,7 +18,7 @@ fn tune_step(c: &mut Criterion) {
         tasks.get("arc_easy").expect("task").questions(&fixtures.join("tasks"), Split::Train).expect("questions");
     let options = PairOptions { batch_size: 8, seed: 1, group_by_length: true, max_tokens: 512 };
     let pairs = PairSet::new("arc_easy", &questions, &tokenizer, options).expect("pairs");
-    let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+    let whole = AdapterModule::new(vec![AdapterPart::WholeLayer]);
     let mut parameters = Vec::new();
     for slot in [0, 1, 6, 7] {
         parameters.extend(attach(&mut decoder, slot, &whole, 0).expect("leaves").into_iter().map(|p| p.tensor));

@@ -11,12 +11,13 @@ use std::fmt;
 /// One trainable part of an adapter layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AdapterPart {
     /// Every weight of the layer (Offsite-Tuning's own).
     WholeLayer,
     /// `W + (alpha / rank) B A` on one projection, `A: [rank, cols]`, `B: [rows, rank]` and zero at the start (LoRA).
     LowRankDelta {
-        /// Which projection.
+        /// The projection.
         role: WeightRole,
         /// Rank of the delta.
         rank: usize,
@@ -46,7 +47,7 @@ impl AdapterPart {
     /// The largest rank, width or length of a part. Beyond it no layer has a use for the part, and memory for it may not be there.
     pub const LARGEST_SIZE: usize = 65_536;
 
-    /// Whether a layer can have this part: its projections are there, its size is in `1..=LARGEST_SIZE`, its scale is finite.
+    /// True where a layer can have this part: its projections are there, its size is in `1..=LARGEST_SIZE`, its scale is finite.
     ///
     /// ```
     /// use scaleot_plugin_api::{AdapterPart, ModelOutline};
@@ -94,14 +95,23 @@ impl fmt::Display for AdapterPart {
     }
 }
 
-/// What trains in one adapter layer. The host makes the tensors, seeds them, and runs them.
+/// The parts that train in one adapter layer. The host makes the tensors, seeds them, and runs them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AdapterModule {
     /// All of these together.
     pub parts: Vec<AdapterPart>,
 }
 
-/// What a strategy may do during one tuning step.
+impl AdapterModule {
+    /// These parts together.
+    #[must_use]
+    pub fn new(parts: Vec<AdapterPart>) -> Self {
+        Self { parts }
+    }
+}
+
+/// The means of a strategy during one tuning step.
 pub struct Tuner<'h, 's> {
     host: &'h mut Host<'s>,
 }
@@ -144,7 +154,7 @@ impl<'h, 's> Tuner<'h, 's> {
 /// # Ok::<(), PluginError>(())
 /// ```
 pub trait Adapter: Checkpoint {
-    /// What trains in this adapter layer.
+    /// The parts that train in this adapter layer.
     ///
     /// # Errors
     /// `Unsupported` when the layer lacks what the adapter needs.

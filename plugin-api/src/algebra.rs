@@ -280,7 +280,7 @@ fn view_values(view: &DlTensor) -> &[f32] {
     unsafe { std::slice::from_raw_parts(first, usize::try_from(count).unwrap_or(0)) }
 }
 
-/// Whether the values are fp32, on the CPU, row by row without gaps.
+/// True where the values are fp32, on the CPU, row by row without gaps.
 fn is_readable(view: &DlTensor) -> bool {
     if view.device_type != 1 || view.dtype_code != 2 || view.dtype_bits != 32 {
         return false;

@@ -34,7 +34,7 @@ impl BatchMean {
     /// recorded as `scores`, and the work can continue from there.
     ///
     /// # Errors
-    /// What `measure` or the host returned.
+    /// Those of `measure` and of the host.
     pub fn over(
         &mut self,
         batches: u32,

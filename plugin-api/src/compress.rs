@@ -6,7 +6,7 @@ use crate::outline::{LayerOutline, WeightRole};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// How a matrix is stored.
+/// The form of a matrix. A bundle knows these two and no other, so the set is closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "form", rename_all = "snake_case")]
 pub enum WeightForm<T = Tensor> {
@@ -22,6 +22,19 @@ pub enum WeightForm<T = Tensor> {
         /// `[r, cols]`.
         right: T,
     },
+}
+
+impl<T> WeightForm<T> {
+    /// The same form with every tensor put through `f`.
+    ///
+    /// # Errors
+    /// The first error of `f`.
+    pub fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<WeightForm<U>, E> {
+        Ok(match self {
+            Self::Dense { weight } => WeightForm::Dense { weight: f(weight)? },
+            Self::Factored { left, right } => WeightForm::Factored { left: f(left)?, right: f(right)? },
+        })
+    }
 }
 
 /// One kept layer's weights by role. Fused projections come split, so a compressor written once works on every family.
@@ -104,17 +117,18 @@ impl LayerWeights {
         Ok(MatrixReport { role, rank, full_rank: rank, residual_energy })
     }
 
-    /// What was set, in order.
+    /// The forms that were set, in order.
     #[must_use]
     pub fn into_changed(self) -> Vec<(WeightRole, WeightForm)> {
         self.changed
     }
 }
 
-/// What became of one matrix.
+/// The report on one matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MatrixReport {
-    /// Which.
+    /// The matrix's role.
     pub role: WeightRole,
     /// Rank that is left.
     pub rank: usize,
@@ -124,11 +138,28 @@ pub struct MatrixReport {
     pub residual_energy: f64,
 }
 
-/// What became of one layer.
+impl MatrixReport {
+    /// The report on one matrix.
+    #[must_use]
+    pub fn new(role: WeightRole, rank: usize, full_rank: usize, residual_energy: f64) -> Self {
+        Self { role, rank, full_rank, residual_energy }
+    }
+}
+
+/// The report on one layer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CompressionReport {
     /// One entry per compressed matrix.
     pub matrices: Vec<MatrixReport>,
+}
+
+impl CompressionReport {
+    /// The reports on all matrices that were compressed.
+    #[must_use]
+    pub fn new(matrices: Vec<MatrixReport>) -> Self {
+        Self { matrices }
+    }
 }
 
 /// Compresses the weights of one kept layer.

@@ -12,17 +12,27 @@ use crate::tensor::{Handle, Tensor};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// What curvature is asked for.
+/// The question of [`Host::layer_curvature`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CurvatureRequest {
-    /// Which layer.
+    /// Index of the layer.
     pub layer: usize,
     /// Public windows to take it over; the same windows for every layer, fewer where there are fewer.
     pub windows: u32,
 }
 
+impl CurvatureRequest {
+    /// Curvature of a layer over so many windows.
+    #[must_use]
+    pub fn new(layer: usize, windows: u32) -> Self {
+        Self { layer, windows }
+    }
+}
+
 /// The loss around one matrix. `T` is [`Tensor`] for an author.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Curvature<T = Tensor> {
     /// `A`, `[cols, cols]`.
     pub input: T,
@@ -30,6 +40,14 @@ pub struct Curvature<T = Tensor> {
     pub output: T,
     /// `D`, `[rows, cols]`.
     pub gradient: T,
+}
+
+impl<T> Curvature<T> {
+    /// These moments. For hosts.
+    #[must_use]
+    pub fn new(input: T, output: T, gradient: T) -> Self {
+        Self { input, output, gradient }
+    }
 }
 
 impl<T> Curvature<T> {

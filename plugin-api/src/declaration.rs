@@ -8,6 +8,7 @@ use serde_json::Value;
 /// Something that is not so of other strategies of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Trait {
     /// Of an importance estimator: every layer gets the same score, so that there is nothing to sort by.
     EqualScores,
@@ -63,6 +64,7 @@ impl From<Trait> for String {
 /// assert!(!even.applies(|option| options("global").get(option).cloned()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Declaration {
     /// The trait.
     #[serde(rename = "trait")]

@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of trouble a [`PluginError`] reports; the host chooses its exit code from it.
+/// The kind of trouble that a [`PluginError`] reports; the host chooses its exit code from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// An option of the strategy is unknown, of the wrong type or out of range (exit 2).
     Options,
@@ -34,12 +35,13 @@ pub enum ErrorCode {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}{}", self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
+#[non_exhaustive]
 pub struct PluginError {
-    /// What kind of trouble.
+    /// The kind of trouble.
     pub code: ErrorCode,
     /// One sentence: what was found and what was expected.
     pub message: String,
-    /// What to do about it.
+    /// Advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What a plugin may ask of the host: losses of layer mixtures, training steps, statistics. Tensor algebra is in `algebra.rs`.
+//! The host as a plugin sees it: losses of layer mixtures, training steps, statistics. Tensor algebra is in `algebra.rs`.
 //!
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
@@ -16,15 +16,25 @@ use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// How one training or tuning step went.
+/// The report on one training or tuning step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Mean loss of the step's batch before the update, in nats per token.
     pub loss: f64,
 }
 
+impl StepReport {
+    /// The report of a step with this loss.
+    #[must_use]
+    pub fn new(loss: f64) -> Self {
+        Self { loss }
+    }
+}
+
 /// One training step of the substitutes, by the owner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainStep {
     /// Replaced layers run, and train, their substitutes. The backbone is frozen; gradients flow through it.
     pub mask: LayerMask,
@@ -32,9 +42,18 @@ pub struct TrainStep {
     pub learning_rate: f64,
 }
 
-/// What is measured per layer by [`Host::layer_statistics`].
+impl TrainStep {
+    /// A step under this mixture.
+    #[must_use]
+    pub fn new(mask: LayerMask, learning_rate: f64) -> Self {
+        Self { mask, learning_rate }
+    }
+}
+
+/// A measurement per layer, taken by [`Host::layer_statistics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LayerStatistic {
     /// `mean over tokens of cos(input, output)` of the layer, in `[-1, 1]` (ShortGPT's block influence is 1 minus this).
     InputOutputCosine,
@@ -69,8 +88,9 @@ impl LayerStatistic {
 
 /// One point of a curve that a stage keeps beside its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CurvePoint {
-    /// Which curve.
+    /// The curve's name.
     pub curve: String,
     /// After how many steps.
     pub step: u64,
@@ -78,9 +98,18 @@ pub struct CurvePoint {
     pub values: Vec<f64>,
 }
 
+impl CurvePoint {
+    /// A point of this curve.
+    #[must_use]
+    pub fn new(curve: impl Into<String>, step: u64, values: Vec<f64>) -> Self {
+        Self { curve: curve.into(), step, values }
+    }
+}
+
 /// A line for the log or the progress display.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Notice {
     /// The end of a step.
     Progress {
@@ -198,7 +227,7 @@ impl<'s> Host<'s> {
         self.ask::<CurvePoints>(&CurvePoint { curve: curve.into(), step, values: values.to_vec() })
     }
 
-    /// The weights of a layer by role, as in [`LayerWeights`]; for compressors whose rule looks at other layers too. Roles that the
+    /// The weights of a layer by role, as in [`LayerWeights`](crate::LayerWeights); for compressors whose rule looks at other layers too. Roles that the
     /// layer does not have are left out.
     ///
     /// # Errors

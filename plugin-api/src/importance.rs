@@ -7,9 +7,18 @@ use serde::{Deserialize, Serialize};
 
 /// One finite number per layer of the full model; larger means keep. Only the order matters to a replacer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImportanceScores {
     /// Entry `i` is layer `i`.
     pub scores: Vec<f32>,
+}
+
+impl ImportanceScores {
+    /// One score per layer.
+    #[must_use]
+    pub fn new(scores: Vec<f32>) -> Self {
+        Self { scores }
+    }
 }
 
 impl ImportanceScores {

@@ -15,8 +15,9 @@ use std::rc::Rc;
 
 /// One matrix and the rank that is kept of it. `T` is a [`Tensor`] for an author and a bare handle on the wire.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RankCut<T> {
-    /// What errors call the matrix, for example `attention.q of layer 3`.
+    /// The name of the matrix in errors, for example `attention.q of layer 3`.
     pub name: String,
     /// `[rows, cols]`.
     pub weight: T,
@@ -26,8 +27,17 @@ pub struct RankCut<T> {
     pub factored: bool,
 }
 
-/// What is left of one matrix.
+impl<T> RankCut<T> {
+    /// A cut of this matrix to a rank.
+    #[must_use]
+    pub fn new(name: impl Into<String>, weight: T, rank: usize, factored: bool) -> Self {
+        Self { name: name.into(), weight, rank, factored }
+    }
+}
+
+/// A matrix of lower rank, and the singular values of the original.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TruncatedSvd<T = Tensor> {
     /// `W_r`, in the element type of `W`. Of two factors, the one at the matrix's shorter side is orthonormal, the other holds `S_r`.
     pub form: WeightForm<T>,
@@ -36,9 +46,18 @@ pub struct TruncatedSvd<T = Tensor> {
     pub singular_values: T,
 }
 
-/// How a matrix of low rank is stored in the bundle.
+impl<T> TruncatedSvd<T> {
+    /// A matrix of lower rank, with all singular values of the original.
+    #[must_use]
+    pub fn new(form: WeightForm<T>, singular_values: T) -> Self {
+        Self { form, singular_values }
+    }
+}
+
+/// The storage of a matrix of low rank in the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Storage {
     /// Factored when that is smaller, else dense.
     Smaller,

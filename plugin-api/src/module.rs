@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Activation {
     /// `max(0, x)`.
     Relu,
@@ -24,6 +25,7 @@ pub enum Activation {
 /// A normalisation over the last dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NormKind {
     /// `x / sqrt(mean(x^2) + eps) * weight`.
     Rms,
@@ -34,6 +36,7 @@ pub enum NormKind {
 /// A primitive, or a composition of primitives. `T` is [`Tensor`] for an author.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Module<T = Tensor> {
     /// `y = x`. As a layer's substitute this is LayerDrop, and costs nothing.
     Identity,
@@ -47,12 +50,12 @@ pub enum Module<T = Tensor> {
     },
     /// A nonlinearity, value by value.
     Activation {
-        /// Which.
+        /// The nonlinearity.
         function: Activation,
     },
     /// A normalisation over the last dimension.
     Norm {
-        /// Which.
+        /// The kind of norm.
         function: NormKind,
         /// `[width]`.
         weight: T,
@@ -74,7 +77,7 @@ pub enum Module<T = Tensor> {
     },
     /// Runs a layer of the full model, frozen as it was shipped; costs no weights in the bundle (CRaSh).
     ///
-    /// Where that layer is replaced too, the nearest one that stays runs, the deeper of two
+    /// If that layer is replaced too, the nearest one that stays runs, the deeper of two
     /// ([`LayerPlan::nearest_staying`](crate::LayerPlan::nearest_staying)); so a substitute that shares its own layer is CRaSh's rule.
     SharedWith {
         /// Index in the full model.
@@ -138,13 +141,22 @@ impl<T> Module<T> {
     }
 }
 
-/// What stands in for one layer, and whether it learns.
+/// The stand-in for one layer, trainable or frozen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Substitute<T = Tensor> {
     /// The tree that runs instead of the layer.
     pub module: Module<T>,
-    /// Whether its tensors are trained by the model owner (never by the data owner).
+    /// True where its tensors are trained by the model owner (never by the data owner).
     pub trainable: bool,
+}
+
+impl<T> Substitute<T> {
+    /// A substitute that trains, or not.
+    #[must_use]
+    pub fn new(module: Module<T>, trainable: bool) -> Self {
+        Self { module, trainable }
+    }
 }
 
 impl<T> Substitute<T> {

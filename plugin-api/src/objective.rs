@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One term of an [`Objective`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ObjectiveTerm {
     /// Mean cross-entropy of the next token.
     NextToken,
@@ -15,7 +16,7 @@ pub enum ObjectiveTerm {
     HiddenMatch {
         /// After which layer of the full model.
         layer: usize,
-        /// Whether differences are divided by the root mean square of the full model's states.
+        /// True where differences are divided by the root mean square of the full model's states.
         normalised: bool,
     },
     /// `KL(full || mixture)` of the next-token distributions, at a temperature.
@@ -30,16 +31,17 @@ pub enum ObjectiveTerm {
     },
 }
 
-/// Whose weights the owner's training changes after the choice. During importance only substitutes train.
+/// The weights that the owner's training changes after the choice. During importance only substitutes train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Trains {
     /// Those of the trainable substitutes.
     #[default]
     Substitutes,
     /// Those of the kept layers (the distillation of Offsite-Tuning).
     KeptLayers,
-    /// Both.
+    /// Those of the substitutes and of the kept layers.
     Both,
 }
 
@@ -52,10 +54,11 @@ pub enum Trains {
 /// assert_eq!(distillation.terms.len(), 2);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Objective {
     /// `(weight, term)` pairs.
     pub terms: Vec<(f64, ObjectiveTerm)>,
-    /// Whose weights change.
+    /// The weights that change.
     #[serde(default)]
     pub trains: Trains,
 }
@@ -67,6 +70,12 @@ impl Objective {
         Self { terms: vec![(weight, term)], trains: Trains::default() }
     }
 
+    /// The sum of these terms, each with its weight.
+    #[must_use]
+    pub fn sum(terms: Vec<(f64, ObjectiveTerm)>) -> Self {
+        Self { terms, trains: Trains::default() }
+    }
+
     /// One term more.
     #[must_use]
     pub fn plus(mut self, weight: f64, term: ObjectiveTerm) -> Self {
@@ -74,7 +83,7 @@ impl Objective {
         self
     }
 
-    /// The same, on other weights.
+    /// The same terms, on other weights.
     #[must_use]
     pub fn on(mut self, trains: Trains) -> Self {
         self.trains = trains;

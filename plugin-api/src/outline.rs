@@ -1,4 +1,4 @@
-//! What a plugin may know of a model: widths, layers and the roles of their weights; never a value.
+//! The outline of a model, all that a plugin may know of it: widths, layers and the roles of their weights; never a value.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,6 +8,7 @@ use std::str::FromStr;
 ///
 /// Shapes are `[rows, cols]` = `[outputs, inputs]`; fused projections are split before a plugin sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[non_exhaustive]
 pub enum WeightRole {
     /// Query projection, `[n_heads * head_dim, hidden]`.
     #[serde(rename = "attention.q")]
@@ -73,7 +74,7 @@ impl WeightRole {
         }
     }
 
-    /// Whether the weight is a matrix that can be factorised.
+    /// True for a matrix, which can be factorised.
     #[must_use]
     pub const fn is_matrix(self) -> bool {
         !matches!(self, Self::NormAttention | Self::NormMlp)
@@ -97,17 +98,27 @@ impl FromStr for WeightRole {
 
 /// One weight of a layer, by role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WeightOutline {
-    /// Its job.
+    /// The job that it does.
     pub role: WeightRole,
     /// `[outputs, inputs]`, or `[width]` of a norm.
     pub shape: Vec<usize>,
-    /// Whether a bias goes with it.
+    /// True where a bias goes with it.
     pub bias: bool,
+}
+
+impl WeightOutline {
+    /// A weight of this shape. For hosts.
+    #[must_use]
+    pub fn new(role: WeightRole, shape: Vec<usize>, bias: bool) -> Self {
+        Self { role, shape, bias }
+    }
 }
 
 /// One layer of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerOutline {
     /// Position in the full model, from 0.
     pub index: usize,
@@ -115,6 +126,14 @@ pub struct LayerOutline {
     pub hidden_size: usize,
     /// The weights, in the order of computation.
     pub weights: Vec<WeightOutline>,
+}
+
+impl LayerOutline {
+    /// A layer of these weights. For hosts.
+    #[must_use]
+    pub fn new(index: usize, hidden_size: usize, weights: Vec<WeightOutline>) -> Self {
+        Self { index, hidden_size, weights }
+    }
 }
 
 impl LayerOutline {
@@ -142,6 +161,7 @@ impl LayerOutline {
 /// assert_eq!(outline.layers[3].parameters(), 4 * 8 * 8 + 3 * 8 * 16 + 2 * 8);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ModelOutline {
     /// Model family, as in `host/model/src/families`.
     pub family: String,
@@ -157,6 +177,22 @@ pub struct ModelOutline {
     pub vocab_size: usize,
     /// The layers in order of depth.
     pub layers: Vec<LayerOutline>,
+}
+
+impl ModelOutline {
+    /// A model of these sizes. For hosts.
+    #[must_use]
+    pub fn new(
+        family: impl Into<String>,
+        hidden_size: usize,
+        intermediate_size: usize,
+        n_heads: usize,
+        n_kv_heads: usize,
+        vocab_size: usize,
+        layers: Vec<LayerOutline>,
+    ) -> Self {
+        Self { family: family.into(), hidden_size, intermediate_size, n_heads, n_kv_heads, vocab_size, layers }
+    }
 }
 
 impl ModelOutline {

@@ -4,7 +4,7 @@ use crate::error::PluginError;
 use crate::importance::ImportanceScores;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of one layer.
+/// The fate of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerRole {
@@ -24,6 +24,7 @@ pub enum LayerRole {
 /// assert_eq!(plan.layers_with(Replace), [2]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerPlan {
     /// Entry `i` is layer `i` of the full model.
     pub layers: Vec<LayerRole>,
@@ -141,8 +142,9 @@ fn nearest(to: usize, stays: impl Iterator<Item = bool>) -> Option<usize> {
     staying.min_by_key(|&index| (index.abs_diff(to), std::cmp::Reverse(index)))
 }
 
-/// Which layers a replacer may choose from, and how many it must choose.
+/// The layers that a replacer may choose from, and the number that it must choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReplaceRequest {
     /// Layers of the full model.
     pub n_layers: usize,
@@ -150,6 +152,14 @@ pub struct ReplaceRequest {
     pub adapter_layers: Vec<usize>,
     /// `K`: how many of the others are replaced.
     pub replace_count: usize,
+}
+
+impl ReplaceRequest {
+    /// A request for so many of the layers that are no adapters.
+    #[must_use]
+    pub fn new(n_layers: usize, adapter_layers: Vec<usize>, replace_count: usize) -> Self {
+        Self { n_layers, adapter_layers, replace_count }
+    }
 }
 
 impl ReplaceRequest {
@@ -167,9 +177,18 @@ impl ReplaceRequest {
 /// assert_eq!(mask.original, [true, false, false, true]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerMask {
     /// Entry `i` is layer `i` of the full model.
     pub original: Vec<bool>,
+}
+
+impl LayerMask {
+    /// A mixture, one entry per layer: `true` where the original runs.
+    #[must_use]
+    pub fn new(original: Vec<bool>) -> Self {
+        Self { original }
+    }
 }
 
 impl LayerMask {

@@ -30,7 +30,7 @@ use crate::plan::{LayerPlan, ReplaceRequest};
 /// # Ok::<(), PluginError>(())
 /// ```
 pub trait LayerReplacer: Checkpoint {
-    /// What runs instead of `layer`: `[tokens, hidden] -> [tokens, hidden]`.
+    /// The substitute that runs instead of `layer`: `[tokens, hidden] -> [tokens, hidden]`.
     ///
     /// # Errors
     /// Any [`PluginError`]; those of the host pass through with `?`.
@@ -45,7 +45,7 @@ pub trait LayerReplacer: Checkpoint {
         Ok(())
     }
 
-    /// Which layers are replaced. Default: the least important ones that are no adapters; ties go to the shallower layer.
+    /// The plan: the layers that are replaced. Default: the least important ones that are no adapters; ties go to the shallower layer.
     ///
     /// # Errors
     /// `Failed` when more layers are asked for than there are, or when there is not one score per layer.
@@ -53,7 +53,7 @@ pub trait LayerReplacer: Checkpoint {
         LayerPlan::least_important(scores, ask)
     }
 
-    /// What the owner's training minimises: of substitutes during importance, and of the emulator after the choice, where
+    /// The objective of the owner's training: of substitutes during importance, and of the emulator after the choice, where
     /// [`select`](Self::select) has been asked first, so that it may name layers of the plan.
     /// Default: the loss of the next token, on substitutes.
     fn objective(&self) -> Option<Objective> {

@@ -1,4 +1,4 @@
-//! What a strategy needs of a run, declared in its record, so that a run which lacks it is refused before work starts.
+//! Needs of a strategy, declared in its record, so that a run which lacks it is refused before work starts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,6 +6,7 @@ use serde_json::Value;
 /// Something that a run may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Need {
     /// Public text of the model owner (`public_data.text`): for losses, training steps, fits and moments.
     PublicText,
@@ -53,16 +54,18 @@ impl From<Need> for String {
 /// assert!(!fit.applies(|option| options(0).get(option).cloned()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requirement {
-    /// What is needed.
+    /// The need.
     pub need: Need,
-    /// Where it is not needed.
+    /// The exception: no need where the option has this value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<OptionValue>,
 }
 
 /// An option with a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OptionValue {
     /// Its name.
     pub option: String,
@@ -93,7 +96,7 @@ impl Requirement {
         Self { need, unless: Some(OptionValue { option: option.into(), is: is.into() }) }
     }
 
-    /// Whether it is needed where options have these values (`None` where nothing is known of an option).
+    /// True where it is needed with options of these values (`None` where nothing is known of an option).
     pub fn applies(&self, value_of: impl FnOnce(&str) -> Option<Value>) -> bool {
         !self.unless.as_ref().is_some_and(|unless| unless.holds(value_of))
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(description = "How the learning rate falls after the warm-up.")]
+#[non_exhaustive]
 pub enum Schedule {
     /// Straight to 0.
     Linear,

@@ -15,6 +15,7 @@ use serde_json::Value;
 /// assert_eq!(share.to_string(), "a number above 0 and at most 1");
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct NumberBounds<'a> {
     schema: &'a Value,
 }
@@ -26,7 +27,7 @@ impl<'a> NumberBounds<'a> {
         Self { schema }
     }
 
-    /// Whether a number keeps to them; one that is not finite, or not in the type of the option, never does.
+    /// True for a number that keeps to them; one that is not finite, or not in the type of the option, never does.
     #[must_use]
     pub fn hold(self, number: f64) -> bool {
         let bound = |key: &str| self.schema.get(key).and_then(Value::as_f64);
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a value is of the alternative's type, and has its tag or its key where the alternative is a variant of an enum.
+/// True for a value of the alternative's type that has its tag or its key where the alternative is a variant of an enum.
 fn is_meant(schema: &Value, value: &Value) -> bool {
     let is_a = |name: &str| match value {
         Value::Null => name == "null",

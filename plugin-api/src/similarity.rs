@@ -1,4 +1,4 @@
-//! How alike the outputs of layers are: linear centred kernel alignment (Kornblith et al. 2019, arXiv 1905.00414).
+//! The likeness of layers' outputs: linear centred kernel alignment (Kornblith et al. 2019, arXiv 1905.00414).
 //!
 //! Per held-out window the states after a layer are pooled over tokens to one row, so layer `l` gives `X_l: [samples, hidden]`.
 //! With `H = I - 1/samples`: `HSIC(X, Y) = sum((H X X^T H) o (H Y Y^T H))`, `CKA = HSIC(X, Y) / sqrt(HSIC(X, X) HSIC(Y, Y))`,
@@ -9,9 +9,10 @@ use crate::host::Host;
 use crate::services::OutputSimilarity;
 use serde::{Deserialize, Serialize};
 
-/// How the tokens of a window become one row.
+/// The weights of tokens when a window becomes one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TokenPooling {
     /// All alike.
     Mean,
@@ -19,13 +20,22 @@ pub enum TokenPooling {
     Position,
 }
 
-/// What the similarity is taken over.
+/// The question of [`Host::output_similarity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SimilarityRequest {
     /// Held-out windows; fewer where there are fewer.
     pub samples: u32,
-    /// How the tokens of a window become one row.
+    /// The weights of tokens when a window becomes one row.
     pub pooling: TokenPooling,
+}
+
+impl SimilarityRequest {
+    /// A similarity over so many held-out windows.
+    #[must_use]
+    pub fn new(samples: u32, pooling: TokenPooling) -> Self {
+        Self { samples, pooling }
+    }
 }
 
 impl Host<'_> {

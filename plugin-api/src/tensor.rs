@@ -10,7 +10,7 @@ use std::rc::Rc;
 /// The number by which the host knows a tensor. Numbers are never reused, so a stale one is refused, not misread.
 pub type Handle = u64;
 
-/// Who must be told when a handle is no longer needed. Implemented by the boundary and by the fake host.
+/// The receiver of handles that are no longer needed. Implemented by the boundary and by the fake host.
 pub trait ReleaseTensor {
     /// The handle may be forgotten.
     fn release(&self, handle: Handle);
@@ -70,7 +70,7 @@ pub struct DlTensor {
     pub data: *mut c_void,
     /// 1 = CPU, 2 = CUDA.
     pub device_type: i32,
-    /// Which device of that kind.
+    /// Number of the device of that kind.
     pub device_id: i32,
     /// Number of dimensions.
     pub ndim: i32,

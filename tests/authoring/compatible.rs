@@ -1,22 +1,22 @@
-//! Plugins of other versions of the contract: an older one works, a newer one and one of another generation are refused.
+//! Plugins of other versions of the contract: a recorded one of this generation works, a newer one and those of other generations are refused.
 
 use crate::said::Said;
-use behaviour::{older_plugin, scaleot, scratch, tree::digest, verb};
+use behaviour::{recorded_plugin, scaleot, scratch, tree::digest, verb};
 use std::path::Path;
 
 const LIBRARY: &str = "liboffsite_tuning.so";
-const RECORDED: &str = "ebcde068656d22dd4db33b2c51893d4d7d3fcb29fef1f188de4ea65b4be758c8";
+const RECORDED: &str = "7765a99bfeabfd18ab0981720e6ea6faea1c3e2f3d3445397a23d5b0dce6d7cb";
 
 #[test]
-fn a_plugin_of_api_1_0_still_does_its_work() {
+fn a_plugin_of_api_2_0_still_does_its_work() {
     let folder = scratch();
     let library = folder.path().join(LIBRARY);
-    let bytes = older_plugin();
+    let bytes = recorded_plugin("2.0");
     assert_eq!(digest(&bytes), RECORDED);
     std::fs::write(&library, &bytes).unwrap();
     let path = library.to_str().unwrap();
     let info = scaleot(["plugin", "info", "offsite-tuning", "--json", "--plugin-path", path]).expect(0).json();
-    assert_eq!(info["record"]["api_version"], "1.0.0");
+    assert_eq!(info["record"]["api_version"], "2.0.0");
     scaleot(["plugin", "check", "offsite-tuning", "--plugin-path", path]).expect(0);
     // The config's strategies are this plugin's: uniform importance, layers dropped, outer layers trained.
     let run = folder.path().join("run");
@@ -30,8 +30,8 @@ fn a_plugin_of_api_1_0_still_does_its_work() {
 
 /// The library with the API version that it says changed, in all places.
 fn saying(version: &str) -> Vec<u8> {
-    let mut bytes = older_plugin();
-    let own = b"1.0.0";
+    let mut bytes = recorded_plugin("2.0");
+    let own = b"2.0.0";
     let places: Vec<usize> = (0..bytes.len() - own.len()).filter(|&at| bytes[at..].starts_with(own)).collect();
     assert!(!places.is_empty());
     for at in places {
@@ -51,9 +51,11 @@ fn a_plugin_of_a_newer_or_another_api_is_refused_in_a_sentence() {
         assert!(!run.join("importance").exists());
         outcome
     };
-    for (case, version) in [("newer", "1.9.0"), ("another generation", "2.0.0"), ("before the first", "0.9.0")] {
+    for (case, version) in [("newer", "2.9.0"), ("another generation", "3.0.0"), ("before the first", "0.9.0")] {
         std::fs::write(&library, saying(version)).unwrap();
         said.case(case, 4, refused(&library));
     }
+    std::fs::write(&library, recorded_plugin("1.0")).unwrap();
+    said.case("the generation before, as it was built", 4, refused(&library));
     said.assert("other_api_versions");
 }

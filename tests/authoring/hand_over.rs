@@ -81,8 +81,8 @@ fn a_parcel_that_is_not_what_it_says_is_not_added() {
         &manifest.replace("[files]", "[files]\n\"../x\" = \"00\"").replace("\"00\"", &format!("{:?}", "0".repeat(64))),
     );
     let api = manifest.lines().find(|line| line.starts_with("api = ")).unwrap();
-    add("a newer API", &manifest.replace(api, "api = \"1.99.0\""));
-    add("another API", &manifest.replace(api, "api = \"2.0.0\""));
+    add("a newer API", &manifest.replace(api, "api = \"2.99.0\""));
+    add("another API", &manifest.replace(api, "api = \"3.0.0\""));
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 1;
     std::fs::write(&file, &flipped).unwrap();

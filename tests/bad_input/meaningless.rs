@@ -82,17 +82,17 @@ fn data_that_cannot_be_used_is_found_before_work() {
     insta::assert_snapshot!(table.said());
 }
 
-/// The old plugin declares nothing: what its scores are is seen when they are there.
+/// An estimator that declares nothing: what its scores are is seen when they are there.
 #[test]
 fn scores_that_turn_out_to_be_equal_are_not_sorted_by() {
     let folder = scratch();
-    std::fs::write(folder.path().join("liboffsite_tuning.so"), behaviour::older_plugin()).unwrap();
-    let plugin = ["--plugin-path", folder.path().to_str().unwrap(), "--unpinned", "allow"];
+    let silent = "importance.use=test-objectives/silent";
+    let plugin = ["--plugin-path", behaviour::test_plugin().to_str().unwrap(), "--unpinned", "allow", silent];
     let run = folder.path().join("run");
     let more = |replacer: &'static str| [&plugin[..], &[replacer]].concat();
     verb("importance", &run, &more(SORTING)).expect(0);
     let refused = verb("replace", &run, &more(SORTING)).expect(2).stderr;
-    let why = "key `importance.use`: found \"offsite-tuning/uniform\", which gave every layer between the adapters the \
+    let why = "key `importance.use`: found \"test-objectives/silent\", which gave every layer between the adapters the \
                score 0, expected scores that differ, because replace.use = \"shortgpt/layer-removal\" chooses layers by them";
     assert!(refused.contains(why), "{refused}");
     assert!(!run.join("replace").exists());
@@ -101,10 +101,12 @@ fn scores_that_turn_out_to_be_equal_are_not_sorted_by() {
     let refused = verb("replace", &run, &top).expect(2).stderr;
     assert!(refused.contains("key `adapter.placement`: found \"top_score\""), "{refused}");
     // A rule of its own is asked for no scores, whether it is declared or not.
-    verb("replace", &run, &plugin).expect(0);
+    let rule = more("replace.use=test-objectives/silent-rule");
+    verb("importance", &run, &rule).expect(0);
+    verb("replace", &run, &rule).expect(0);
     let even = ["replace.use=scaleot/harmonizer", "replace.options.selection=even", "public_data.text=[]"];
     for name in ["importance", "replace"] {
-        verb(name, &folder.path().join("other"), &[&plugin[..], &even].concat()).expect(0);
+        verb(name, &folder.path().join("other"), &even).expect(0);
     }
 }
 

@@ -55,8 +55,8 @@ fn cycle(library: &Path) -> usize {
 
 fn call_all(strategy: &mut RawStrategy, kind: StrategyKind, host: &mut FakeHost) -> usize {
     let layer = host.outline().layers[1].clone();
-    let ask = ReplaceRequest { n_layers: LAYERS, adapter_layers: vec![0], replace_count: 1 };
-    let scores = scaleot_plugin_api::ImportanceScores { scores: vec![1.0; LAYERS] };
+    let ask = ReplaceRequest::new(LAYERS, vec![0], 1);
+    let scores = scaleot_plugin_api::ImportanceScores::new(vec![1.0; LAYERS]);
     let null = json!(null);
     let questions = match kind {
         StrategyKind::Importance => vec![(Method::Estimate, null)],
@@ -64,7 +64,7 @@ fn call_all(strategy: &mut RawStrategy, kind: StrategyKind, host: &mut FakeHost)
             (Method::Substitute, json!(layer)),
             (Method::Prepare, json!(null)),
             (Method::Objective, json!(null)),
-            (Method::Select, json!(SelectRequest { scores, ask })),
+            (Method::Select, json!(SelectRequest::new(scores, ask))),
         ],
         StrategyKind::Compress => vec![(Method::Compress, compress(host))],
         StrategyKind::Adapter => vec![(Method::Attach, json!(layer)), (Method::Step, json!(null))],
@@ -94,7 +94,7 @@ fn compress(host: &mut FakeHost) -> Value {
         let values = vec![0.5; weight.shape.iter().product()];
         weights.push((weight.role, host.tensor_from_f32(&values, &shape).expect("a tensor")));
     }
-    json!(CompressRequest { outline, weights })
+    json!(CompressRequest::new(outline, weights))
 }
 
 /// Releases every handle of an answer: the numbers under the keys that hold tensors.

@@ -43,7 +43,7 @@ impl Strategy for Even {
 
 impl ImportanceEstimator for Even {
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
-        Ok(ImportanceScores { scores: vec![self.0.score.into(); host.outline()?.n_layers()] })
+        Ok(ImportanceScores::new(vec![self.0.score.into(); host.outline()?.n_layers()]))
     }
 }
 

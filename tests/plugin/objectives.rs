@@ -1,10 +1,11 @@
-//! A plugin for tests: harmonizers that begin as the identity, and any objective that an option names.
+//! A plugin for tests: harmonizers that begin as the identity, any objective that an option names, and strategies that do not
+//! declare what is so of them.
 //!
 //! `x + up relu(down x)`, `down` uniform, `up` zero, as in section 3.3 of ScaleOT; the shallowest layers give way.
 
 use scaleot_plugin_api::{
-    Checkpoint, Declaration, Host, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer, Module, Objective,
-    ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
+    Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, LayerOutline, LayerPlan, LayerReplacer,
+    Module, Objective, ObjectiveTerm, PluginError, ReplaceRequest, Strategy, Substitute, Trains, Trait,
 };
 
 /// Width and objective.
@@ -61,7 +62,7 @@ impl LayerReplacer for Harmonizers {
     }
 
     fn select(&mut self, _: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
-        LayerPlan::least_important(&ImportanceScores { scores: vec![0.0; ask.n_layers] }, ask)
+        LayerPlan::least_important(&ImportanceScores::new(vec![0.0; ask.n_layers]), ask)
     }
 
     fn objective(&self) -> Option<Objective> {
@@ -77,10 +78,56 @@ impl LayerReplacer for Harmonizers {
 
 impl Checkpoint for Harmonizers {}
 
+#[derive(Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct NoOptions {}
+
+/// All layers alike, which it does not declare.
+struct Silent;
+
+impl Strategy for Silent {
+    type Options = NoOptions;
+    fn new(_: NoOptions) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+}
+
+impl ImportanceEstimator for Silent {
+    fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
+        Ok(ImportanceScores::new(vec![0.0; host.outline()?.n_layers()]))
+    }
+}
+
+impl Checkpoint for Silent {}
+
+/// Drops the shallowest layers whatever their scores, which it does not declare.
+struct SilentRule;
+
+impl Strategy for SilentRule {
+    type Options = NoOptions;
+    fn new(_: NoOptions) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+}
+
+impl LayerReplacer for SilentRule {
+    fn substitute(&mut self, _: &LayerOutline, _: &mut Host) -> Result<Substitute, PluginError> {
+        Ok(Substitute::frozen(Module::Identity))
+    }
+
+    fn select(&mut self, _: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginError> {
+        LayerPlan::least_important(&ImportanceScores::new(vec![0.0; ask.n_layers]), ask)
+    }
+}
+
+impl Checkpoint for SilentRule {}
+
 scaleot_plugin_api::export_plugin! {
     name: "test-objectives",
-    about: "For the tests of ScaleOT: harmonizers and every objective.",
+    about: "For the tests of ScaleOT: harmonizers, every objective, and strategies that declare nothing.",
     strategies: {
         "harmonizers": replace Harmonizers, "Small networks that begin as the identity.";
+        "silent": importance Silent, "All layers alike, undeclared.";
+        "silent-rule": replace SilentRule, "A rule of its own, undeclared.";
     }
 }

@@ -6,8 +6,8 @@ pub mod program;
 pub mod tree;
 
 pub use program::{
-    Outcome, command, library, marking_plugin, misbehaving_plugin, older_plugin, outcome, program, repository, scaleot,
-    start, test_plugin,
+    Outcome, command, library, marking_plugin, misbehaving_plugin, outcome, program, recorded_plugin, repository,
+    scaleot, start, test_plugin,
 };
 pub use tree::{identity, identity_of_stages, tree};
 

@@ -32,9 +32,9 @@ pub fn marking_plugin() -> &'static Path {
     PLUGIN.get_or_init(|| build(&["--example", "test_constructor"]).join("examples/libtest_constructor.so"))
 }
 
-/// The plugin of plugin API 1.0.0 that the tests carry, unpacked.
-pub fn older_plugin() -> Vec<u8> {
-    let packed = repository().join("tests/fixtures/plugins/api-1.0/liboffsite_tuning.so.gz");
+/// The plugin `offsite-tuning` as recorded for a version of the plugin API, such as `2.0`, unpacked.
+pub fn recorded_plugin(api: &str) -> Vec<u8> {
+    let packed = repository().join(format!("tests/fixtures/plugins/api-{api}/liboffsite_tuning.so.gz"));
     let mut library = Vec::new();
     let packed = std::fs::File::open(packed).expect("the fixture");
     flate2::read::GzDecoder::new(packed).read_to_end(&mut library).expect("a whole archive");

@@ -127,7 +127,7 @@ impl RunConfig {
         );
         let own_rules = replacer.declares.iter().filter(|one| one.of == Trait::IgnoresScores);
         match own_rules.filter_map(|one| one.condition.as_ref()).next() {
-            Some(OptionValue { option, is }) => expected += &format!("; or replace.options.{option} = {is}"),
+            Some(OptionValue { option, is, .. }) => expected += &format!("; or replace.options.{option} = {is}"),
             None => expected += "; or a replacer with a rule of its own, such as \"offsite-tuning/layer-drop\"",
         }
         self.wrong("importance.use", found, expected)
@@ -136,7 +136,7 @@ impl RunConfig {
     fn nobody_reads(&self, replacer: &StrategyRecord) -> ConfigError {
         let found = format!("\"{}\", whose scores nothing reads", self.importance.strategy);
         let condition = |one: &Declaration| match &one.condition {
-            Some(OptionValue { option, is }) => format!(" with replace.options.{option} = {is}"),
+            Some(OptionValue { option, is, .. }) => format!(" with replace.options.{option} = {is}"),
             None => String::new(),
         };
         let rule = replacer.declares.iter().filter(|one| one.of == Trait::IgnoresScores);

@@ -7,8 +7,8 @@ use serde_json::json;
 
 fn described(kind: StrategyKind, name: &str, declares: &[Declaration]) -> Described {
     let options = json!({ "type": "object", "properties": { "selection": { "type": "string", "default": "global" } } });
-    let (about, requires) = ("A test.".to_owned(), Vec::new());
-    let record = StrategyRecord { name: name.into(), kind, about, options, requires, declares: declares.to_vec() };
+    let mut record = StrategyRecord::new(name, kind, "A test.", options);
+    record.declares = declares.to_vec();
     Described { record, api: (1, 3) }
 }
 

@@ -90,7 +90,7 @@ impl RunConfig {
         let lacks = |requirement: &&Requirement| match requirement.need {
             Need::PublicText => self.public_data.text.is_empty(),
             Need::Training => self.train.is_none(),
-            Need::Other(_) => true,
+            _ => true,
         };
         let Some(lacking) = record.requires.iter().filter(|one| one.applies(value_of)).find(lacks) else {
             return Ok(());
@@ -107,9 +107,9 @@ impl RunConfig {
                 let expected = format!("at least 1 step, because {used} needs {because}");
                 (KeyPath::of("train").key("steps"), "no [train]".to_owned(), expected)
             }
-            Need::Other(other) => {
-                let expected =
-                    format!("a strategy without a need that is unknown here: it needs {:?}", escape_to(other, 60));
+            other => {
+                let other = escape_to(other.as_str(), 60);
+                let expected = format!("a strategy without a need that is unknown here: it needs {other:?}");
                 (KeyPath::of(kind.as_str()).key("use"), name.to_string(), expected)
             }
         };

@@ -2,6 +2,7 @@
 //!
 //! Read from a `config.json` of Transformers 4 or 5 by `config_read`; after that nothing is optional.
 
+use super::error::{ModelError, Result};
 use super::family::Family;
 use super::rope_scaling::Rope;
 use scaleot_plugin_api::{NormKind, WeightRole};
@@ -22,12 +23,16 @@ pub(crate) fn activation_from_config(name: &str) -> Option<Activation> {
 }
 
 /// The function that a plugin names.
-pub fn host_activation(activation: scaleot_plugin_api::Activation) -> Activation {
+///
+/// # Errors
+/// A function of a newer contract.
+pub fn host_activation(activation: scaleot_plugin_api::Activation) -> Result<Activation> {
     match activation {
-        scaleot_plugin_api::Activation::Relu => Activation::Relu,
-        scaleot_plugin_api::Activation::Gelu => Activation::Gelu,
-        scaleot_plugin_api::Activation::Silu => Activation::Silu,
-        scaleot_plugin_api::Activation::Tanh => Activation::Tanh,
+        scaleot_plugin_api::Activation::Relu => Ok(Activation::Relu),
+        scaleot_plugin_api::Activation::Gelu => Ok(Activation::Gelu),
+        scaleot_plugin_api::Activation::Silu => Ok(Activation::Silu),
+        scaleot_plugin_api::Activation::Tanh => Ok(Activation::Tanh),
+        other => Err(ModelError::unknown_part(&other)),
     }
 }
 
@@ -82,7 +87,8 @@ impl ModelConfig {
             WeightRole::AttentionO => vec![hidden, queries],
             WeightRole::MlpUp | WeightRole::MlpGate => vec![intermediate, hidden],
             WeightRole::MlpDown => vec![hidden, intermediate],
-            WeightRole::NormAttention | WeightRole::NormMlp => vec![hidden],
+            // Norms, and whatever a layer of today does not have.
+            _ => vec![hidden],
         }
     }
 

@@ -13,6 +13,8 @@ pub type Result<T> = std::result::Result<T, ModelError>;
 /// A refused model folder, or a computation asked for that the model cannot do.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    #[error("found {found}, which is of a newer contract than this version computes")]
+    UnknownPart { found: String },
     #[error("{path}: found {found}, expected a model folder with config.json and safetensors files")]
     NotAFolder { path: PathBuf, found: String },
     #[error("{path}: found {found}, expected a regular file")]
@@ -106,6 +108,13 @@ pub enum ModelError {
     Tensor(#[from] TensorError),
     #[error(transparent)]
     Store(Box<StoreError>),
+}
+
+impl ModelError {
+    /// A value of the plugin contract that this version does not compute.
+    pub fn unknown_part(found: &dyn std::fmt::Debug) -> Self {
+        Self::UnknownPart { found: format!("{found:?}") }
+    }
 }
 
 impl From<StoreError> for ModelError {

@@ -51,7 +51,7 @@ impl DecoderLayer {
             WeightRole::MlpUp => Some(&self.up),
             WeightRole::MlpGate => self.gate.as_ref(),
             WeightRole::MlpDown => Some(&self.down),
-            WeightRole::NormAttention | WeightRole::NormMlp => None,
+            _ => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl DecoderLayer {
             WeightRole::MlpUp => Some(&mut self.up),
             WeightRole::MlpGate => self.gate.as_mut(),
             WeightRole::MlpDown => Some(&mut self.down),
-            WeightRole::NormAttention | WeightRole::NormMlp => None,
+            _ => None,
         }
     }
 

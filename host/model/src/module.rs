@@ -4,7 +4,7 @@
 //! a shared one `SharedWith`. All but `SharedWith` work token by token.
 
 use super::config::host_activation;
-use super::error::Result;
+use super::error::{ModelError, Result};
 use super::norm::Norm;
 use scaleot_plugin_api::Module;
 use scaleot_tensor::Tensor;
@@ -43,7 +43,7 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
             let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(x.linear(&weight, bias.as_ref())?)
         }
-        Module::Activation { function } => Ok(host_activation(*function).apply(x)?),
+        Module::Activation { function } => Ok(host_activation(*function)?.apply(x)?),
         Module::Norm { function, weight, bias, epsilon } => {
             let (weight, bias) = (to_place_of(weight, x)?, bias.as_ref().map(|bias| to_place_of(bias, x)).transpose()?);
             Ok(Norm { kind: *function, weight, bias, epsilon: *epsilon }.forward(x)?)
@@ -53,6 +53,7 @@ pub(super) fn forward(module: &ModuleRunner, x: &Tensor, run_layer: RunLayer<'_>
         }
         Module::Residual { module } => Ok(x.add(&forward(module, x, run_layer)?)?),
         Module::SharedWith { layer } => run_layer(*layer, x),
+        other => Err(ModelError::unknown_part(other)),
     }
 }
 

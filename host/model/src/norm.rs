@@ -20,7 +20,8 @@ impl Norm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.kind {
             NormKind::Rms => x.rms_norm(&self.weight, self.epsilon),
-            NormKind::Layer => x.layer_norm(&self.weight, self.bias.as_ref(), self.epsilon),
+            // RMS and layer norms are all that a config or a module can name.
+            _ => x.layer_norm(&self.weight, self.bias.as_ref(), self.epsilon),
         }
     }
 

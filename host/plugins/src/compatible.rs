@@ -1,4 +1,4 @@
-//! Which plugins this host can run, by the version of the plugin API that they were built with.
+//! The plugins that this host can run, by the version of the plugin API that they were built with.
 //!
 //! Rule: the same first number, and a middle number that is not above ours: an older plugin asks for nothing that we lack.
 
@@ -25,7 +25,7 @@ pub fn check_api(built_with: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What is said where the first numbers differ.
+/// The refusal where the first numbers differ.
 pub(super) fn other_major(built_with: &str) -> String {
     format!(
         "it was built for plugin API {built_with}, this host offers {API_VERSION}; rebuild it with this host's scaleot-plugin-api"

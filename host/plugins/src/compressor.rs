@@ -14,14 +14,14 @@ use scaleot_plugin_api::{
 use scaleot_tensor::{Dtype, Tensor, TensorError};
 use std::rc::Rc;
 
-/// How far a reported share of energy may lie from the recomputed one: the rounding of half precision.
+/// The distance that a reported share of energy may have from the recomputed one: the rounding of half precision.
 const ENERGY_TOLERANCE: f64 = 1e-4;
 
-/// What a compressor made of a layer.
+/// A layer after compression.
 pub struct CompressedLayer {
     /// The weights that changed.
     pub changed: Vec<(WeightRole, WeightForm<Tensor>)>,
-    /// What became of them.
+    /// The report on them.
     pub report: CompressionReport,
 }
 
@@ -40,7 +40,7 @@ impl CompressorHandle {
     /// Compresses one layer; the weights are shared with the plugin, not copied.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for shapes that do not fit or values that are not finite.
+    /// Those of the plugin, or `BadValue` for shapes that do not fit or values that are not finite.
     pub fn compress(
         &mut self,
         outline: &LayerOutline,
@@ -49,7 +49,7 @@ impl CompressorHandle {
     ) -> Result<CompressedLayer, PluginFault> {
         let arena = Rc::clone(&self.0.arena);
         let handles = weights.iter().map(|(role, tensor)| (*role, arena.put(tensor.clone()))).collect();
-        let request = CompressRequest { outline: outline.clone(), weights: handles };
+        let request = CompressRequest::new(outline.clone(), handles);
         let answer: CompressAnswer = self.0.call(Method::Compress, &request, questions)?;
         let mut changed = Vec::new();
         for (role, form) in answer.changed {
@@ -132,12 +132,7 @@ impl CompressorHandle {
 }
 
 fn take_form(arena: &Arena, form: WeightForm<Handle>) -> Result<WeightForm<Tensor>, PluginError> {
-    Ok(match form {
-        WeightForm::Dense { weight } => WeightForm::Dense { weight: arena.take(weight)? },
-        WeightForm::Factored { left, right } => {
-            WeightForm::Factored { left: arena.take(left)?, right: arena.take(right)? }
-        }
-    })
+    form.try_map(&mut |handle| arena.take(handle))
 }
 
 /// `||W - W_r||_F^2 / ||W||_F^2`; 0 for a matrix that was left as it is, and for zeros.
@@ -154,7 +149,7 @@ fn hidden_energy(weight: &Tensor, form: Option<&WeightForm<Tensor>>) -> Result<f
     Ok(if whole == 0.0 { 0.0 } else { energy(&plain(weight)?.sub(&result)?)? / whole })
 }
 
-/// What a report says and what it should say, where they differ.
+/// The statement of a report and the one that was expected, where they differ.
 fn misreported(matrix: &MatrixReport, weight: &Tensor, hidden: f64) -> Option<(String, String)> {
     let MatrixReport { rank, full_rank, residual_energy, .. } = *matrix;
     let expected = weight.shape().into_iter().min().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);

@@ -34,7 +34,7 @@ impl Compressor for Halve {
         let weight = host.scale(layer.get(role).unwrap(), 0.5)?;
         layer.set(role, WeightForm::Dense { weight })?;
         let Reported { rank, full_rank, residual_energy, reports } = self.0;
-        Ok(CompressionReport { matrices: vec![MatrixReport { role, rank, full_rank, residual_energy }; reports] })
+        Ok(CompressionReport::new(vec![MatrixReport::new(role, rank, full_rank, residual_energy); reports]))
     }
 }
 
@@ -48,9 +48,9 @@ fn compress(reported: serde_json::Value) -> Result<CompressionReport, PluginFaul
     let used =
         StrategyUse::create(&plugin, &"teller/halve".parse().unwrap(), StrategyKind::Compress, &reported).unwrap();
     let role = WeightRole::AttentionQ;
-    let weights = vec![WeightOutline { role, shape: vec![2, 3], bias: false }];
+    let weights = vec![WeightOutline::new(role, vec![2, 3], false)];
     let weight = Tensor::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
-    let outline = LayerOutline { index: 7, hidden_size: 3, weights };
+    let outline = LayerOutline::new(7, 3, weights);
     let compressed = CompressorHandle::try_from(used)?.compress(&outline, &[(role, weight)], &mut NoQuestions)?;
     Ok(compressed.report)
 }

@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 /// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
 pub const ROOT_SYMBOL: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
 
-/// How long pages of a new in-memory file may be held by the kernel's own work.
+/// The time that pages of a new in-memory file may be held by the kernel's own work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A library that was loaded and has greeted.
 pub struct LoadedLibrary {
-    /// What it exports.
+    /// Its exports.
     pub module: PluginModule_Ref,
-    /// What it says of itself.
+    /// Its own description.
     pub record: PluginRecord,
     /// SHA-256 of the bytes that were checked and loaded.
     pub digest: String,
@@ -68,7 +68,7 @@ pub fn read_library(path: &Path) -> Result<Vec<u8>, PluginFault> {
     std::fs::read(path).map_err(|source| PluginFault::Unreadable { path: path.into(), source })
 }
 
-/// Whether these bytes can be a plugin of this machine; nothing of them is loaded.
+/// Refuses bytes that cannot be a plugin of this machine; nothing of them is loaded.
 pub fn check_library(path: &Path, bytes: &[u8], digest: Digest) -> Result<(), PluginFault> {
     let refuse = |reason: String| PluginFault::Refused { path: path.into(), digest: digest.to_string(), reason };
     check_elf(bytes).map_err(refuse)?;
@@ -83,7 +83,7 @@ pub(super) fn incompatible(path: &Path, digest: &str, reason: String) -> PluginF
     PluginFault::Incompatible { path: path.into(), digest: digest.to_owned(), host: API_VERSION, reason }
 }
 
-/// Whether the bytes name the symbol that plugins export.
+/// True where the bytes name the symbol that plugins export.
 pub fn contains_root_symbol(bytes: &[u8]) -> bool {
     memchr::memmem::find(bytes, ROOT_SYMBOL).is_some()
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-const FIXTURE: &str = "../../tests/fixtures/plugins/api-1.0/liboffsite_tuning.so.gz";
+const FIXTURE: &str = "../../tests/fixtures/plugins/api-2.0/liboffsite_tuning.so.gz";
 
 fn fixture() -> Vec<u8> {
     let packed = File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE)).unwrap();
@@ -77,9 +77,9 @@ fn what_was_checked_is_loaded_whatever_the_file_becomes() {
 fn a_refused_library_is_not_taken_for_the_next_one() {
     let _alone = ALONE.lock();
     let mut newer = fixture();
-    let own = b"1.0.0";
+    let own = b"2.0.0";
     let places: Vec<usize> = (0..newer.len() - own.len()).filter(|&at| newer[at..].starts_with(own)).collect();
-    places.iter().for_each(|&at| newer[at..at + own.len()].copy_from_slice(b"1.9.0"));
+    places.iter().for_each(|&at| newer[at..at + own.len()].copy_from_slice(b"2.9.0"));
     let folder = tempfile::tempdir().unwrap();
     let load = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -88,7 +88,7 @@ fn a_refused_library_is_not_taken_for_the_next_one() {
     };
     for _ in 0..2 {
         let refused = load("newer.so", &newer).unwrap_err().to_string();
-        assert!(refused.contains("built for plugin API 1.9.0, newer than this host's"), "{refused}");
-        assert_eq!(load("own.so", &fixture()).unwrap(), "1.0.0");
+        assert!(refused.contains("built for plugin API 2.9.0, newer than this host's"), "{refused}");
+        assert_eq!(load("own.so", &fixture()).unwrap(), "2.0.0");
     }
 }

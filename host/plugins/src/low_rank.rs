@@ -40,7 +40,7 @@ fn kept(svd: TruncatedSvd, arena: &Arena) -> scaleot_plugin_api::TruncatedSvd<Ha
         RunForm::Dense(weight) => WeightForm::Dense { weight: arena.put(weight) },
         RunForm::Factored { left, right } => WeightForm::Factored { left: arena.put(left), right: arena.put(right) },
     };
-    scaleot_plugin_api::TruncatedSvd { form, singular_values: arena.put(svd.singular_values) }
+    scaleot_plugin_api::TruncatedSvd::new(form, arena.put(svd.singular_values))
 }
 
 #[cfg(test)]

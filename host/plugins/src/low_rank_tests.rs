@@ -22,7 +22,7 @@ fn truncations(host: &mut Host) -> Vec<Shown> {
     for (weight, [rows, cols]) in weights.iter().zip(SHAPES) {
         let full = rows.min(cols);
         for (rank, factored) in [(full.div_ceil(2), false), (full.div_ceil(2), true), (full, false), (full, true)] {
-            cuts.push(RankCut { name: "a weight".into(), weight, rank, factored });
+            cuts.push(RankCut::new("a weight", weight, rank, factored));
         }
     }
     let made = host.truncated_svds(&cuts).unwrap();
@@ -68,7 +68,7 @@ fn what_cannot_be_truncated_is_refused_by_name() {
     let refused = |values: &[f32], shape: &[usize], rank| -> PluginError {
         with_host(|host| {
             let weight = host.from_f32(values, shape).unwrap();
-            let cut = RankCut { name: "attention.q of layer 3".into(), weight: &weight, rank, factored: false };
+            let cut = RankCut::new("attention.q of layer 3", &weight, rank, false);
             host.truncated_svds(&[cut]).map(drop).unwrap_err()
         })
     };

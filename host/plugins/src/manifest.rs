@@ -21,7 +21,7 @@ pub const MANIFEST_FILE: &str = "scaleot-plugin.toml";
 const FORMAT: u32 = 1;
 const LIMIT: u64 = 1 << 18;
 
-/// What a plugin's library says, and who stands for it.
+/// The description of a plugin's library, with its publisher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginManifest {
@@ -31,7 +31,7 @@ pub struct PluginManifest {
     pub version: String,
     /// One sentence.
     pub about: String,
-    /// Who made this file; nothing proves it.
+    /// The maker of this file; nothing proves it.
     pub publisher: String,
     /// As in Cargo's `license`.
     pub licence: String,
@@ -48,7 +48,7 @@ pub struct PluginManifest {
     pub strategies: Vec<ManifestStrategy>,
 }
 
-/// What the library was made with.
+/// The tools that the library was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltWith {
@@ -152,7 +152,7 @@ impl PluginManifest {
         Ok(())
     }
 
-    /// Whether the file beside it is the one that it describes, and one that this host can run.
+    /// Checks that the file beside it is the one that it describes, and one that this host can run.
     ///
     /// # Errors
     /// `Refused` or `Incompatible`; nothing was loaded.
@@ -167,7 +167,7 @@ impl PluginManifest {
         check_api(&self.api).map_err(|reason| super::library::incompatible(path, &found, reason))
     }
 
-    /// Whether the loaded library says the same of itself.
+    /// Checks that the loaded library says the same of itself.
     ///
     /// # Errors
     /// `Manifest`, with what differs.

@@ -1,4 +1,4 @@
-//! Whether a module maps `[tokens, width]` to `[tokens, width]`: asked when a plugin gives it, long before it would run.
+//! The check that a module maps `[tokens, width]` to `[tokens, width]`: asked when a plugin gives it, long before it would run.
 
 use scaleot_plugin_api::{Module, NormKind};
 use scaleot_tensor::Tensor;
@@ -14,7 +14,7 @@ pub fn check_module(module: &Module<Tensor>, width: usize, n_layers: usize) -> R
     }
 }
 
-/// How many values a module makes of `width`.
+/// The number of values that a module makes of `width`.
 fn output_width(module: &Module<Tensor>, width: i64, n_layers: usize) -> Result<i64, (String, String)> {
     let vector = |bias: &Option<Tensor>, size| bias.as_ref().is_none_or(|bias| bias.shape() == [size]);
     match module {
@@ -44,6 +44,7 @@ fn output_width(module: &Module<Tensor>, width: i64, n_layers: usize) -> Result<
         Module::SharedWith { layer } => {
             Err((format!("a share of layer {layer}"), format!("one of the layers 0 to {}", n_layers.saturating_sub(1))))
         }
+        other => Err((format!("a part {other:?}"), "one that this host knows".into())),
     }
 }
 

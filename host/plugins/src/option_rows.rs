@@ -29,7 +29,7 @@ pub fn option_rows(schema: &Value) -> Vec<OptionRow> {
     rows.collect()
 }
 
-/// What a property takes, in a few words: type, choices, range.
+/// The values that a property takes, in a few words: type, choices, range.
 fn takes(schema: &Value, root: &Value) -> String {
     let schema = referenced(root, schema);
     if let Some(choices) = schema.get("enum").and_then(Value::as_array) {

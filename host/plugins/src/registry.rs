@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where a plugin's code comes from.
+/// The source of a plugin's code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginSource {
     /// Linked into the program.
@@ -38,15 +38,15 @@ impl fmt::Display for PluginSource {
 
 /// A plugin that can be used.
 pub struct RegisteredPlugin {
-    /// What it says of itself.
+    /// Its own description.
     pub record: PluginRecord,
-    /// Where its code comes from.
+    /// The source of its code.
     pub source: PluginSource,
     pub(super) module: PluginModule_Ref,
 }
 
 impl RegisteredPlugin {
-    /// Whether its code comes from this file.
+    /// True where its code comes from this file.
     pub fn is_from(&self, file: &Path) -> bool {
         matches!(&self.source, PluginSource::Library { path, .. } if path == file)
     }
@@ -96,7 +96,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Whether the plugin of this name needs no library.
+    /// True where the plugin of this name needs no library.
     pub fn is_built_in(&self, name: &str) -> bool {
         self.plugins.get(name).is_some_and(|plugin| plugin.source == PluginSource::BuiltIn)
     }
@@ -181,7 +181,7 @@ impl Registry {
         Ok(first)
     }
 
-    /// What a person should be told since the last time.
+    /// The notices for a person since the last time.
     pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }

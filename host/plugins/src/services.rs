@@ -11,7 +11,7 @@ use scaleot_plugin_api::{
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor, TensorError};
 use std::rc::Rc;
 
-/// What a stage answers: outline, losses, training steps, notices. Both sides in JSON.
+/// The answers of a stage: outline, losses, training steps, notices. Both sides in JSON.
 pub trait Questions {
     /// Answers one question.
     ///

@@ -72,7 +72,7 @@ impl StrategyUse {
         &self.name
     }
 
-    /// Where its code comes from.
+    /// The source of its code.
     pub fn source(&self) -> &PluginSource {
         &self.source
     }
@@ -157,7 +157,7 @@ impl EstimatorHandle {
     /// One finite score per layer.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for a wrong count or a score that is not finite.
+    /// Those of the plugin, or `BadValue` for a wrong count or a score that is not finite.
     pub fn estimate(
         &mut self,
         n_layers: usize,
@@ -178,7 +178,7 @@ impl EstimatorHandle {
     /// Gives the plugin back the state that a checkpoint kept of it.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
         self.0.restore(state)
     }
@@ -196,17 +196,17 @@ impl TryFrom<StrategyUse> for ReplacerHandle {
 }
 
 impl ReplacerHandle {
-    /// What stands in for a layer of a model of `n_layers`, with host tensors in it.
+    /// The stand-in for a layer of a model of `n_layers`, with host tensors in it.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for tensors that do not exist, do not fit or are not finite.
+    /// Those of the plugin, or `BadValue` for tensors that do not exist, do not fit or are not finite.
     pub fn substitute(
         &mut self,
         layer: &LayerOutline,
         n_layers: usize,
         questions: &mut dyn Questions,
     ) -> Result<Substitute<Tensor>, PluginFault> {
-        let Substitute { module, trainable } =
+        let Substitute { module, trainable, .. } =
             self.0.call::<Substitute<Handle>>(Method::Substitute, layer, questions)?;
         let arena = Rc::clone(&self.0.arena);
         let module: Module<Tensor> = module
@@ -221,13 +221,13 @@ impl ReplacerHandle {
                 return Err(self.0.wrong(Method::Substitute, found, "finite values"));
             }
         }
-        Ok(Substitute { module, trainable })
+        Ok(Substitute::new(module, trainable))
     }
 
     /// Lets the replacer bring its installed substitutes near their layers.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn prepare(&mut self, questions: &mut dyn Questions) -> Result<(), PluginFault> {
         self.0.call(Method::Prepare, &(), questions)
     }
@@ -235,7 +235,7 @@ impl ReplacerHandle {
     /// The plugin's state in a checkpoint once it has prepared.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
         self.0.save()
     }
@@ -243,17 +243,17 @@ impl ReplacerHandle {
     /// Gives the plugin back the state that a checkpoint kept of it, or what [`save`](Self::save) gave.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
         self.0.restore(state)
     }
 
-    /// Which layers are replaced.
+    /// The layers that are replaced.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for a plan that breaks the request.
+    /// Those of the plugin, or `BadValue` for a plan that breaks the request.
     pub fn select(&mut self, scores: &ImportanceScores, ask: &ReplaceRequest) -> Result<LayerPlan, PluginFault> {
-        let request = SelectRequest { scores: scores.clone(), ask: ask.clone() };
+        let request = SelectRequest::new(scores.clone(), ask.clone());
         let plan: LayerPlan = self.0.call(Method::Select, &request, &mut NoQuestions)?;
         if plan.layers.len() != ask.n_layers {
             let found = format!("a plan of {} layers", plan.layers.len());
@@ -271,10 +271,10 @@ impl ReplacerHandle {
         Ok(plan)
     }
 
-    /// What training after the choice minimises, if anything.
+    /// The objective of the training after the choice, if any.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for a weight that is not finite.
+    /// Those of the plugin, or `BadValue` for a weight that is not finite.
     pub fn objective(&mut self) -> Result<Option<Objective>, PluginFault> {
         let objective: Option<Objective> = self.0.call(Method::Objective, &(), &mut NoQuestions)?;
         if let Some(objective) = &objective
@@ -298,10 +298,10 @@ impl TryFrom<StrategyUse> for AdapterHandle {
 }
 
 impl AdapterHandle {
-    /// What trains in an adapter layer.
+    /// The parts that train in an adapter layer.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for parts that the layer cannot have.
+    /// Those of the plugin, or `BadValue` for parts that the layer cannot have.
     pub fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginFault> {
         let module: AdapterModule = self.0.call(Method::Attach, layer, &mut NoQuestions)?;
         if module.parts.is_empty() {
@@ -318,10 +318,10 @@ impl AdapterHandle {
         Ok(module)
     }
 
-    /// What a checkpoint keeps for the plugin.
+    /// The state of the plugin in a checkpoint.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn save(&mut self) -> Result<Vec<u8>, PluginFault> {
         self.0.save()
     }
@@ -329,7 +329,7 @@ impl AdapterHandle {
     /// Gives the plugin back what [`save`](Self::save) gave.
     ///
     /// # Errors
-    /// What the plugin returned.
+    /// Those of the plugin.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), PluginFault> {
         self.0.restore(state)
     }
@@ -337,7 +337,7 @@ impl AdapterHandle {
     /// One tuning step; the stage answers `gradient_step`.
     ///
     /// # Errors
-    /// What the plugin returned, or `BadValue` for a loss that is not finite.
+    /// Those of the plugin, or `BadValue` for a loss that is not finite.
     pub fn step(&mut self, questions: &mut dyn Questions) -> Result<StepReport, PluginFault> {
         let report: StepReport = self.0.call(Method::Step, &(), questions)?;
         if !report.loss.is_finite() {

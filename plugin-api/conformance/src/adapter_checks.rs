@@ -1,10 +1,9 @@
-//! What every adapter must keep to.
+//! Promises of every adapter.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use scaleot_plugin_api::services::GradientStep;
-use scaleot_plugin_api::{AdapterModule, AdapterPart};
-use scaleot_plugin_api::{LayerOutline, Method, StepReport};
+use scaleot_plugin_api::{AdapterModule, AdapterPart, LayerOutline, Method, StepReport};
 
 pub(crate) const CHECKS: &[Check] = &[
     ("trains parts that the layer has", parts),

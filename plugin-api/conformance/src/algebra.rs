@@ -3,8 +3,7 @@
 use crate::array::{Array, count, signed};
 use crate::random::Stream;
 use nalgebra::{DMatrix, DVector, SVD, SymmetricEigen};
-use scaleot_plugin_api::WeightForm;
-use scaleot_plugin_api::{ErrorCode, Handle, OpArguments, PluginError, RankCut, TensorOp, TruncatedSvd};
+use scaleot_plugin_api::{ErrorCode, Handle, OpArguments, PluginError, RankCut, TensorOp, TruncatedSvd, WeightForm};
 
 /// Sweeps after which a factorisation has not converged.
 const MAX_SWEEPS: usize = 10_000;
@@ -186,7 +185,7 @@ pub(crate) fn truncated_svd(cut: &RankCut<Handle>, a: &Array) -> Result<Truncate
     } else {
         WeightForm::Dense { weight: Array::from_matrix(&(left * right)) }
     };
-    Ok(TruncatedSvd { form, singular_values: vector(&singular_values)? })
+    Ok(TruncatedSvd::new(form, vector(&singular_values)?))
 }
 
 fn symmetric_eigen(a: &Array) -> Result<Vec<Array>, PluginError> {

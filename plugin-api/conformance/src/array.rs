@@ -1,8 +1,7 @@
 //! Arrays of the fake host: fp32 values with a shape and strides; views share their values, as libtorch's do.
 
 use nalgebra::DMatrix;
-use scaleot_plugin_api::DlTensor;
-use scaleot_plugin_api::PluginError;
+use scaleot_plugin_api::{DlTensor, PluginError};
 use std::rc::Rc;
 
 /// More values than this in one array are a mistake in a test.
@@ -115,7 +114,7 @@ impl Array {
     }
 }
 
-/// How many values a shape holds.
+/// The number of values that a shape holds.
 pub(crate) fn count(shape: &[i64]) -> Result<usize, PluginError> {
     let product = shape.iter().try_fold(1_i64, |product, &size| product.checked_mul(size).filter(|_| size >= 0));
     match product {

@@ -1,11 +1,12 @@
-//! What every compressor must keep to: shapes, ranks and energies are recomputed from what it gave.
+//! Promises of every compressor: shapes, ranks and energies are recomputed from what it gave.
 
 use crate::array::Array;
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use nalgebra::DMatrix;
-use scaleot_plugin_api::{CompressAnswer, CompressRequest, Method, WeightRole};
-use scaleot_plugin_api::{CompressionReport, MatrixReport, WeightForm};
+use scaleot_plugin_api::{
+    CompressAnswer, CompressRequest, CompressionReport, Handle, MatrixReport, Method, WeightForm, WeightRole,
+};
 
 pub(crate) const CHECKS: &[Check] = &[
     ("gives weights of the same shape, finite", weights),
@@ -15,7 +16,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("takes a layer of zeros", zeros),
 ];
 
-/// How far fp32 results may lie from the recomputed ones.
+/// The distance that fp32 results may have from the recomputed ones.
 const TOLERANCE: f64 = 1e-4;
 
 /// One layer before and after.
@@ -28,17 +29,10 @@ struct Compressed {
 fn compress(session: &mut Session, host: &mut FakeHost, layer: usize, scale: f64) -> Result<Compressed, Broken> {
     let outline = host.layer_outline(layer);
     let original = host.weight_values(&outline, scale);
-    let question = CompressRequest { outline, weights: host.weight_handles(layer, scale) };
-    let CompressAnswer { changed, report } = session.ask(Method::Compress, &question, host)?;
-    let mut take = |(role, form)| {
-        let form = match form {
-            WeightForm::Dense { weight } => WeightForm::Dense { weight: host.take(weight)? },
-            WeightForm::Factored { left, right } => {
-                WeightForm::Factored { left: host.take(left)?, right: host.take(right)? }
-            }
-        };
-        Ok((role, form))
-    };
+    let question = CompressRequest::new(outline, host.weight_handles(layer, scale));
+    let CompressAnswer { changed, report, .. } = session.ask(Method::Compress, &question, host)?;
+    let mut take =
+        |(role, form): (WeightRole, WeightForm<Handle>)| Ok((role, form.try_map(&mut |handle| host.take(handle))?));
     let changed = changed.into_iter().map(&mut take).collect::<Result<_, Broken>>()?;
     Ok(Compressed { original, changed, report })
 }

@@ -11,10 +11,9 @@ use scaleot_plugin_api::services::{
 };
 use scaleot_plugin_api::{
     Curvature, CurvatureRequest, CurvePoint, DlTensor, ErrorCode, Handle, Host, HostServices, LayerMoments,
-    LayerOutline, MAX_OUTPUTS, Method, ModelOutline, MomentsRequest, Notice, OpArguments, PluginError, RankCut,
-    ReleaseTensor, Tensor, TensorOp, TruncatedSvd, WeightRole, check_offered,
+    LayerOutline, LayerWeights, MAX_OUTPUTS, Method, ModelOutline, MomentsRequest, Notice, OpArguments, PluginError,
+    RankCut, ReleaseTensor, Tensor, TensorOp, TruncatedSvd, WeightRole, check_offered,
 };
-use scaleot_plugin_api::{LayerWeights, WeightForm};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -101,7 +100,7 @@ impl FakeHost {
         self
     }
 
-    /// Whose substitute trains, per layer; without this, all do.
+    /// The layers whose substitute trains; without this, all do.
     ///
     /// # Panics
     /// Unless there is one entry per layer.
@@ -200,7 +199,7 @@ impl FakeHost {
         self.requests.get(S::NAME).copied().unwrap_or(0)
     }
 
-    /// How many requests were refused on purpose, by [`fail`](Self::fail) or [`stop_after`](Self::stop_after).
+    /// The number of requests that were refused on purpose, by [`fail`](Self::fail) or [`stop_after`](Self::stop_after).
     #[must_use]
     pub fn refusals(&self) -> usize {
         self.refusals
@@ -218,7 +217,7 @@ impl FakeHost {
         &self.curve
     }
 
-    /// How many tensors are alive: none must be when a strategy and what it gave back are dropped.
+    /// The number of tensors that are alive: none must be when a strategy and what it gave back are dropped.
     pub fn live_tensors(&mut self) -> usize {
         self.sweep();
         self.arrays.len()
@@ -278,7 +277,7 @@ impl FakeHost {
             let mut draw = |width| DMatrix::from_fn(tokens, width, |_, _| stream.normal());
             let (x, g) = (draw(cols), draw(rows));
             let mean = |a: &DMatrix<f64>, b: &DMatrix<f64>| Array::from_matrix(&(a.transpose() * b / tokens as f64));
-            let curvature = Curvature { input: mean(&x, &x), output: mean(&g, &g), gradient: mean(&g, &x) };
+            let curvature = Curvature::new(mean(&x, &x), mean(&g, &g), mean(&g, &x));
             found.push((weight.role, curvature.try_map::<_, PluginError>(&mut |array| Ok(self.put(array)))?));
         }
         Ok(found)
@@ -333,28 +332,23 @@ impl FakeHost {
             let values = (0..width * width).map(|at| if at % (width + 1) == 0 { scale } else { 0.0 }).collect();
             Array::new(values, &[side, side])
         };
-        let moments = LayerMoments {
-            input_mean: Array::new(vec![0.0; width], &[side])?,
-            change_mean: Array::new(vec![0.0; width], &[side])?,
-            input_covariance: diagonal(1.0)?,
-            cross_covariance: diagonal(1e-3)?,
-        };
+        let moments = LayerMoments::new(
+            Array::new(vec![0.0; width], &[side])?,
+            Array::new(vec![0.0; width], &[side])?,
+            diagonal(1.0)?,
+            diagonal(1e-3)?,
+        );
         moments.try_map(&mut |array| Ok(self.put(array)))
     }
 
     fn truncated_svds(&mut self, cuts: &[RankCut<Handle>]) -> Result<Vec<TruncatedSvd<Handle>>, PluginError> {
         self.sweep();
         let made = cuts.iter().map(|cut| truncated_svd(cut, self.get(cut.weight)?)).collect::<Result<Vec<_>, _>>()?;
-        let answer = made.into_iter().map(|TruncatedSvd { form, singular_values }| {
-            let form = match form {
-                WeightForm::Dense { weight } => WeightForm::Dense { weight: self.put(weight) },
-                WeightForm::Factored { left, right } => {
-                    WeightForm::Factored { left: self.put(left), right: self.put(right) }
-                }
-            };
-            TruncatedSvd { form, singular_values: self.put(singular_values) }
+        let answer = made.into_iter().map(|TruncatedSvd { form, singular_values, .. }| {
+            let form = form.try_map::<_, PluginError>(&mut |array| Ok(self.put(array)))?;
+            Ok(TruncatedSvd::new(form, self.put(singular_values)))
         });
-        Ok(answer.collect())
+        answer.collect()
     }
 
     /// Curves have ascending steps and rows of one length, as the host's own.

@@ -1,10 +1,9 @@
-//! What every importance estimator must keep to.
+//! Promises of every importance estimator.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
-use scaleot_plugin_api::Trait;
 use scaleot_plugin_api::services::{Curvatures, LayerStatistics, Losses, OutputSimilarity, TrainingStep};
-use scaleot_plugin_api::{ImportanceScores, Method};
+use scaleot_plugin_api::{ImportanceScores, Method, Trait};
 
 pub(crate) const CHECKS: &[Check] = &[
     ("gives one finite score per layer", scores),

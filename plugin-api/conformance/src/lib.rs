@@ -36,14 +36,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use subject::{Check, Subject};
 
-/// What came of one check.
+/// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
-    /// Which strategy, or the plugin's own name for its record.
+    /// The strategy, or the plugin's own name for its record.
     pub of: String,
     /// The promise.
     pub check: &'static str,
-    /// How it was broken, if it was.
+    /// The way in which it was broken, if it was.
     pub broken: Option<String>,
 }
 

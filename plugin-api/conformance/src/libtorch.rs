@@ -2,8 +2,7 @@
 //! and graph are shared is a promise of the real host.
 
 use crate::array::Array;
-use scaleot_plugin_api::Handle;
-use scaleot_plugin_api::PluginError;
+use scaleot_plugin_api::{Handle, PluginError};
 use std::any::Any;
 use std::collections::HashMap;
 
@@ -39,7 +38,7 @@ impl Lent {
         Self { libtorch, kept: HashMap::new() }
     }
 
-    /// Where the tensor of a handle lies, until it is forgotten.
+    /// The address of a handle's tensor, until it is forgotten.
     pub(crate) fn lend(&mut self, handle: Handle, array: &Array) -> Result<u64, PluginError> {
         let libtorch = self.libtorch.ok_or_else(none)?;
         let (address, kept) = libtorch.make(&array.values(), array.shape())?;

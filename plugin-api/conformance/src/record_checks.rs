@@ -1,9 +1,10 @@
-//! What a plugin says of itself: names, versions, sentences.
+//! The record of a plugin: names, versions, sentences.
 
 use crate::subject::{Broken, Outcome, Session, ensure};
 use scaleot_plugin_api::export::{API_VERSION, PluginModule_Ref};
-use scaleot_plugin_api::{ErrorCode, Need, PluginRecord, StrategyKind, StrategyRecord};
-use scaleot_plugin_api::{PLUGIN_NAME_RULE, Trait, is_plugin_name};
+use scaleot_plugin_api::{
+    ErrorCode, Need, PLUGIN_NAME_RULE, PluginRecord, StrategyKind, StrategyRecord, Trait, is_plugin_name,
+};
 use std::collections::BTreeSet;
 
 type RecordCheck = (&'static str, fn(PluginModule_Ref, &PluginRecord) -> Outcome);
@@ -87,7 +88,7 @@ fn declarations(_: PluginModule_Ref, record: &PluginRecord) -> Outcome {
         let of_kind = match &one.of {
             Trait::EqualScores | Trait::TrainsSubstitutes => strategy.kind == StrategyKind::Importance,
             Trait::IgnoresScores | Trait::TrainsNothing => strategy.kind == StrategyKind::Replace,
-            Trait::Other(_) => false,
+            _ => false,
         };
         ensure(of_kind, || {
             let (name, what) = (&strategy.name, one.of.as_str());

@@ -1,13 +1,12 @@
-//! What every layer replacer must keep to.
+//! Promises of every layer replacer.
 
 use crate::array::Array;
 use crate::fake_host::FakeHost;
 use crate::importance_checks;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
-use scaleot_plugin_api::Trait;
 use scaleot_plugin_api::{
     ErrorCode, Handle, ImportanceScores, LayerPlan, LayerRole, Method, Module, NormKind, Objective, ObjectiveTerm,
-    ReplaceRequest, SelectRequest, Substitute, Trains,
+    ReplaceRequest, SelectRequest, Substitute, Trains, Trait,
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -22,8 +21,8 @@ pub(crate) const CHECKS: &[Check] = &[
 
 fn substitute(session: &mut Session, host: &mut FakeHost, layer: usize) -> Result<Substitute<Array>, Broken> {
     let outline = host.layer_outline(layer);
-    let Substitute { module, trainable } = session.ask::<Substitute<Handle>>(Method::Substitute, &outline, host)?;
-    Ok(Substitute { module: module.try_map(&mut |handle| host.take(handle))?, trainable })
+    let Substitute { module, trainable, .. } = session.ask::<Substitute<Handle>>(Method::Substitute, &outline, host)?;
+    Ok(Substitute::new(module.try_map(&mut |handle| host.take(handle))?, trainable))
 }
 
 /// One whole use of the strategy; the text of what it gave.
@@ -39,7 +38,7 @@ fn substitutes(subject: &Subject) -> Outcome {
     subject.on_each_model(|session, host| {
         let (n_layers, width) = (host.outline().n_layers(), host.outline().hidden_size);
         for layer in 0..n_layers {
-            let Substitute { module, trainable } = substitute(session, host, layer)?;
+            let Substitute { module, trainable, .. } = substitute(session, host, layer)?;
             let of = |broken: Broken| Broken::from(format!("the substitute of layer {layer} {broken}"));
             let found = output_width(&module, width, n_layers).map_err(of)?;
             ensure(found == width, || format!("maps {width} to {found} values")).map_err(of)?;
@@ -81,13 +80,14 @@ fn output_width(module: &Module<Array>, width: usize, n_layers: usize) -> Result
             ensure(*layer < n_layers, || format!("shares layer {layer}, the model has {n_layers}"))?;
             Ok(width)
         }
+        other => Err(format!("has a part that these checks do not know: {other:?}").into()),
     }
 }
 
 /// `replace_count` layers of the host's model, with an adapter at either end.
 fn request(host: &FakeHost, replace_count: usize) -> ReplaceRequest {
     let n_layers = host.outline().n_layers();
-    ReplaceRequest { n_layers, adapter_layers: vec![0, n_layers - 1], replace_count }
+    ReplaceRequest::new(n_layers, vec![0, n_layers - 1], replace_count)
 }
 
 fn select(session: &mut Session, host: &mut FakeHost, ask: &ReplaceRequest) -> Result<LayerPlan, Broken> {
@@ -102,7 +102,7 @@ fn select_by(
     scores: Vec<f32>,
     ask: &ReplaceRequest,
 ) -> Result<LayerPlan, Broken> {
-    let question = SelectRequest { scores: ImportanceScores { scores }, ask: ask.clone() };
+    let question = SelectRequest::new(ImportanceScores::new(scores), ask.clone());
     Ok(session.ask(Method::Select, &question, host)?)
 }
 
@@ -111,7 +111,7 @@ fn selections(subject: &Subject) -> Outcome {
         let n_layers = host.outline().n_layers();
         for adapter_layers in [vec![0, n_layers - 1], vec![], vec![0, 1], vec![2]] {
             for replace_count in 0..=n_layers - adapter_layers.len() {
-                let ask = ReplaceRequest { n_layers, adapter_layers: adapter_layers.clone(), replace_count };
+                let ask = ReplaceRequest::new(n_layers, adapter_layers.clone(), replace_count);
                 let plan = select(session, host, &ask)?;
                 let fits = plan.layers.len() == n_layers
                     && plan.layers_with(LayerRole::Adapter) == ask.adapter_layers
@@ -191,6 +191,7 @@ fn objective(subject: &Subject) -> Outcome {
                 ObjectiveTerm::HiddenMatch { layer, .. } => *layer < n_layers,
                 ObjectiveTerm::LogitKl { temperature } => temperature.is_finite() && *temperature > 0.0,
                 ObjectiveTerm::LossMargin { margin } => margin.is_finite(),
+                _ => false,
             };
             ensure(fits && weight.is_finite(), || format!("{weight} x {term:?}"))
         })

@@ -1,11 +1,10 @@
-//! What holds for strategies of every kind: repeatable, resumable, and honest about the host's errors.
+//! Promises of every strategy: repeatable, resumable, and honest about the host's errors.
 
 use crate::fake_host::FakeHost;
 use crate::subject::{Broken, Check, Outcome, Session, Subject, ensure};
 use crate::{adapter_checks, compress_checks, importance_checks, replace_checks};
-use scaleot_plugin_api::StrategyKind;
 use scaleot_plugin_api::services::{ALL, Notices, Service};
-use scaleot_plugin_api::{ErrorCode, PluginError};
+use scaleot_plugin_api::{ErrorCode, PluginError, StrategyKind};
 
 pub(crate) const CHECKS: &[Check] = &[
     ("gives the same for the same seed", repeatable),

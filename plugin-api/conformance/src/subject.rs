@@ -2,14 +2,13 @@
 
 use crate::fake_host::FakeHost;
 use crate::libtorch::Libtorch;
-use scaleot_plugin_api::Trait;
 use scaleot_plugin_api::export::{PluginModule_Ref, RawStrategy, read_error};
-use scaleot_plugin_api::{ErrorCode, Method, ModelOutline, PluginError, StrategyRecord, WeightRole};
+use scaleot_plugin_api::{ErrorCode, Method, ModelOutline, PluginError, StrategyRecord, Trait, WeightRole};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// How a promise was broken.
+/// A broken promise.
 #[derive(Debug)]
 pub(crate) struct Broken {
     text: String,
@@ -162,5 +161,7 @@ fn grouped_query_model() -> ModelOutline {
             }
         }
     }
-    ModelOutline { family: "toy-grouped-query".into(), n_heads, n_kv_heads, intermediate_size, ..model }
+    let ModelOutline { vocab_size, layers, .. } = model;
+    let family = "toy-grouped-query";
+    ModelOutline::new(family, hidden_size, intermediate_size, n_heads, n_kv_heads, vocab_size, layers)
 }

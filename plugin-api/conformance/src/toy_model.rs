@@ -6,13 +6,12 @@
 
 use crate::random::{Stream, seed_for};
 use crate::toy_similarity;
-use scaleot_plugin_api::PluginError;
 use scaleot_plugin_api::services::{
     GradientStep, LayerStatistics, LocalFit, Losses, Outline, OutputSimilarity, Seed, Service, TrainableLayers,
     TrainingStep,
 };
 use scaleot_plugin_api::{
-    FitReport, FitStep, LayerMask, LayerStatistic, ModelOutline, StepReport, TrainStep, unknown_service,
+    FitReport, FitStep, LayerMask, LayerStatistic, ModelOutline, PluginError, StepReport, TrainStep, unknown_service,
 };
 
 /// Loss of the full model, in nats per token.
@@ -23,7 +22,7 @@ const BATCH_DEVIATION: f64 = 0.05;
 const COST_DEVIATION: f64 = 0.02;
 /// The share of its cost that a trained substitute keeps.
 const FLOOR: f64 = 0.5;
-/// How far one step goes.
+/// The share of the way that one step goes.
 const STEP: f64 = 0.01;
 /// Loss of the adapter before tuning.
 const UNTUNED_LOSS: f64 = 3.0;
@@ -46,7 +45,7 @@ pub(crate) struct ToyModel {
     pub(crate) outline: ModelOutline,
     pub(crate) costs: Vec<f64>,
     pub(crate) run_seed: u64,
-    /// Whose substitute trains.
+    /// True where the substitute trains.
     pub(crate) trainable: Vec<bool>,
     /// True where layers cost more on one batch than on another.
     pub(crate) varies: bool,
@@ -86,7 +85,7 @@ impl ToyModel {
             TrainableLayers::NAME => TrainableLayers::answer(question, |()| Ok(self.trainable.clone())),
             LocalFit::NAME => LocalFit::answer(question, |step| self.fit_step(step)),
             GradientStep::NAME => GradientStep::answer(question, |()| Ok(self.gradient_step())),
-            LayerStatistics::NAME => LayerStatistics::answer(question, |statistic| Ok(self.statistics(statistic))),
+            LayerStatistics::NAME => LayerStatistics::answer(question, |statistic| self.statistics(statistic)),
             OutputSimilarity::NAME => {
                 OutputSimilarity::answer(question, |request| toy_similarity::output_similarity(self, request))
             }
@@ -98,7 +97,7 @@ impl ToyModel {
     fn gradient_step(&mut self) -> StepReport {
         let purpose = format!("pairs {}", self.tuned);
         let deviation = BATCH_DEVIATION * Stream::new(seed_for(self.run_seed, &purpose)).normal();
-        let report = StepReport { loss: self.tuned_loss + deviation };
+        let report = StepReport::new(self.tuned_loss + deviation);
         (self.tuned, self.tuned_loss) = (self.tuned + 1, self.tuned_loss * (1.0 - STEP));
         report
     }
@@ -151,7 +150,7 @@ impl ToyModel {
         let batch = self.next_batch(Text::Train);
         let loss = self.loss(&batch, &step.mask);
         self.learn(&trains);
-        Ok(StepReport { loss })
+        Ok(StepReport::new(loss))
     }
 
     fn fit_step(&mut self, step: FitStep) -> Result<FitReport, PluginError> {
@@ -166,7 +165,7 @@ impl ToyModel {
         for _ in 0..step.steps {
             self.learn(&self.trainable.clone());
         }
-        Ok(FitReport { residuals })
+        Ok(FitReport::new(residuals))
     }
 
     fn learn(&mut self, trains: &[bool]) {
@@ -174,13 +173,16 @@ impl ToyModel {
         learners.for_each(|(skill, _)| *skill -= STEP * (*skill - FLOOR));
     }
 
-    fn statistics(&mut self, statistic: LayerStatistic) -> Vec<f64> {
+    fn statistics(&mut self, statistic: LayerStatistic) -> Result<Vec<f64>, PluginError> {
         let batch = self.next_batch(Text::HeldOut);
-        let of = |cost: &f64| match statistic {
-            LayerStatistic::InputOutputCosine => 1.0 / (1.0 + cost.max(0.0)),
-            LayerStatistic::TaylorImportance => cost.max(0.0),
-            LayerStatistic::PrunedOutputError { percent } => (cost * f64::from(percent) / 100.0).powi(2),
-            LayerStatistic::RoundedOutputError { bits } => (cost / f64::from(bits).exp2()).powi(2),
+        let of = |cost: &f64| {
+            Ok(match statistic {
+                LayerStatistic::InputOutputCosine => 1.0 / (1.0 + cost.max(0.0)),
+                LayerStatistic::TaylorImportance => cost.max(0.0),
+                LayerStatistic::PrunedOutputError { percent } => (cost * f64::from(percent) / 100.0).powi(2),
+                LayerStatistic::RoundedOutputError { bits } => (cost / f64::from(bits).exp2()).powi(2),
+                other => return Err(PluginError::unsupported(format!("this host has no layer statistic {other:?}"))),
+            })
         };
         batch.costs.iter().map(of).collect()
     }

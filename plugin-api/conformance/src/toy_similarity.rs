@@ -5,8 +5,7 @@
 
 use crate::random::{Stream, seed_for};
 use crate::toy_model::ToyModel;
-use scaleot_plugin_api::PluginError;
-use scaleot_plugin_api::SimilarityRequest;
+use scaleot_plugin_api::{PluginError, SimilarityRequest};
 
 pub(crate) fn output_similarity(model: &ToyModel, ask: SimilarityRequest) -> Result<Vec<Vec<f64>>, PluginError> {
     let samples = ask.samples.min(64) as usize;

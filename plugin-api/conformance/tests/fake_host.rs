@@ -140,7 +140,7 @@ fn staircase(host: &mut Host, shape: [usize; 2]) -> Tensor {
 }
 
 fn cut(weight: &Tensor, rank: usize, factored: bool) -> RankCut<&Tensor> {
-    RankCut { name: "the staircase".into(), weight, rank, factored }
+    RankCut::new("the staircase", weight, rank, factored)
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn truncations_keep_the_largest_singular_values() {
         for (shape, pair) in shapes.iter().zip(done.chunks(2)) {
             let mut expected = vec![0.0; shape[0] * shape[1]];
             (expected[0], expected[shape[1] + 1]) = (3.0, 2.0);
-            let [TruncatedSvd { form: WeightForm::Dense { weight }, singular_values }, factored] = pair else {
+            let [TruncatedSvd { form: WeightForm::Dense { weight }, singular_values, .. }, factored] = pair else {
                 panic!("not the forms that were asked for: {pair:?}");
             };
             check(host, singular_values, &[3], &[3., 2., 1.]);
@@ -264,11 +264,11 @@ fn losses_are_the_costs_of_replaced_layers_and_training_lowers_them() {
     };
     assert!((extra(&mut fake, &[0, 1, 2]) - 1.5).abs() < 1e-9);
     for _ in 0..200 {
-        fake.host().train_step(&TrainStep { mask: mask(&[1]), learning_rate: 1e-3 }).unwrap();
+        fake.host().train_step(&TrainStep::new(mask(&[1]), 1e-3)).unwrap();
     }
     assert!((extra(&mut fake, &[0]) - 0.5).abs() < 1e-9, "layer 0 was not trained");
     assert!((0.5..0.6).contains(&extra(&mut fake, &[1])), "layer 1 was");
-    let idle = fake.host().train_step(&TrainStep { mask: mask(&[]), learning_rate: 1e-3 });
+    let idle = fake.host().train_step(&TrainStep::new(mask(&[]), 1e-3));
     assert!(message(idle).contains("nothing trains"));
     let short = fake.host().losses(&[LayerMask::all_original(2)]);
     assert_eq!(message(short), "a mask has 2 entries, the model has 3 layers");
@@ -281,7 +281,7 @@ fn only_trainable_substitutes_learn() {
     let mut fake = FakeHost::toy(3, 4).with_layer_costs(&[1.0, 1.0, 1.0]).with_trainable(&[true, false, false]);
     assert_eq!(fake.host().trainable_layers().unwrap(), [true, false, false]);
     let mask = |replaced: &[usize]| LayerMask::all_original(3).with_replaced(replaced);
-    let step = |fake: &mut FakeHost, mask: LayerMask| fake.host().train_step(&TrainStep { mask, learning_rate: 1e-3 });
+    let step = |fake: &mut FakeHost, mask: LayerMask| fake.host().train_step(&TrainStep::new(mask, 1e-3));
     step(&mut fake, mask(&[0, 1])).unwrap();
     let losses = fake.host().losses(&[mask(&[]), mask(&[0]), mask(&[1])]).unwrap();
     assert!((losses[1] - losses[0] - 0.995).abs() < 1e-9, "a hundredth of the way from 1 to 0.5");

@@ -45,13 +45,13 @@ impl ImportanceEstimator for Patient {
         let each: Vec<_> = (0..n).map(|i| full.clone().with_replaced(&[i])).collect();
         self.sums.resize(n, 0.0);
         while self.done < self.rounds {
-            host.train_step(&TrainStep { mask: LayerMask { original: vec![false; n] }, learning_rate: 1e-3 })?;
+            host.train_step(&TrainStep::new(LayerMask::new(vec![false; n]), 1e-3))?;
             let losses = host.losses(&each)?;
             self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss as f32);
             self.done += 1;
             host.progress(self.done as u64, self.rounds as u64, self)?;
         }
-        Ok(ImportanceScores { scores: self.sums.iter().map(|sum| sum / self.done as f32).collect() })
+        Ok(ImportanceScores::new(self.sums.iter().map(|sum| sum / self.done as f32).collect()))
     }
 }
 
@@ -116,7 +116,7 @@ impl Adapter for GateLora {
         if layer.weight(role).is_none() {
             return Err(PluginError::unsupported(format!("layer {} has no {role}", layer.index)));
         }
-        Ok(AdapterModule { parts: vec![AdapterPart::LowRankDelta { role, rank: 2, alpha: 4.0 }] })
+        Ok(AdapterModule::new(vec![AdapterPart::LowRankDelta { role, rank: 2, alpha: 4.0 }]))
     }
 
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
@@ -182,8 +182,8 @@ fn an_estimator_finds_the_costly_layers() {
 #[test]
 fn the_least_important_layers_are_replaced_by_default() {
     let mut replacer = Harmonizer::new(NoOptions {}).unwrap();
-    let ask = scaleot_plugin_api::ReplaceRequest { n_layers: 5, adapter_layers: vec![0, 4], replace_count: 2 };
-    let scores = |scores: &[f32]| ImportanceScores { scores: scores.to_vec() };
+    let ask = scaleot_plugin_api::ReplaceRequest::new(5, vec![0, 4], 2);
+    let scores = |scores: &[f32]| ImportanceScores::new(scores.to_vec());
     let plan = replacer.select(&scores(&[0.0, 0.5, 0.1, 0.5, 0.0]), &ask).unwrap();
     assert_eq!(plan.layers_with(scaleot_plugin_api::LayerRole::Replace), [1, 2], "ties go to the shallower layer");
     let error = replacer.select(&scores(&[0.0, 0.5]), &ask).unwrap_err();

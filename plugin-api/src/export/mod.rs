@@ -34,7 +34,7 @@ const API_MINOR: u32 = 0;
 /// Bytes across the boundary: an answer, or a [`PluginError`] as JSON.
 pub type Reply = RResult<RVec<u8>, RVec<u8>>;
 
-/// What a plugin library exports.
+/// The exports of a plugin library.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginModule_Ref)))]
@@ -72,7 +72,7 @@ impl RawStrategy {
     /// A panic inside comes back as an error.
     ///
     /// # Errors
-    /// What the strategy returned, or `Panicked`.
+    /// Those of the strategy, or `Panicked`.
     pub fn call(
         &mut self,
         method: Method,
@@ -101,7 +101,7 @@ impl Drop for RawStrategy {
     }
 }
 
-/// How a plugin reaches the host during one call.
+/// The way from a plugin to the host during one call.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct HostContext {
@@ -109,7 +109,7 @@ pub struct HostContext {
     table: HostTable_Ref,
 }
 
-/// What the host offers, as functions.
+/// The host's services, as functions.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostTable_Ref)))]
@@ -128,7 +128,7 @@ pub struct HostTable {
     pub tensor_from_f32: extern "C" fn(*mut c_void, RSlice<'_, f32>, RSlice<'_, i64>) -> RResult<u64, RVec<u8>>,
     /// Writes a DLPack view of a tensor.
     pub tensor_view: extern "C" fn(*mut c_void, u64, *mut c_void) -> RResult<(), RVec<u8>>,
-    /// Where dropped handles are reported; outlives the call.
+    /// The receiver of dropped handles; outlives the call.
     pub releaser: extern "C" fn(*mut c_void) -> RawReleaser,
     /// Answers a question by name, in JSON.
     #[sabi(last_prefix_field)]

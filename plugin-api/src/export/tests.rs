@@ -56,7 +56,7 @@ impl HostServices for TestHost {
     }
 }
 
-/// What the test strategy does wrong; also the JSON of its options.
+/// A fault of the test strategy; also the JSON of its options.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Fault {

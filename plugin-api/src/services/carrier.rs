@@ -14,6 +14,7 @@ macro_rules! tensor_ops {
         /// Tensor operations by number. Numbers are part of the contract: never reused, only added.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u32)]
+        #[non_exhaustive]
         pub enum TensorOp { $($(#[$doc])* $name = $code,)* }
 
         impl TensorOp {
@@ -109,6 +110,7 @@ pub trait HostServices {
 
 /// The numbers that go with an operation.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct OpArguments<'a> {
     /// Sizes, dimensions, seeds.
     pub ints: &'a [i64],

@@ -20,6 +20,7 @@ macro_rules! methods {
         /// Methods by number. Numbers are part of the contract: never reused, only added.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u32)]
+        #[non_exhaustive]
         pub enum Method { $($(#[$doc])* $name = $code,)* }
 
         impl Method {
@@ -69,15 +70,25 @@ methods! {
 
 /// The question of [`Method::Select`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SelectRequest {
     /// Scores of the importance stage.
     pub scores: ImportanceScores,
-    /// What is to be chosen.
+    /// The request.
     pub ask: ReplaceRequest,
+}
+
+impl SelectRequest {
+    /// The question of a host.
+    #[must_use]
+    pub fn new(scores: ImportanceScores, ask: ReplaceRequest) -> Self {
+        Self { scores, ask }
+    }
 }
 
 /// The question of [`Method::Compress`]: handles that the plugin owns from here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CompressRequest {
     /// The layer.
     pub outline: LayerOutline,
@@ -85,19 +96,28 @@ pub struct CompressRequest {
     pub weights: Vec<(WeightRole, Handle)>,
 }
 
+impl CompressRequest {
+    /// The question of a host.
+    #[must_use]
+    pub fn new(outline: LayerOutline, weights: Vec<(WeightRole, Handle)>) -> Self {
+        Self { outline, weights }
+    }
+}
+
 /// The answer of [`Method::Compress`]: handles that the host owns from here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CompressAnswer {
     /// The weights that changed.
     pub changed: Vec<(WeightRole, WeightForm<Handle>)>,
-    /// What became of them.
+    /// The report on them.
     pub report: CompressionReport,
 }
 
 /// Runs one method of a strategy: JSON in, JSON out; the state of `Save` and `Restore` is bytes of the strategy's own.
 ///
 /// # Errors
-/// What the strategy returned; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
+/// Those of the strategy; `Unsupported` when the strategy is of another kind; `Numeric` for an answer that is not
 /// finite, because JSON would carry it as `null`.
 pub fn reply(
     strategy: &mut AnyStrategy,

@@ -22,11 +22,20 @@ pub enum AnyStrategy {
 }
 
 /// A strategy that `export_plugin!` offers.
+#[non_exhaustive]
 pub struct StrategyEntry {
     /// Its description.
     pub record: StrategyRecord,
     /// Makes one from its options as JSON.
     pub create: fn(&[u8]) -> Result<AnyStrategy, PluginError>,
+}
+
+impl StrategyEntry {
+    /// An entry of a description and the way to make the strategy.
+    #[must_use]
+    pub fn new(record: StrategyRecord, create: fn(&[u8]) -> Result<AnyStrategy, PluginError>) -> Self {
+        Self { record, create }
+    }
 }
 
 /// A strategy from its options as JSON, as the host makes it: numbers within the bounds of their schema, then

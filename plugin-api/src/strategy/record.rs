@@ -43,6 +43,7 @@ impl StrategyKind {
 
 /// The description of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StrategyRecord {
     /// Its name inside the plugin, as in `use = "plugin/strategy"`.
     pub name: String,
@@ -60,8 +61,17 @@ pub struct StrategyRecord {
     pub declares: Vec<Declaration>,
 }
 
+impl StrategyRecord {
+    /// A strategy that needs and declares nothing.
+    #[must_use]
+    pub fn new(name: &str, kind: StrategyKind, about: &str, options: serde_json::Value) -> Self {
+        Self { name: name.into(), kind, about: about.into(), options, requires: Vec::new(), declares: Vec::new() }
+    }
+}
+
 /// The description of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PluginRecord {
     /// Its name, as in `use = "plugin/strategy"`.
     pub name: String,

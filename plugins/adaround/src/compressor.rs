@@ -72,7 +72,7 @@ impl AdaRound {
         let (gone, all) = (squares(&(&rounded - &plain)), squares(&plain));
         let rank = usize::try_from(weight.size().into_iter().min().unwrap_or(0)).unwrap_or(0);
         let report =
-            MatrixReport { role, rank, full_rank: rank, residual_energy: if all > 0.0 { gone / all } else { 0.0 } };
+            MatrixReport::new(role, rank, rank, if all > 0.0 { gone / all } else { 0.0 });
         if gone > 0.0 {
             let weight = host.from_tch(&rounded.to_kind(weight.kind()))?;
             layer.set(role, WeightForm::Dense { weight })?;
@@ -83,7 +83,7 @@ impl AdaRound {
 
 impl Compressor for AdaRound {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-        let request = CurvatureRequest { layer: layer.outline().index, windows: self.options.windows };
+        let request = CurvatureRequest::new(layer.outline().index, self.options.windows);
         let mut report = CompressionReport::default();
         for matrix in host.layer_curvature(&request)? {
             report.matrices.extend(self.round(layer, matrix, host)?);

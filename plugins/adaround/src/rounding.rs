@@ -18,7 +18,7 @@ const SHARPNESS: (f64, f64) = (20.0, 2.0);
 /// The share of steps before the second term counts.
 const WARM_UP: f64 = 0.2;
 
-/// How the descent goes.
+/// The settings of the descent.
 #[derive(Debug, Clone, Copy)]
 pub struct Descent {
     /// Adam's steps.
@@ -77,7 +77,7 @@ fn start(share: &Tensor) -> Tensor {
 /// The rounding of `weight: [rows, cols]` that changes outputs least, among those found; never worse than the nearest.
 ///
 /// # Errors
-/// What libtorch says of the optimiser.
+/// The error of the optimiser in libtorch's words.
 pub fn learned(weight: &Tensor, moments: &Tensor, bits: u32, descent: Descent) -> Result<Tensor, tch::TchError> {
     let (weight, moments) = (weight.detach(), moments.detach());
     let grid = Grid::of(&weight, bits);

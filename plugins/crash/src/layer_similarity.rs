@@ -1,4 +1,4 @@
-//! What a layer adds, by the similarity of neighbours: `s_i = 1 - CKA(X_{i-1}, X_i)`, `X_i` the pooled outputs of layer `i`.
+//! The contribution of a layer, by the similarity of neighbours: `s_i = 1 - CKA(X_{i-1}, X_i)`, `X_i` the pooled outputs of layer `i`.
 //!
 //! CRaSh merges the adjacent pair of clusters with the highest CKA between the last layer of the left one and the first layer of
 //! the right one. That is always a pair of neighbouring layers, so these `n` numbers decide every clustering. The first layer has
@@ -18,7 +18,7 @@ pub struct LayerSimilarityOptions {
     /// Held-out windows (the paper: 512 validation samples of the task, which the owner here does not have).
     #[schemars(range(min = 2, max = 100_000))]
     pub samples: u32,
-    /// How the tokens of a window become one row; the published layer lists weigh tokens by position.
+    /// The weights of tokens when a window becomes one row; the published layer lists weigh tokens by position.
     pub pooling: TokenPooling,
 }
 
@@ -28,7 +28,7 @@ impl Default for LayerSimilarityOptions {
     }
 }
 
-/// How unlike each layer's output is to that of the layer before.
+/// The difference of each layer's output from that of the layer before.
 pub struct LayerSimilarity {
     options: LayerSimilarityOptions,
 }
@@ -47,10 +47,10 @@ impl Strategy for LayerSimilarity {
 impl ImportanceEstimator for LayerSimilarity {
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
         let LayerSimilarityOptions { samples, pooling } = self.options;
-        let similarity = host.output_similarity(&SimilarityRequest { samples, pooling })?;
+        let similarity = host.output_similarity(&SimilarityRequest::new(samples, pooling))?;
         let before = |layer: usize| similarity.get(layer)?.get(layer.checked_sub(1)?).copied();
         let score = |layer: usize| before(layer).map_or(1.0, |alike| 1.0 - alike) as f32;
-        Ok(ImportanceScores { scores: (0..similarity.len()).map(score).collect() })
+        Ok(ImportanceScores::new((0..similarity.len()).map(score).collect()))
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     fn a_layer_scores_what_sets_it_apart_from_the_one_before() {
         let mut fake = FakeHost::toy(5, 8).with_layer_costs(&[0.5, 2.0, 0.01, 0.1, 1.0]);
         let options = LayerSimilarityOptions::default();
-        let ask = SimilarityRequest { samples: options.samples, pooling: options.pooling };
+        let ask = SimilarityRequest::new(options.samples, options.pooling);
         let matrix = fake.host().output_similarity(&ask).unwrap();
         let found = LayerSimilarity::new(options).unwrap().estimate(&mut fake.host()).unwrap();
         assert_eq!(found.scores[0], 1.0);

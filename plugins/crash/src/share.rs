@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareOptions {
-    /// Whether removed layers run the nearest one that stays (the paper); otherwise nothing runs (its ablation).
+    /// True where removed layers run the nearest one that stays (the paper); otherwise nothing runs (its ablation).
     pub sharing: bool,
 }
 

@@ -39,12 +39,12 @@ fn starts(centres: &[usize], start: usize, n_layers: usize) -> Option<Vec<usize>
 /// Scores with which exactly these clusters form: neighbours inside one are more alike than any across.
 fn scores(starts: &[usize], n_layers: usize) -> ImportanceScores {
     let score = |layer: usize| if starts.contains(&layer) { 0.5 + layer as f32 / 100.0 } else { layer as f32 / 1000.0 };
-    ImportanceScores { scores: (0..n_layers).map(score).collect() }
+    ImportanceScores::new((0..n_layers).map(score).collect())
 }
 
 fn select(scores: &ImportanceScores, adapter_layers: &[usize], replace_count: usize) -> scaleot_plugin_api::LayerPlan {
     let n_layers = scores.scores.len();
-    let ask = ReplaceRequest { n_layers, adapter_layers: adapter_layers.to_vec(), replace_count };
+    let ask = ReplaceRequest::new(n_layers, adapter_layers.to_vec(), replace_count);
     Share::new(ShareOptions::default()).unwrap().select(scores, &ask).unwrap()
 }
 

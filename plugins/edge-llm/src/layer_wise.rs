@@ -41,7 +41,7 @@ impl Default for LayerWiseOptions {
     }
 }
 
-/// What is done to each layer of the model.
+/// The treatment of each layer of the model.
 struct Policy {
     shares: Vec<f64>,
     bits: Vec<u32>,
@@ -86,7 +86,7 @@ impl Compressor for LayerWise {
         };
         let roles = layer.roles().into_iter().filter(|role| role.is_matrix());
         let matrices = roles.map(|role| layer.change_values(role, host, coarsen));
-        Ok(CompressionReport { matrices: matrices.collect::<Result<_, _>>()? })
+        Ok(CompressionReport::new(matrices.collect::<Result<_, _>>()?))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct GradientPreservingOptions {
     /// Share of the feed-forward channels that stay; 1 leaves them whole.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub mlp_ratio: f64,
-    /// How much a higher loss counts against kept gradients in attention (unknown in the paper, which has one for each part).
+    /// Weight of a higher loss against kept gradients in attention (unknown in the paper, which has one for each part).
     #[schemars(range(min = 0.0, max = 1e9))]
     pub lambda_attention: f64,
     /// The same in the feed-forward part.
@@ -61,7 +61,7 @@ impl Strategy for GradientPreserving {
 
 impl Compressor for GradientPreserving {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
-        let request = CurvatureRequest { layer: layer.outline().index, windows: self.options.windows };
+        let request = CurvatureRequest::new(layer.outline().index, self.options.windows);
         let around = host.layer_curvature(&request)?;
         let of_role = |role: WeightRole| around.iter().find(|(own, _)| *own == role).map(|(_, curvature)| curvature);
         let mut matrices = Vec::new();
@@ -76,7 +76,7 @@ impl Compressor for GradientPreserving {
             let parts: Vec<_> = WeightRole::MLP.into_iter().filter_map(|role| Some((role, of_role(role)?))).collect();
             matrices.append(&mut self.prune_channels(&parts, layer, host)?);
         }
-        Ok(CompressionReport { matrices })
+        Ok(CompressionReport::new(matrices))
     }
 }
 
@@ -109,7 +109,7 @@ impl GradientPreserving {
         let scale = host.from_f32(&scale, &[kept.len()])?;
         let form = WeightForm::Factored { left: host.mul(&u, &scale)?, right: host.transpose(&v)? };
         layer.set(role, form)?;
-        Ok(Some(MatrixReport { role, rank: kept.len(), full_rank, residual_energy }))
+        Ok(Some(MatrixReport::new(role, kept.len(), full_rank, residual_energy)))
     }
 
     /// Selective channel pruning of up, gate and down together.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerScoreOptions {
-    /// How much a higher loss counts against kept gradients (unknown in the paper).
+    /// Weight of a higher loss against kept gradients (unknown in the paper).
     #[schemars(range(min = 0.0, max = 1e9))]
     pub lambda: f64,
     /// Public windows that gradients and factors are taken over (unknown in the paper; 64 to 128 sequences suffice).
@@ -28,7 +28,7 @@ impl Default for LayerScoreOptions {
     }
 }
 
-/// What gradients suffer without each layer.
+/// The loss of gradients without each layer.
 pub struct LayerScore {
     options: LayerScoreOptions,
     /// Scores of the layers that are done.
@@ -55,7 +55,7 @@ impl ImportanceEstimator for LayerScore {
             let layer = self.scores.len();
             let weights = host.layer_weights(layer, &matrices)?;
             let mut sum = 0.0;
-            for (role, curvature) in host.layer_curvature(&CurvatureRequest { layer, windows })? {
+            for (role, curvature) in host.layer_curvature(&CurvatureRequest::new(layer, windows))? {
                 if let Some((_, weight)) = weights.iter().find(|(own, _)| *own == role) {
                     sum += matrix_score(weight, &curvature, lambda, host)?;
                 }
@@ -63,7 +63,7 @@ impl ImportanceEstimator for LayerScore {
             self.scores.push(sum as f32);
             host.progress(layer as u64 + 1, n_layers as u64, self)?;
         }
-        Ok(ImportanceScores { scores: self.scores.clone() })
+        Ok(ImportanceScores::new(self.scores.clone()))
     }
 }
 

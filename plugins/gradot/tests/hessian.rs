@@ -46,11 +46,11 @@ impl Toy {
 
     fn curvature(&self, host: &mut Host) -> Curvature {
         let covariance = &self.inputs * self.inputs.transpose() / 40.0;
-        Curvature {
-            input: tensor(&covariance, host),
-            output: tensor(&self.metric, host),
-            gradient: tensor(&self.gradient(&self.weight), host),
-        }
+        Curvature::new(
+            tensor(&covariance, host),
+            tensor(&self.metric, host),
+            tensor(&self.gradient(&self.weight), host),
+        )
     }
 }
 

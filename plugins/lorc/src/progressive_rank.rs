@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// The least share of the largest singular value that is told from rounding.
 const SMALLEST: f64 = 1e-6;
 
-/// Which matrices lose rank.
+/// The matrices that lose rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Modules {
@@ -35,9 +35,9 @@ pub struct ProgressiveRankOptions {
     /// Share of the rank that the layer of the largest one keeps, the shallowest.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub max_rank_ratio: f64,
-    /// Which matrices lose rank.
+    /// The matrices that lose rank.
     pub modules: Modules,
-    /// How the product is stored.
+    /// Storage of the product.
     pub storage: Storage,
 }
 
@@ -90,7 +90,7 @@ impl ProgressiveRank {
         for layer in 0..n_layers {
             let weights = host.layer_weights(layer, self.options.modules.roles())?;
             let name = |role: &WeightRole| format!("{role} of layer {layer}");
-            let cut = |(role, weight)| RankCut { name: name(role), weight, rank: 1, factored: true };
+            let cut = |(role, weight)| RankCut::new(name(role), weight, 1, true);
             let cuts: Vec<RankCut<&Tensor>> = weights.iter().map(|(role, weight)| cut((role, weight))).collect();
             let mut sum = 0.0;
             for svd in host.truncated_svds(&cuts)? {

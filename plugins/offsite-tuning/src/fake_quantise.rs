@@ -6,7 +6,7 @@ use scaleot_plugin_api::{CompressionReport, Compressor, Host, LayerWeights, Plug
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What one step size is for.
+/// The values that share one step size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
@@ -23,7 +23,7 @@ pub struct FakeQuantiseOptions {
     /// Bits of one weight (4: usual for weights alone; the paper's code takes any number).
     #[schemars(range(min = 2, max = 16))]
     pub bits: u32,
-    /// What one step size is for.
+    /// The values that share one step size.
     pub scale: Scale,
 }
 
@@ -54,6 +54,6 @@ impl Compressor for FakeQuantise {
         };
         let roles = layer.roles().into_iter().filter(|role| role.is_matrix());
         let matrices = roles.map(|role| layer.change_values(role, host, round));
-        Ok(CompressionReport { matrices: matrices.collect::<Result<_, _>>()? })
+        Ok(CompressionReport::new(matrices.collect::<Result<_, _>>()?))
     }
 }

@@ -37,6 +37,6 @@ impl Compressor for MagnitudePrune {
         let share = self.options.share;
         let roles = layer.roles().into_iter().filter(|role| role.is_matrix());
         let matrices = roles.map(|role| layer.change_values(role, host, |values, _| prune_smallest(values, share)));
-        Ok(CompressionReport { matrices: matrices.collect::<Result<_, _>>()? })
+        Ok(CompressionReport::new(matrices.collect::<Result<_, _>>()?))
     }
 }

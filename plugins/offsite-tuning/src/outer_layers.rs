@@ -15,7 +15,7 @@ impl Strategy for OuterLayers {
 
 impl Adapter for OuterLayers {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 }
 

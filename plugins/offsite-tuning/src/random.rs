@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomOptions {
-    /// Which of the random orders; the run's seed counts too.
+    /// Number of the random order; the run's seed counts too.
     pub order: u64,
 }
 
@@ -30,7 +30,7 @@ impl ImportanceEstimator for Random {
         let seed = host.seed(&format!("random order {}", self.options.order))?;
         let draws = host.random_uniform(&[n_layers], 0.5, seed)?;
         let scores = host.view_f32(&draws, |values| values.iter().map(|value| value + 0.5).collect())?;
-        Ok(ImportanceScores { scores })
+        Ok(ImportanceScores::new(scores))
     }
 }
 

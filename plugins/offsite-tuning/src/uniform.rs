@@ -21,7 +21,7 @@ impl Strategy for Uniform {
 
 impl ImportanceEstimator for Uniform {
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
-        Ok(ImportanceScores { scores: vec![0.0; host.outline()?.n_layers()] })
+        Ok(ImportanceScores::new(vec![0.0; host.outline()?.n_layers()]))
     }
 }
 

@@ -15,8 +15,8 @@ use scaleot_plugin_api::{
 use scaleot_plugin_conformance::FakeHost;
 
 fn plan(n_layers: usize, adapter_layers: Vec<usize>, replace_count: usize) -> Vec<LayerRole> {
-    let scores = ImportanceScores { scores: vec![0.0; n_layers] };
-    let ask = ReplaceRequest { n_layers, adapter_layers, replace_count };
+    let scores = ImportanceScores::new(vec![0.0; n_layers]);
+    let ask = ReplaceRequest::new(n_layers, adapter_layers, replace_count);
     LayerDrop::new(NoOptions {}).unwrap().select(&scores, &ask).unwrap().layers
 }
 
@@ -63,13 +63,13 @@ fn importance_is_uniform_and_substitutes_are_the_identity() {
     assert_eq!(adapter.parts, [AdapterPart::WholeLayer]);
 }
 
-/// What a compressor makes of one 2 x 4 matrix, and the energy that it says is gone.
+/// A compressor's form of one 2 x 4 matrix, and the energy that it reports as gone.
 fn compressed(compressor: &mut dyn Compressor, values: [f32; 8]) -> (Vec<f32>, f64) {
     let mut fake = FakeHost::toy(1, 4);
     let (role, shape) = (WeightRole::MlpUp, vec![2, 4]);
     let weight = fake.host().from_f32(&values, &shape).unwrap();
-    let weights = vec![WeightOutline { role, shape, bias: false }];
-    let mut layer = LayerWeights::new(LayerOutline { index: 0, hidden_size: 4, weights }, vec![(role, weight)]);
+    let weights = vec![WeightOutline::new(role, shape, false)];
+    let mut layer = LayerWeights::new(LayerOutline::new(0, 4, weights), vec![(role, weight)]);
     let report = compressor.compress(&mut layer, &mut fake.host()).unwrap();
     let (_, WeightForm::Dense { weight }) = layer.into_changed().remove(0) else {
         panic!("a dense matrix stays dense")
@@ -102,8 +102,8 @@ fn three_bits_have_three_steps_to_either_side() {
 /// OPT-1.3B, 2-8-2: the emulator's last layer is 21, and the middle of the full model ends there.
 #[test]
 fn distillation_matches_the_end_of_the_middle() {
-    let scores = ImportanceScores { scores: vec![0.0; 24] };
-    let ask = ReplaceRequest { n_layers: 24, adapter_layers: vec![0, 1, 22, 23], replace_count: 12 };
+    let scores = ImportanceScores::new(vec![0.0; 24]);
+    let ask = ReplaceRequest::new(24, vec![0, 1, 22, 23], 12);
     let mut replacer = DistilledDrop::new(DistilledDropOptions::default()).unwrap();
     assert_eq!(replacer.objective(), None, "no plan was asked for yet");
     let plan = replacer.select(&scores, &ask).unwrap();

@@ -16,7 +16,7 @@ impl Strategy for BitFit {
 impl Adapter for BitFit {
     fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginError> {
         if layer.weights.iter().any(|weight| weight.bias) {
-            return Ok(AdapterModule { parts: vec![AdapterPart::BiasOnly] });
+            return Ok(AdapterModule::new(vec![AdapterPart::BiasOnly]));
         }
         Err(PluginError::unsupported(format!("layer {} has no bias that could train", layer.index))
             .with_help("this model family has none: take peft/lora"))

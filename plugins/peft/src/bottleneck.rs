@@ -41,7 +41,7 @@ impl Adapter for Bottleneck {
         let BottleneckOptions { size, activation } = self.options;
         let roles =
             [WeightRole::AttentionO, WeightRole::MlpDown].into_iter().filter(|role| layer.weight(*role).is_some());
-        Ok(AdapterModule { parts: roles.map(|role| AdapterPart::Bottleneck { role, size, activation }).collect() })
+        Ok(AdapterModule::new(roles.map(|role| AdapterPart::Bottleneck { role, size, activation }).collect()))
     }
 }
 

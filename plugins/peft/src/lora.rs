@@ -7,7 +7,7 @@ use scaleot_plugin_api::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which projections get a delta.
+/// The projections that get a delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Modules {
@@ -29,7 +29,7 @@ pub struct LoraOptions {
     /// Scale times rank (Offsite-Tuning: 32).
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1e6))]
     pub alpha: f64,
-    /// Which projections get a delta.
+    /// The projections that get a delta.
     pub modules: Modules,
 }
 
@@ -59,7 +59,7 @@ impl Adapter for Lora {
             let rank = rank.min(weight.shape.iter().min().copied().unwrap_or(rank));
             AdapterPart::LowRankDelta { role: weight.role, rank, alpha: alpha * rank as f64 / self.options.rank as f64 }
         };
-        Ok(AdapterModule { parts: projections.map(part).collect() })
+        Ok(AdapterModule::new(projections.map(part).collect()))
     }
 }
 

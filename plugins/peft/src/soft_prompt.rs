@@ -37,7 +37,7 @@ impl Adapter for SoftPrompt {
     fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginError> {
         let part = AdapterPart::SoftPrompt { length: self.options.length };
         if part.fits(layer) {
-            return Ok(AdapterModule { parts: vec![part] });
+            return Ok(AdapterModule::new(vec![part]));
         }
         Err(PluginError::unsupported(format!("layer {} has no keys and values of attention", layer.index))
             .with_help("take peft/lora, which needs any projection"))

@@ -1,4 +1,4 @@
-//! What each adapter trains, on a layer whose shapes are known.
+//! The parts of each adapter, on a layer whose shapes are known.
 
 // Helpers of tests are tests too.
 #![allow(clippy::unwrap_used)]

@@ -9,7 +9,7 @@ use scaleot_plugin_api::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which matrices lose rank.
+/// The matrices that lose rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Modules {
@@ -28,9 +28,9 @@ pub struct SelectiveRankOptions {
     /// Share of the rank that is KEPT (beta); sources disagree on beta's direction, so the word says it.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub rank_ratio: f64,
-    /// Which matrices lose rank.
+    /// The matrices that lose rank.
     pub modules: Modules,
-    /// How the product is stored.
+    /// Storage of the product.
     pub storage: Storage,
 }
 

@@ -32,7 +32,7 @@ fn scores(options: &DynamicLayerReplaceOptions, host: &mut FakeHost) -> Vec<f32>
 fn solved(options: &DynamicLayerReplaceOptions, seeds: u64) -> usize {
     let solves = |seed: &u64| {
         let scores = scores(options, &mut bandit(*seed));
-        let mut best = ImportanceScores { scores }.ascending().split_off(24 - IMPORTANT.len());
+        let mut best = ImportanceScores::new(scores).ascending().split_off(24 - IMPORTANT.len());
         best.sort_unstable();
         best == IMPORTANT.collect::<Vec<_>>()
     };

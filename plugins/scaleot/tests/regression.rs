@@ -43,12 +43,12 @@ fn get(tensor: &Tensor, host: &mut Host) -> DMatrix<f64> {
 fn moments(host: &mut Host) -> LayerMoments {
     let (x, change) = data();
     let (x0, change0) = (centred(&x), centred(&change));
-    LayerMoments {
-        input_mean: put(&DMatrix::from_column_slice(D, 1, x.column_mean().as_slice()), &[D], host),
-        change_mean: put(&DMatrix::from_column_slice(D, 1, change.column_mean().as_slice()), &[D], host),
-        input_covariance: put(&(&x0 * x0.transpose() / N as f64), &[D, D], host),
-        cross_covariance: put(&(&change0 * x0.transpose() / N as f64), &[D, D], host),
-    }
+    LayerMoments::new(
+        put(&DMatrix::from_column_slice(D, 1, x.column_mean().as_slice()), &[D], host),
+        put(&DMatrix::from_column_slice(D, 1, change.column_mean().as_slice()), &[D], host),
+        put(&(&x0 * x0.transpose() / N as f64), &[D, D], host),
+        put(&(&change0 * x0.transpose() / N as f64), &[D, D], host),
+    )
 }
 
 /// The least that any map of rank `rank` misses, per token: what least squares misses, and the energy of the fitted values past

@@ -36,7 +36,7 @@ fn matrix(fake: &mut FakeHost, tensor: &Tensor) -> DMatrix<f64> {
     DMatrix::from_row_iterator(shape[0], shape[1], values.into_iter().map(f64::from))
 }
 
-/// What a compression gave: form and product by role, beside the original.
+/// The outcome of a compression: form and product by role, beside the original.
 struct Outcome {
     fake: FakeHost,
     originals: Vec<(WeightRole, DMatrix<f64>)>,
@@ -172,9 +172,9 @@ fn what_cannot_be_factorised_is_an_error() {
     let mut fake = FakeHost::toy(2, 4);
     let mut compress = |values: &[f32], shape: &[usize]| {
         let role = WeightRole::AttentionQ;
-        let weights = vec![WeightOutline { role, shape: shape.to_vec(), bias: false }];
+        let weights = vec![WeightOutline::new(role, shape.to_vec(), false)];
         let weight = fake.host().from_f32(values, shape).unwrap();
-        let mut layer = LayerWeights::new(LayerOutline { index: 0, hidden_size: 4, weights }, vec![(role, weight)]);
+        let mut layer = LayerWeights::new(LayerOutline::new(0, 4, weights), vec![(role, weight)]);
         SelectiveRank::new(options(0.5)).unwrap().compress(&mut layer, &mut fake.host())
     };
     assert_eq!(compress(&[f32::NAN, 1.0, 2.0, 3.0], &[2, 2]).unwrap_err().code, ErrorCode::Numeric);

@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn the_least_important_go() {
-        let scores = ImportanceScores { scores: vec![0.0, 0.3, 0.1, 0.2, 0.1, 0.0] };
-        let ask = ReplaceRequest { n_layers: 6, adapter_layers: vec![0, 5], replace_count: 3 };
+        let scores = ImportanceScores::new(vec![0.0, 0.3, 0.1, 0.2, 0.1, 0.0]);
+        let ask = ReplaceRequest::new(6, vec![0, 5], 3);
         let plan = LayerRemoval.select(&scores, &ask).unwrap();
         assert_eq!(plan.layers_with(LayerRole::Replace), [2, 3, 4]);
     }

@@ -62,7 +62,7 @@ impl ImportanceEstimator for Misbehaving {
             "curve" => host.record("nonsense", 1, &[f64::INFINITY])?,
             _ => {}
         }
-        Ok(ImportanceScores { scores })
+        Ok(ImportanceScores::new(scores))
     }
 }
 
@@ -121,7 +121,7 @@ impl Compressor for Misbehaving {
         let shape = layer.get(role).map(|weight| host.shape(weight)).transpose()?.unwrap_or_default();
         let (rows, cols) = (shape.first().copied().unwrap_or(1), shape.get(1).copied().unwrap_or(1));
         let full_rank = rows.min(cols);
-        let mut report = MatrixReport { role, rank: 1, full_rank, residual_energy: 1.0 };
+        let mut report = MatrixReport::new(role, 1, full_rank, 1.0);
         let form = match self.at("compress", true)? {
             "wrong-product" => factors(host, (rows, 1), (1, cols + 1))?,
             "no-inner" => factors(host, (rows, 1), (2, cols))?,
@@ -146,7 +146,7 @@ impl Compressor for Misbehaving {
             _ => return Ok(CompressionReport::default()),
         };
         layer.set(role, form)?;
-        Ok(CompressionReport { matrices: vec![report] })
+        Ok(CompressionReport::new(vec![report]))
     }
 }
 
@@ -164,12 +164,12 @@ impl Adapter for Misbehaving {
             "alpha" => vec![AdapterPart::LowRankDelta { role, rank: 1, alpha: f64::NAN }],
             _ => vec![AdapterPart::WholeLayer],
         };
-        Ok(AdapterModule { parts })
+        Ok(AdapterModule::new(parts))
     }
 
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
         match self.at("step", true)? {
-            "nan" => Ok(StepReport { loss: f64::NAN }),
+            "nan" => Ok(StepReport::new(f64::NAN)),
             _ => tuner.gradient_step(),
         }
     }

@@ -25,7 +25,7 @@ impl Curves {
     /// # Errors
     /// A point that does not fit the curve so far: a value that is not finite, a step that goes back, another count of values.
     pub fn add(&mut self, point: CurvePoint) -> Result<(), String> {
-        let CurvePoint { curve: name, step, values } = point;
+        let CurvePoint { curve: name, step, values, .. } = point;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(format!("curve {name} at step {step}: found {value}, expected finite values"));
         }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn point(step: u64, values: &[f64]) -> CurvePoint {
-        CurvePoint { curve: "scores".into(), step, values: values.to_vec() }
+        CurvePoint::new("scores", step, values.to_vec())
     }
 
     #[test]

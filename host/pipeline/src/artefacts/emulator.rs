@@ -137,7 +137,7 @@ impl Reader<'_> {
             EmulatorSlot::Frozen { factored } => Slot::Layer(Box::new(self.layer(index, factored)?)),
             EmulatorSlot::Module { module } => {
                 self.used.extend(module.tensors().into_iter().cloned());
-                let named = Substitute { module: module.clone(), trainable: false };
+                let named = Substitute::new(module.clone(), false);
                 let module = with_tensors(named, Some(self.file))?.module;
                 Slot::Module(module.try_map(&mut |tensor| self.placed(tensor))?)
             }

@@ -14,7 +14,7 @@ pub fn named(substitute: &Substitute<Tensor>, prefix: &str) -> (Substitute<Strin
         Ok::<_, std::convert::Infallible>(name)
     };
     let module = substitute.module.clone().try_map(&mut name).unwrap_or_else(|never| match never {});
-    (Substitute { module, trainable: substitute.trainable }, tensors)
+    (Substitute::new(module, substitute.trainable), tensors)
 }
 
 /// A description whose names stand in `file` (`None` when no substitute has tensors).
@@ -34,7 +34,7 @@ pub fn with_tensors(
             expected: "the tensor".into(),
         })
     };
-    Ok(Substitute { module: substitute.module.try_map(&mut find)?, trainable: substitute.trainable })
+    Ok(Substitute::new(substitute.module.try_map(&mut find)?, substitute.trainable))
 }
 
 /// The same module where a decoder's slots are not the full model's layers: `slot_of` turns a layer into its slot.

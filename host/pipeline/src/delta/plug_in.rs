@@ -4,7 +4,7 @@ use super::verify::VerifiedReturn;
 use crate::artefacts::tensor_mut;
 use crate::error::StageError;
 use crate::stage::Stage;
-use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, host_activation};
+use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, ModelError, SoftPrompt, host_activation};
 use scaleot_plugin_api::{AdapterPart, WeightRole};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 
@@ -63,13 +63,14 @@ fn put_part(
         AdapterPart::Bottleneck { role, activation, .. } => {
             let (down, up) = (tensor(role, "down")?, tensor(role, "up")?);
             if let Some(projection) = layer.projection_mut(*role) {
-                projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation) });
+                projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation)? });
             }
         }
         AdapterPart::SoftPrompt { .. } => {
             let part = |part: &str| placed(format!("slots.{slot}.soft_prompt.{part}"));
             layer.prompt = Some(SoftPrompt { prompt: part("prompt")?, gate: part("gate")? });
         }
+        other => return Err(ModelError::unknown_part(other).into()),
     }
     Ok(())
 }

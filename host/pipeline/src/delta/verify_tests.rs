@@ -27,7 +27,7 @@ fn decoder(family: &str, value: f64) -> Decoder {
 
 /// Measures a return in which the tensor `of` is `value` everywhere and every other one is zero.
 fn measured(decoder: &Decoder, part: AdapterPart, of: &str, value: f64) -> Result<ReturnCheck, StageError> {
-    let shipped = shipped_parameters(decoder, &[(0, AdapterModule { parts: vec![part] })]).unwrap();
+    let shipped = shipped_parameters(decoder, &[(0, AdapterModule::new(vec![part]))]).unwrap();
     let tensors = shipped[0].1.iter().map(|parameter| {
         let value = if parameter.name == of { value } else { 0.0 };
         let shape = parameter.tensor.shape();

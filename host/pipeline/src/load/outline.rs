@@ -9,15 +9,15 @@ pub fn outline(decoder: &Decoder) -> ModelOutline {
     let is_layer = |slot: &Slot| matches!(slot, Slot::Layer(_));
     let layers =
         decoder.slots.iter().map(is_layer).enumerate().map(|(index, has_weights)| layer(config, index, has_weights));
-    ModelOutline {
-        family: config.family.name.clone(),
-        hidden_size: config.hidden,
-        intermediate_size: config.intermediate,
-        n_heads: config.heads,
-        n_kv_heads: config.key_value_heads,
-        vocab_size: config.vocabulary,
-        layers: layers.collect(),
-    }
+    ModelOutline::new(
+        config.family.name.clone(),
+        config.hidden,
+        config.intermediate,
+        config.heads,
+        config.key_value_heads,
+        config.vocabulary,
+        layers.collect(),
+    )
 }
 
 /// The outline of each layer of a model that is not loaded.
@@ -27,12 +27,12 @@ pub fn layers_of_config(config: &ModelConfig) -> impl Iterator<Item = LayerOutli
 
 fn layer(config: &ModelConfig, index: usize, has_weights: bool) -> LayerOutline {
     let weights = if has_weights { weights(config) } else { Vec::new() };
-    LayerOutline { index, hidden_size: config.hidden, weights }
+    LayerOutline::new(index, config.hidden, weights)
 }
 
 fn weights(config: &ModelConfig) -> Vec<WeightOutline> {
     let has = |role: &WeightRole| *role != WeightRole::MlpGate || config.family.is_gated();
     let roles = WeightRole::ALL.into_iter().filter(has);
     let shape = |role| config.shape(role).into_iter().filter_map(|size| usize::try_from(size).ok()).collect();
-    roles.map(|role| WeightOutline { role, shape: shape(role), bias: config.has_bias(role) }).collect()
+    roles.map(|role| WeightOutline::new(role, shape(role), config.has_bias(role))).collect()
 }

@@ -117,9 +117,9 @@ fn curvature_of(
     let mut found: BTreeMap<usize, LayerCurvature> = BTreeMap::new();
     for ((layer, role), sum) in sums.by_matrix {
         let near = |tensor: Tensor, scale| tensor.mul_scalar(scale)?.to_device(Device::Cpu);
-        let Curvature { input, output, gradient } = sum;
+        let Curvature { input, output, gradient, .. } = sum;
         let (input, output) = (near(input, tokens)?, near(output, targets)?);
-        let mean = Curvature { input, output, gradient: near(gradient, targets)? };
+        let mean = Curvature::new(input, output, near(gradient, targets)?);
         found.entry(layer).or_default().push((role, mean));
     }
     Ok(found)
@@ -164,7 +164,7 @@ impl Sums {
 
     fn add_matrix(&mut self, at: (usize, WeightRole), x: &Tensor, g: &Tensor) -> Result<(), StageError> {
         let product = |a: &Tensor, b: &Tensor| a.transpose(0, 1)?.matmul(b);
-        let mut new = Curvature { input: product(x, x)?, output: product(g, g)?, gradient: product(g, x)? };
+        let mut new = Curvature::new(product(x, x)?, product(g, g)?, product(g, x)?);
         if let Some(old) = self.by_matrix.get(&at) {
             new.input.add_(&old.input)?;
             new.output.add_(&old.output)?;
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_the_weight() {
         for layer in [2, 7] {
-            let request = CurvatureRequest { layer, windows: 2 };
+            let request = CurvatureRequest::new(layer, 2);
             let found = CurvatureSource::default().layer(&decoder(), &text(), request).unwrap();
             let batch = text().batch(0);
             for (role, curvature) in found {
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(together.together(&decoder(), 3).unwrap(), [1, 3, 6], "the same group, whichever comes first");
         assert_eq!(together.together(&decoder(), 4).unwrap(), [1, 3, 4, 6]);
         for layer in [1, 6, 3, 1] {
-            let request = CurvatureRequest { layer, windows: 3 };
+            let request = CurvatureRequest::new(layer, 3);
             let one = curvature_of(&decoder(), &text(), &[layer], 3).unwrap().remove(&layer).unwrap();
             let found = together.layer(&decoder(), &text(), request).unwrap();
             assert_eq!(found.len(), 7);

@@ -82,7 +82,7 @@ impl Mixture {
             };
             let module: Module<Tensor> = substitute.module.try_map(&mut leaf)?;
             running.push(Some(in_slots(module.clone(), &|shared| (shared < n_layers).then_some(shared))?));
-            own.push(Substitute { module, trainable });
+            own.push(Substitute::new(module, trainable));
         }
         decoder.substitutes = running;
         let optimiser = AdamW::new(AdamWOptions::default(), &parameters)?;
@@ -204,7 +204,7 @@ impl Mixture {
             }
         };
         (self.fit, self.trained) = (Some(fit), last);
-        Ok(FitReport { residuals })
+        Ok(FitReport::new(residuals))
     }
 
     /// The substitutes as they are now.
@@ -247,7 +247,7 @@ impl Mixture {
         self.optimiser.step(&mut self.parameters, gradients.as_slice(), step.learning_rate, scale)?;
         self.fit = None;
         self.trained += 1;
-        Ok(StepReport { loss: value })
+        Ok(StepReport::new(value))
     }
 
     /// One number per layer on the next held-out batch.

@@ -7,7 +7,7 @@
 use crate::error::StageError;
 use crate::training::EachPart;
 use scaleot_data::PackedBatch;
-use scaleot_model::Decoder;
+use scaleot_model::{Decoder, ModelError};
 use scaleot_plugin_api::TokenWeight;
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 
@@ -92,11 +92,12 @@ pub fn token_weights(input: &Tensor, output: &Tensor, weight: TokenWeight) -> Re
             output.mul(&output)?.sum(1, false)?
         }
         TokenWeight::Uniform | TokenWeight::Change => squared_change(input, output)?,
+        other => return Err(ModelError::unknown_part(&other).into()),
     };
     let ones = squares.mul_scalar(0.0)?.add_scalar(1.0)?;
     Ok(match weight {
         TokenWeight::Uniform => ones,
-        TokenWeight::Output | TokenWeight::Change => ones.div(&squares.add_scalar(SMALLEST)?)?,
+        _ => ones.div(&squares.add_scalar(SMALLEST)?)?,
     })
 }
 

@@ -145,11 +145,11 @@ impl Sums {
         };
         let whole =
             |mean: &Tensor, shift: &Tensor| mean.add(&shift.to_dtype(Dtype::F64)?.select(0, 0)?)?.to_dtype(Dtype::F32);
-        Ok(LayerMoments {
-            input_mean: whole(&input, &self.shift.0)?,
-            change_mean: whole(&change, &self.shift.1)?,
-            input_covariance: covariance(&self.input_input, &input, &input)?,
-            cross_covariance: covariance(&self.change_input, &change, &input)?,
-        })
+        Ok(LayerMoments::new(
+            whole(&input, &self.shift.0)?,
+            whole(&change, &self.shift.1)?,
+            covariance(&self.input_input, &input, &input)?,
+            covariance(&self.change_input, &change, &input)?,
+        ))
     }
 }

@@ -7,7 +7,7 @@
 use crate::error::StageError;
 use scaleot_data::PackedBatch;
 use scaleot_data::TextWindows;
-use scaleot_model::Decoder;
+use scaleot_model::{Decoder, ModelError};
 use scaleot_plugin_api::{SimilarityRequest, TokenPooling};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 use std::cmp::Ordering;
@@ -47,12 +47,14 @@ pub fn output_similarity(
 /// `[samples, tokens]`; every row sums to 1.
 fn pooling_matrix(batch: &PackedBatch, pooling: TokenPooling) -> Result<Tensor, StageError> {
     let tokens = batch.tokens();
+    let by_place = match pooling {
+        TokenPooling::Mean => false,
+        TokenPooling::Position => true,
+        other => return Err(ModelError::unknown_part(&other).into()),
+    };
     let mut values = vec![0_f32; batch.sequences.len() * tokens];
     for (sequence, row) in batch.sequences.iter().zip(values.chunks_mut(tokens.max(1))) {
-        let weight = |place: usize| match pooling {
-            TokenPooling::Mean => 1.0,
-            TokenPooling::Position => (place + 1) as f32,
-        };
+        let weight = |place: usize| if by_place { (place + 1) as f32 } else { 1.0 };
         let total: f32 = (0..sequence.len).map(weight).sum();
         let own = row.iter_mut().skip(sequence.start).take(sequence.len);
         own.enumerate().for_each(|(place, value)| *value = weight(place) / total);

@@ -3,7 +3,7 @@
 
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::{Decoder, DecoderLayer, WeightForm};
+use scaleot_model::{Decoder, DecoderLayer, ModelError, WeightForm};
 use scaleot_plugin_api::{LayerStatistic, WeightRole, prune_smallest, round_to_bits};
 use scaleot_tensor::{Tensor, no_grad};
 
@@ -28,6 +28,7 @@ pub fn layer_statistics(
             let pairs = states.iter().zip(states.iter().skip(1));
             return pairs.map(|(input, output)| cosine(input, output)).collect();
         }
+        other => return Err(ModelError::unknown_part(&other).into()),
     };
     coarse_output_errors(decoder, batch, &|values, row| {
         if bits == 0 { prune_smallest(values, share) } else { round_to_bits(values, row, bits) }

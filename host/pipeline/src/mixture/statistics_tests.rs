@@ -34,7 +34,7 @@ fn the_first_order_term_is_that_of_the_gradients() {
     let found = statistic(&decoder, LayerStatistic::TaylorImportance);
     assert_eq!(found.len(), 8);
     let mut trained = decoder.clone();
-    let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+    let whole = AdapterModule::new(vec![AdapterPart::WholeLayer]);
     let parameters = attach(&mut trained, 3, &whole, 0).unwrap();
     let TrainingBatch { batch, targets } = batch();
     trained.loss(&batch, &targets, None).unwrap().backward().unwrap();

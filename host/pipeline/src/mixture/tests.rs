@@ -50,7 +50,7 @@ fn mixture(deviation: f32) -> Mixture {
 fn only_replaced_layers_learn_the_second_matrix_first() {
     let mut mixture = mixture(0.2);
     let before: Vec<_> = (0..LAYERS).map(|layer| values(&mixture, layer)).collect();
-    let step = TrainStep { mask: LayerMask::all_original(LAYERS).with_replaced(&[2, 5]), learning_rate: 1e-2 };
+    let step = TrainStep::new(LayerMask::all_original(LAYERS).with_replaced(&[2, 5]), 1e-2);
     mixture.train_step(&step, None).unwrap();
     let changed = |mixture: &Mixture, layer: usize| -> Vec<bool> {
         values(mixture, layer).iter().zip(&before[layer]).map(|(now, then)| now != then).collect()
@@ -68,7 +68,7 @@ fn only_replaced_layers_learn_the_second_matrix_first() {
 #[test]
 fn two_zero_matrices_never_learn() {
     let mut mixture = mixture(0.0);
-    let step = TrainStep { mask: LayerMask::all_original(LAYERS).with_replaced(&[3]), learning_rate: 1e-2 };
+    let step = TrainStep::new(LayerMask::all_original(LAYERS).with_replaced(&[3]), 1e-2);
     for _ in 0..3 {
         mixture.train_step(&step, None).unwrap();
     }
@@ -81,7 +81,7 @@ fn two_zero_matrices_never_learn() {
 fn local_fit_starts_at_one_and_falls() {
     for weight in [TokenWeight::Uniform, TokenWeight::Output, TokenWeight::Change] {
         let mut mixture = mixture(0.2);
-        let step = FitStep { learning_rate: 5e-3, steps: 4, windows: 8, weight };
+        let step = FitStep::new(5e-3, 4, 8, weight);
         let first = mixture.fit_step(&step).unwrap().residuals;
         assert!(first.iter().all(|residual| (residual - 1.0).abs() < 1e-5), "the identity: {first:?}");
         let second = (0..10).map(|_| mixture.fit_step(&step).unwrap().residuals).next_back().unwrap();
@@ -94,7 +94,7 @@ fn moments_are_weighted_means_and_covariances() {
     let (decoder, text) = (decoder(), windows(1));
     let mut source = MomentSource::new(&decoder, &text);
     for weight in [TokenWeight::Uniform, TokenWeight::Output] {
-        let found = source.moments(MomentsRequest { layer: 3, windows: 6, weight }).unwrap();
+        let found = source.moments(MomentsRequest::new(3, 6, weight)).unwrap();
         let (mut weights, mut inputs, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for step in 0..3 {
             let states = decoder.layer_states(&text.batch(step).batch).unwrap();
@@ -122,7 +122,7 @@ fn moments_are_weighted_means_and_covariances() {
             assert!((value - expected).abs() < 1e-5 * (1.0 + expected.abs()), "{weight:?}: {value} {expected}");
         }
     }
-    let beyond = source.moments(MomentsRequest { layer: 8, windows: 1, weight: TokenWeight::Uniform });
+    let beyond = source.moments(MomentsRequest::new(8, 1, TokenWeight::Uniform));
     assert!(beyond.unwrap_err().to_string().contains("layer 8 over 1 windows"));
 }
 
@@ -139,7 +139,7 @@ fn advice_fits_what_was_done() {
 
 #[test]
 fn a_mask_under_which_nothing_trains_is_refused() {
-    let step = TrainStep { mask: LayerMask::all_original(LAYERS), learning_rate: 1e-2 };
+    let step = TrainStep::new(LayerMask::all_original(LAYERS), 1e-2);
     let told = mixture(0.2).train_step(&step, None).unwrap_err().to_string();
     assert!(told.contains("no replaced layer with a substitute that trains"), "{told}");
 }

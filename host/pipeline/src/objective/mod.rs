@@ -18,6 +18,7 @@ use crate::training::EachPart;
 use passes::Passes;
 use scaleot_data::TrainingBatch;
 use scaleot_model::Decoder;
+use scaleot_model::ModelError;
 use scaleot_plugin_api::{LayerMask, Objective, ObjectiveTerm};
 use scaleot_tensor::{Dtype, Tensor};
 use totals::Totals;
@@ -105,6 +106,7 @@ fn evaluate(term: &ObjectiveTerm, passes: &Passes, sides: Sides<'_>) -> Result<T
             let excess = passes.next_token()?.add_scalar(-(passes.full_loss()? + margin))?;
             Ok(excess.mul(&excess)?)
         }
+        ref other => Err(ModelError::unknown_part(other).into()),
     }
 }
 
@@ -148,6 +150,7 @@ fn finite(found: f64, term: &ObjectiveTerm, step: u64) -> Result<f64, StageError
         ObjectiveTerm::HiddenMatch { layer, .. } => format!("the term hidden_match of layer {layer}"),
         ObjectiveTerm::LogitKl { temperature } => format!("the term logit_kl at temperature {temperature}"),
         ObjectiveTerm::LossMargin { margin } => format!("the term loss_margin of {margin}"),
+        other => format!("the term {other:?}"),
     };
     let advice = "Lower the learning rate, or look for damaged text.";
     Err(StageError::Numeric { step, what, found, advice })

@@ -132,7 +132,7 @@ fn moved(layer: usize, leaf: &Tensor) -> Decoder {
 fn gradients_are_those_of_finite_differences() {
     let objective = terms().into_iter().enumerate().map(|(index, term)| (1.0 + index as f64, term));
     let mut objectives: Vec<Objective> = objective.clone().map(|(weight, term)| Objective::new(weight, term)).collect();
-    objectives.push(Objective { terms: objective.collect(), trains: scaleot_plugin_api::Trains::default() });
+    objectives.push(Objective::sum(objective.collect()));
     for (layer, objective) in objectives.iter().flat_map(|objective| REPLACED.map(|layer| (layer, objective))) {
         let full = full_model();
         let of = |decoder: &Decoder| {
@@ -196,7 +196,7 @@ fn what_cannot_be_is_named() {
         message(&decoder, &of(ObjectiveTerm::LogitKl { temperature: 0.0 })),
         "objective: logit_kl: found temperature 0, expected a number above 0"
     );
-    let nothing = Objective { terms: Vec::new(), trains: scaleot_plugin_api::Trains::default() };
+    let nothing = Objective::sum(Vec::new());
     assert_eq!(message(&decoder, &nothing), "objective: terms: found none, expected at least one term");
     let mut broken = decoder.clone();
     let infinite = Tensor::full(&[4, 64], f64::INFINITY, Dtype::F32, Device::Cpu).unwrap();
@@ -218,7 +218,7 @@ fn a_training_step_goes_towards_the_objective() {
         TextWindows::from_tokens("text", tokens.clone(), options).unwrap()
     };
     let substitutes = || (0..8).map(|layer| Substitute::trainable(harmonizer(layer))).collect();
-    let step = TrainStep { mask: mask(), learning_rate: 1e-3 };
+    let step = TrainStep::new(mask(), 1e-3);
     let first = |own: Option<Objective>, asked: Option<&Objective>| {
         let mixture =
             Mixture::new(full_model(), substitutes(), PublicText { train: text(), held_out: text() }).unwrap();

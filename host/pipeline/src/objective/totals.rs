@@ -9,7 +9,7 @@ use super::passes::Passes;
 use super::{Sides, evaluate, hidden_match};
 use crate::error::StageError;
 use scaleot_data::TrainingBatch;
-use scaleot_model::target_rows;
+use scaleot_model::{ModelError, target_rows};
 use scaleot_plugin_api::{Objective, ObjectiveTerm};
 use scaleot_tensor::{Dtype, Tensor, no_grad};
 use std::collections::BTreeMap;
@@ -56,10 +56,8 @@ impl Totals {
         let needs_sums = |term: &ObjectiveTerm| {
             matches!(term, ObjectiveTerm::HiddenMatch { normalised: true, .. } | ObjectiveTerm::LossMargin { .. })
         };
-        let asked = Objective {
-            terms: objective.terms.iter().filter(|(_, term)| needs_sums(term)).cloned().collect(),
-            ..objective.clone()
-        };
+        let terms = objective.terms.iter().filter(|(_, term)| needs_sums(term)).cloned().collect();
+        let asked = Objective::sum(terms).on(objective.trains);
         if !asked.terms.is_empty() {
             parts.iter().try_for_each(|part| totals.add(sides, part, &asked))?;
         }
@@ -115,6 +113,7 @@ impl Totals {
                 let carrier = loss.add_scalar(-loss.to_f64()?)?.mul_scalar(2.0 * excess * weight)?;
                 Ok(carrier.add_scalar(excess * excess * weight)?)
             }
+            ref other => Err(ModelError::unknown_part(other).into()),
         }
     }
 }

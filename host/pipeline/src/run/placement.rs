@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn positions() {
-        let scores = ImportanceScores { scores: vec![0.1, 0.9, 0.9, 0.2, 0.3, 0.0] };
+        let scores = ImportanceScores::new(vec![0.1, 0.9, 0.9, 0.2, 0.3, 0.0]);
         assert_eq!(adapter_layers(Placement::Outer, 4, 30, &scores), [0, 1, 28, 29]);
         // CRaSh's published positions in a list of 12 kept layers: 0, 4, 8, 11; of 22: 0, 7, 14, 21.
         assert_eq!(adapter_layers(Placement::Spread, 4, 12, &scores), [0, 4, 8, 11]);

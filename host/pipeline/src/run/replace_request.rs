@@ -24,13 +24,13 @@ impl OwnerRun<'_> {
         }
         let among: Vec<usize> = if placement == Placement::SpreadKept {
             let mut replacer = ReplacerHandle::try_from(self.core.required_strategy(StrategyKind::Replace)?)?;
-            let ask = ReplaceRequest { n_layers, adapter_layers: Vec::new(), replace_count };
+            let ask = ReplaceRequest::new(n_layers, Vec::new(), replace_count);
             replacer.select(scores, &ask)?.layers_with(LayerRole::Keep)
         } else {
             (0..n_layers).collect()
         };
         let places = adapter_layers(placement, count, among.len(), scores).into_iter();
         let adapter_layers = places.filter_map(|place| among.get(place).copied()).collect();
-        Ok(ReplaceRequest { n_layers, adapter_layers, replace_count })
+        Ok(ReplaceRequest::new(n_layers, adapter_layers, replace_count))
     }
 }

@@ -142,6 +142,8 @@ impl<'a, 'k> OwnerServices<'a, 'k> {
                 self.progress.at(done, &self.last_loss());
             }
             Notice::Log { message } => self.progress.log(&escape(&message)),
+            // A notice of a newer contract is for a newer display.
+            _ => {}
         }
         self.stop_if_asked()
     }

@@ -57,7 +57,7 @@ impl OwnerRun<'_> {
 
 /// Leaves in place of every tensor of every layer.
 fn whole_layers(decoder: &mut Decoder) -> Result<Vec<Parameter>, StageError> {
-    let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+    let whole = AdapterModule::new(vec![AdapterPart::WholeLayer]);
     let mut parameters = Vec::new();
     for slot in 0..decoder.slots.len() {
         parameters.append(&mut attach(decoder, slot, &whole, 0)?);

@@ -117,7 +117,7 @@ mod tests {
     fn a_step_may_ask_for_what_is_offered() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/llama");
         let mut decoder = Model::load(&folder, Device::Cpu, Dtype::F32).unwrap().decoder;
-        let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+        let whole = AdapterModule::new(vec![AdapterPart::WholeLayer]);
         let leaves =
             attach(&mut decoder, 0, &whole, 0).unwrap().into_iter().map(|parameter| parameter.tensor).collect();
         let options = TextOptions { block_length: 8, batch_size: 2, seed: 0 };

@@ -8,7 +8,7 @@
 use crate::artefacts::{Parameter, tensor_mut};
 use crate::error::StageError;
 use crate::seed::seed_for;
-use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, SoftPrompt, host_activation};
+use scaleot_model::{Bottleneck, Decoder, DecoderLayer, LowRankDelta, ModelError, SoftPrompt, host_activation};
 use scaleot_plugin_api::{AdapterModule, AdapterPart, WeightRole};
 use scaleot_tensor::{Device, Dtype, NormalStream, Tensor};
 
@@ -44,7 +44,7 @@ pub fn attach(
                 parameters.push(new_parameter(slot, *role, "down", &down));
                 parameters.push(new_parameter(slot, *role, "up", &up));
                 if let Some(projection) = layer.projection_mut(*role) {
-                    projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation) });
+                    projection.bottleneck = Some(Bottleneck { down, up, activation: host_activation(*activation)? });
                 }
             }
             AdapterPart::SoftPrompt { length } => {
@@ -55,6 +55,7 @@ pub fn attach(
                 }
                 layer.prompt = Some(prompt);
             }
+            other => return Err(ModelError::unknown_part(other).into()),
         }
     }
     Ok(parameters)
@@ -163,7 +164,7 @@ mod tests {
     fn attached(part: AdapterPart) -> Result<Vec<Parameter>, StageError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/llama");
         let mut decoder = Model::load(&folder, Device::Cpu, Dtype::F32).unwrap().decoder;
-        attach(&mut decoder, 0, &AdapterModule { parts: vec![part] }, 0)
+        attach(&mut decoder, 0, &AdapterModule::new(vec![part]), 0)
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
                 let mut decoder = Model::load(&folder, Device::Cpu, dtype).unwrap().decoder;
                 let loss = |decoder: &Decoder| decoder.loss(&batch, &targets, None).unwrap();
                 let before = loss(&decoder).to_f64().unwrap();
-                let parameters = attach(&mut decoder, 1, &AdapterModule { parts: vec![part] }, 0).unwrap();
+                let parameters = attach(&mut decoder, 1, &AdapterModule::new(vec![part]), 0).unwrap();
                 assert!(parameters.iter().all(|parameter| parameter.tensor.dtype() == Dtype::F32));
                 assert_eq!((decoder.layer(1).unwrap().dtype(), decoder.layer(0).unwrap().dtype()), (Dtype::F32, dtype));
                 let leaves: Vec<Tensor> = parameters.into_iter().map(|parameter| parameter.tensor).collect();

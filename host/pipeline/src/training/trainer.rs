@@ -124,7 +124,7 @@ impl<'a> Trainer<'a> {
         self.log.steps += 1;
         let targets = targets(&parts);
         self.running = (self.running.0 + loss * targets as f64, self.running.1 + targets);
-        Ok(StepReport { loss })
+        Ok(StepReport::new(loss))
     }
 
     /// True where a validation is due after the steps just taken.

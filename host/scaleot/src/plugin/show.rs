@@ -23,7 +23,7 @@ struct Page {
     name: String,
     version: String,
     about: String,
-    /// Where it came from: `built in`, `project`, `--plugin-path` and so on.
+    /// The place that it came from: `built in`, `project`, `--plugin-path` and so on.
     from: String,
     status: &'static str,
     /// Path and digest, for people.

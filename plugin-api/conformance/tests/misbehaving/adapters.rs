@@ -26,13 +26,13 @@ impl<const FAULT: usize> Adapter for Faulty<FAULT> {
             }
             _ => vec![AdapterPart::WholeLayer],
         };
-        Ok(AdapterModule { parts })
+        Ok(AdapterModule::new(parts))
     }
 
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
         match FAULT {
-            IDLE => Ok(StepReport { loss: 1.0 }),
-            NAN => Ok(StepReport { loss: tuner.gradient_step()?.loss / 0.0 }),
+            IDLE => Ok(StepReport::new(1.0)),
+            NAN => Ok(StepReport::new(tuner.gradient_step()?.loss / 0.0)),
             _ => tuner.gradient_step(),
         }
     }

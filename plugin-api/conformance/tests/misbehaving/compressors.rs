@@ -37,13 +37,13 @@ impl<const FAULT: usize> Compressor for Compressor_<FAULT> {
             _ if norm == 0.0 => 0.0,
             _ => 0.25,
         };
-        let report = MatrixReport { role, rank: rank.unwrap_or(full_rank), full_rank, residual_energy };
+        let report = MatrixReport::new(role, rank.unwrap_or(full_rank), full_rank, residual_energy);
         let count = match FAULT {
             SILENT => 0,
             TWICE => 2,
             _ => 1,
         };
-        Ok(CompressionReport { matrices: vec![report; count] })
+        Ok(CompressionReport::new(vec![report; count]))
     }
 }
 

@@ -18,7 +18,7 @@ impl Strategy for Ranks {
 }
 impl ImportanceEstimator for Ranks {
     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
-        Ok(ImportanceScores { scores: (0..host.outline()?.n_layers()).map(|layer| layer as f32).collect() })
+        Ok(ImportanceScores::new((0..host.outline()?.n_layers()).map(|layer| layer as f32).collect()))
     }
 }
 
@@ -56,7 +56,7 @@ impl Strategy for Elsewhere {
 }
 impl Adapter for Elsewhere {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 }
 

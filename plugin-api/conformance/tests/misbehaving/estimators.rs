@@ -38,7 +38,7 @@ impl<const FAULT: usize> ImportanceEstimator for Estimator<FAULT> {
             }
             _ => {}
         }
-        Ok(ImportanceScores { scores })
+        Ok(ImportanceScores::new(scores))
     }
 }
 

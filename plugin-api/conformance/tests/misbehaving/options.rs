@@ -22,7 +22,7 @@ impl<O: Checked> Strategy for With<O> {
 
 impl<O> Adapter for With<O> {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 }
 
@@ -118,14 +118,10 @@ fn unbounded<O: Checked + 'static>(options: &[u8]) -> Result<AnyStrategy, Plugin
 
 fn entries() -> &'static [StrategyEntry] {
     static ENTRIES: OnceLock<Vec<StrategyEntry>> = OnceLock::new();
-    let unchecked = StrategyEntry::adapter::<With<Unchecked>>("unchecked", "Says a range and does not keep to it.");
-    let vague = StrategyEntry::adapter::<With<Vague>>("vague", "Refuses without saying what.");
-    ENTRIES.get_or_init(|| {
-        vec![
-            StrategyEntry { create: unbounded::<Unchecked>, ..unchecked },
-            StrategyEntry { create: unbounded::<Vague>, ..vague },
-        ]
-    })
+    let mut unchecked = StrategyEntry::adapter::<With<Unchecked>>("unchecked", "Says a range and does not keep to it.");
+    let mut vague = StrategyEntry::adapter::<With<Vague>>("vague", "Refuses without saying what.");
+    (unchecked.create, vague.create) = (unbounded::<Unchecked>, unbounded::<Vague>);
+    ENTRIES.get_or_init(|| vec![unchecked, vague])
 }
 
 extern "C" fn describe() -> RString {

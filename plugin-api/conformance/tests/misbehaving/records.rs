@@ -19,7 +19,7 @@ impl Strategy for WholeLayers {
 }
 impl Adapter for WholeLayers {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 }
 
@@ -45,9 +45,10 @@ extern "C" fn create_any(_: RStr<'_>, options: RSlice<'_, u8>) -> RResult<RawStr
 }
 
 extern "C" fn describe_another_version() -> RString {
-    describe_plugin(|| PluginRecord {
-        api_version: "1.0.0".into(),
-        ..PluginRecord::new("other", "1", "Other.", entries())
+    describe_plugin(|| {
+        let mut record = PluginRecord::new("other", "1", "Other.", entries());
+        record.api_version = "1.0.0".into();
+        record
     })
 }
 

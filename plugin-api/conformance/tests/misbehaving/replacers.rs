@@ -60,7 +60,7 @@ impl<const FAULT: usize> LayerReplacer for Replacer<FAULT> {
 
     fn objective(&self) -> Option<Objective> {
         match FAULT {
-            NO_TERM => Some(Objective { terms: Vec::new(), trains: scaleot_plugin_api::Trains::default() }),
+            NO_TERM => Some(Objective::sum(Vec::new())),
             COLD => Some(Objective::new(1.0, ObjectiveTerm::LogitKl { temperature: 0.0 })),
             _ => None,
         }

@@ -44,7 +44,7 @@ impl<const FAULT: usize> ImportanceEstimator for Mean<FAULT> {
                 host.record("mean", self.done.into(), &self.sums)?;
             }
         }
-        Ok(ImportanceScores { scores: self.sums.iter().map(|sum| (sum / f64::from(self.done)) as f32).collect() })
+        Ok(ImportanceScores::new(self.sums.iter().map(|sum| (sum / f64::from(self.done)) as f32).collect()))
     }
 }
 
@@ -84,7 +84,7 @@ impl ImportanceEstimator for KeepsNothing {
             self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
             host.progress(done.into(), BATCHES.into(), self)?;
         }
-        Ok(ImportanceScores { scores: self.sums.iter().map(|sum| (sum / f64::from(BATCHES)) as f32).collect() })
+        Ok(ImportanceScores::new(self.sums.iter().map(|sum| (sum / f64::from(BATCHES)) as f32).collect()))
     }
 }
 
@@ -108,7 +108,7 @@ impl LayerReplacer for PreparesAgain {
 
     fn prepare(&mut self, host: &mut Host) -> Result<(), PluginError> {
         for pass in 1..=3 {
-            host.fit_step(&FitStep { learning_rate: 1e-3, steps: 1, windows: 1, weight: TokenWeight::Uniform })?;
+            host.fit_step(&FitStep::new(1e-3, 1, 1, TokenWeight::Uniform))?;
             host.progress(pass, 3, self)?;
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Strategy for Alternates {
 
 impl Adapter for Alternates {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {
@@ -158,7 +158,7 @@ impl Strategy for Curious {
 
 impl Adapter for Curious {
     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-        Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+        Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
     }
 
     fn step(&mut self, tuner: &mut Tuner) -> Result<StepReport, PluginError> {

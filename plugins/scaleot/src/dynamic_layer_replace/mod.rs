@@ -64,7 +64,7 @@ impl ImportanceEstimator for DynamicLayerReplace {
             self.state = Some(state.clone());
             host.progress(state.step, total, self)?;
         }
-        Ok(ImportanceScores { scores: state.scores.iter().map(|&score| score as f32).collect() })
+        Ok(ImportanceScores::new(state.scores.iter().map(|&score| score as f32).collect()))
     }
 }
 
@@ -79,7 +79,7 @@ impl Checkpoint for DynamicLayerReplace {
     }
 }
 
-/// What stays the same from step to step.
+/// Everything that stays the same from step to step.
 struct Stepper<'a> {
     options: &'a DynamicLayerReplaceOptions,
     policy: Policy,
@@ -104,7 +104,7 @@ impl<'a> Stepper<'a> {
         let learning_rate = self.options.learning_rate_at(state.step);
         state.step += 1;
         if learning_rate > 0.0 && self.trains(&mask) {
-            let report = host.train_step(&TrainStep { mask, learning_rate })?;
+            let report = host.train_step(&TrainStep::new(mask, learning_rate))?;
             host.record("train_loss", state.step, &[report.loss])?;
         }
         if state.step.is_multiple_of(u64::from(self.options.reinforce_every)) {
@@ -125,7 +125,7 @@ impl<'a> Stepper<'a> {
         host.record("scores", state.step, &state.scores)
     }
 
-    /// Whether a replaced layer has a substitute that trains.
+    /// True where a replaced layer has a substitute that trains.
     fn trains(&self, mask: &LayerMask) -> bool {
         mask.original.iter().zip(self.trainable).any(|(&original, &trainable)| trainable && !original)
     }

@@ -22,7 +22,7 @@ pub struct DynamicLayerReplaceOptions {
     /// 0 makes one group of all layers.
     #[schemars(range(min = 0))]
     pub group_size: u32,
-    /// Who is compared with whom. Paper: layers are "regrouped" (author), which reads either way. "shuffled" makes scores of
+    /// Groups whose layers are compared. Paper: layers are "regrouped" (author), which reads either way. "shuffled" makes scores of
     /// all layers comparable, as a choice over all layers needs; "contiguous" never replaces a long run of layers, but ranks
     /// inside groups only. A last group of one layer is replaced.
     pub grouping: Grouping,
@@ -32,11 +32,11 @@ pub struct DynamicLayerReplaceOptions {
     /// Gradient steps for one reinforcement step. Paper: the two alternate (author), hence 1.
     #[schemars(range(min = 1))]
     pub reinforce_every: u32,
-    /// What a candidate earns. Paper: "raw", `exp(-loss)` minus the mean (third party); at a score_rate of 1 that moves scores by
+    /// Reward of a candidate. Paper: "raw", `exp(-loss)` minus the mean (third party); at a score_rate of 1 that moves scores by
     /// about 1e-4 a step, so they rank layers, but steer the mixtures only after thousands of steps. "standardised" divides by
     /// the deviation too, hence works at any loss, and steers after hundreds.
     pub reward: Reward,
-    /// How far a reinforcement step moves scores (eta). Paper: unknown; its formula has none, one re-implementation 0.1, both
+    /// Length of a reinforcement step (eta). Paper: unknown; its formula has none, one re-implementation 0.1, both
     /// with raw rewards. For standardised rewards 0.02 in runs of thousands of steps, 0.05 in short ones; greater rates end
     /// noisier.
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -51,7 +51,7 @@ pub struct DynamicLayerReplaceOptions {
     /// Steps of the linear rise to the peak. Paper: unknown; Offsite-Tuning's distillation takes 2000, more than our steps.
     #[schemars(range(min = 0))]
     pub warmup_steps: u32,
-    /// What follows the rise. Paper: unknown; "cosine" is that of Offsite-Tuning's distillation.
+    /// Schedule after the rise. Paper: unknown; "cosine" is that of Offsite-Tuning's distillation.
     pub schedule: Schedule,
 }
 

@@ -10,7 +10,7 @@ use scaleot_plugin_api::LayerMask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which layers share a group.
+/// The layers that share a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
@@ -58,7 +58,7 @@ impl Policy {
                 original.get_mut(*layer).into_iter().for_each(|slot| *slot = true);
             }
         }
-        LayerMask { original }
+        LayerMask::new(original)
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
         mask.original.iter().filter(|&&original| original).count()
     }
 
-    /// How often each layer is kept in `rounds` draws.
+    /// The number of times that each layer is kept in `rounds` draws.
     fn frequencies(policy: Policy, scores: &[f64], rounds: u64) -> Vec<f64> {
         let mut counts = vec![0.0; scores.len()];
         let mut draws = draws_of(11, 0);

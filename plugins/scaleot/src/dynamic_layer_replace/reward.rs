@@ -1,4 +1,4 @@
-//! What candidates earn, and how scores follow (ScaleOT, Eq. 5).
+//! The reward of candidates, and the update of scores (ScaleOT, Eq. 5).
 //!
 //! `R_j = exp(-L_j)`, the geometric-mean probability of a token; `r_j = R_j - mean_k R_k`, or that over the deviation;
 //! `s_i <- s_i + eta sigmoid(s_i) (1 - sigmoid(s_i)) sum_j m_i^j r_j`, `m = 1` where the layer is kept. Because `sum_j r_j = 0`,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Keeps the division of equal rewards defined; far below the deviation of rewards of real losses.
 const EPSILON: f64 = 1e-8;
 
-/// What a candidate earns.
+/// The reward of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reward {
@@ -37,7 +37,7 @@ impl Reward {
     }
 }
 
-/// How scores move.
+/// The update of scores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ScoreUpdate {
     /// `eta`.
@@ -65,7 +65,7 @@ mod tests {
     const FREE: ScoreUpdate = ScoreUpdate { rate: 0.4, limit: 6.0 };
 
     fn mask(bits: &[u8]) -> LayerMask {
-        LayerMask { original: bits.iter().map(|&bit| bit == 1).collect() }
+        LayerMask::new(bits.iter().map(|&bit| bit == 1).collect())
     }
 
     fn close(found: &[f64], expected: &[f64]) {

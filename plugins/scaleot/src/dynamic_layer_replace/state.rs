@@ -1,4 +1,4 @@
-//! What decides the future of an estimate: how many steps are done, and the scores. JSON, versioned.
+//! The state that decides the future of an estimate: the steps done, and the scores. JSON, versioned.
 //!
 //! Draws are a function of seed and step, so no generator's state is kept; substitutes and batches are the host's.
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 const FORMAT: &str = "scaleot/dynamic-layer-replace";
 const VERSION: u32 = 1;
 
-/// How far an estimate is.
+/// The state of an estimate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {

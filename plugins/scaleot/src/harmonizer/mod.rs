@@ -23,7 +23,7 @@ pub struct Harmonizer {
     fitted: Fitted,
 }
 
-/// How far local fitting has come.
+/// The progress of local fitting.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fitted {
@@ -53,7 +53,7 @@ impl LayerReplacer for Harmonizer {
             WarmStart::None => self.identity(layer, host)?,
             WarmStart::Regression => {
                 let (windows, weight) = (self.options.regression_windows, self.options.token_weight);
-                let moments = host.layer_moments(&MomentsRequest { layer: layer.index, windows, weight })?;
+                let moments = host.layer_moments(&MomentsRequest::new(layer.index, windows, weight))?;
                 let map = ReducedRank::of(&moments, self.options.rank, self.options.ridge, host)?;
                 map.through_relu(&moments, self.options.opening, host)?.widened(self.options.rank, host)?
             }
@@ -65,12 +65,12 @@ impl LayerReplacer for Harmonizer {
         let passes = self.options.fit_passes;
         while self.fitted.passes < passes {
             let along = f64::from(self.fitted.passes) / f64::from(passes);
-            let step = FitStep {
-                learning_rate: self.options.fit_learning_rate * Schedule::Cosine.factor(along),
-                steps: self.options.fit_steps,
-                windows: self.options.fit_windows,
-                weight: self.options.token_weight,
-            };
+            let step = FitStep::new(
+                self.options.fit_learning_rate * Schedule::Cosine.factor(along),
+                self.options.fit_steps,
+                self.options.fit_windows,
+                self.options.token_weight,
+            );
             let report = host.fit_step(&step)?;
             self.fitted.passes += 1;
             host.record("residuals", u64::from(self.fitted.passes), &report.residuals)?;

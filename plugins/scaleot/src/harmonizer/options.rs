@@ -4,7 +4,7 @@ use scaleot_plugin_api::{Activation, PluginError, TokenWeight};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the first matrix starts; the second starts at zero, so a fresh harmonizer is the identity and still learns.
+/// The start of the first matrix; the second starts at zero, so a fresh harmonizer is the identity and still learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Initialisation {
@@ -14,7 +14,7 @@ pub enum Initialisation {
     KaimingNormal,
 }
 
-/// What a harmonizer starts from.
+/// The start of a harmonizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarmStart {
@@ -24,7 +24,7 @@ pub enum WarmStart {
     Regression,
 }
 
-/// Which layers give way.
+/// The layers that give way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
@@ -47,14 +47,14 @@ pub struct HarmonizerOptions {
     pub rank: usize,
     /// The nonlinearity: ReLU (found, second hand).
     pub activation: Activation,
-    /// How the first matrix starts (unknown in the paper; both zero, as in a public copy, never learns).
+    /// Start of the first matrix (unknown in the paper; both zero, as in a public copy, never learns).
     pub initialisation: Initialisation,
     /// An RMS norm before the first matrix (inferred: only if training is unstable). Excludes a warm start by regression.
     pub norm: bool,
     /// Weight of `KL(full || mixture)` beside the loss of the next token (unknown in the paper; 0 = next token alone).
     #[schemars(range(min = 0.0, max = 1e6))]
     pub distillation_weight: f64,
-    /// What harmonizers start from; `none` is the paper.
+    /// Start of harmonizers; `none` is the paper.
     pub warm_start: WarmStart,
     /// Public windows that the regression sees.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -65,7 +65,7 @@ pub struct HarmonizerOptions {
     /// By how many standard deviations the regression opens the ReLU: more is more linear, less learns more freely.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub opening: f64,
-    /// How much a token counts in regression and local fit.
+    /// Weight of a token in regression and local fit.
     pub token_weight: TokenWeight,
     /// Passes of local fitting after the start; 0 leaves it at the start.
     #[schemars(range(max = 1_000_000))]
@@ -79,13 +79,13 @@ pub struct HarmonizerOptions {
     /// Peak learning rate of local fitting; it falls to 0 along a cosine.
     #[schemars(extend("exclusiveMinimum" = 0.0, "maximum" = 1.0))]
     pub fit_learning_rate: f64,
-    /// Which layers give way.
+    /// The layers that give way.
     #[schemars(extend("x-read-by" = "select"))]
     pub selection: Selection,
     /// Neighbours in one group (N_g = 4: found, second hand), for `selection = "per_group"`.
     #[schemars(range(min = 1, max = 10_000), extend("x-read-by" = "select"))]
     pub group_size: usize,
-    /// Which of the random choices, for `selection = "random"`.
+    /// Number of the random choice, for `selection = "random"`.
     #[schemars(extend("x-read-by" = "select"))]
     pub random_choice: u64,
 }

@@ -1,4 +1,4 @@
-//! Which layers give way: group by group (P1 of section 3.2), or any, as a control.
+//! The choice of the layers that give way: group by group (P1 of section 3.2), or any, as a control.
 //!
 //! Per group: every contiguous group of `N_g` layers gives its least important one, then its second, and so on; in the last
 //! round, which may be partial, the least important candidates of all groups go. With `K = round(N_g alpha)` per group this is
@@ -45,7 +45,7 @@ pub fn per_group(scores: &ImportanceScores, ask: &ReplaceRequest, group_size: us
 pub fn random(ask: &ReplaceRequest, choice: u64) -> Result<LayerPlan, PluginError> {
     let mut stream = ChaCha8Rng::seed_from_u64(choice);
     let scores = (0..ask.n_layers).map(|_| (stream.next_u32() >> 8) as f32).collect();
-    LayerPlan::least_important(&ImportanceScores { scores }, ask)
+    LayerPlan::least_important(&ImportanceScores::new(scores), ask)
 }
 
 #[cfg(test)]
@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn every_group_gives_before_any_gives_twice() {
         // Globally the four least important are 4, 5, 6, 7: a whole run.
-        let scores = ImportanceScores { scores: vec![9.0, 8.0, 7.0, 6.5, 0.1, 0.2, 0.3, 0.4, 5.0, 4.0, 6.0, 9.5] };
-        let ask = |replace_count| ReplaceRequest { n_layers: 12, adapter_layers: vec![0, 11], replace_count };
+        let scores = ImportanceScores::new(vec![9.0, 8.0, 7.0, 6.5, 0.1, 0.2, 0.3, 0.4, 5.0, 4.0, 6.0, 9.5]);
+        let ask = |replace_count| ReplaceRequest::new(12, vec![0, 11], replace_count);
         let replaced = |count| per_group(&scores, &ask(count), 4).map(|plan| plan.layers_with(LayerRole::Replace));
         assert_eq!(replaced(3), Ok(vec![3, 4, 9]));
         assert_eq!(replaced(4), Ok(vec![3, 4, 5, 9]), "the second round starts with the least important candidate");
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn random_choices_differ_and_repeat() {
-        let ask = ReplaceRequest { n_layers: 12, adapter_layers: vec![0, 11], replace_count: 4 };
+        let ask = ReplaceRequest::new(12, vec![0, 11], 4);
         let replaced = |choice| random(&ask, choice).unwrap().layers_with(LayerRole::Replace);
         let choices: std::collections::BTreeSet<_> = (0..20).map(replaced).collect();
         assert!(choices.len() > 15 && choices.iter().flatten().all(|layer| (1..=10).contains(layer)));

@@ -193,7 +193,7 @@ fn module_slot(
         layers.iter().position(|&other| other == staying)
     };
     let module = in_slots(substitute.module.clone(), &shared)?;
-    let frozen = Substitute { module, trainable: false };
+    let frozen = Substitute::new(module, false);
     let (described, mut own) = named(&frozen, &format!("slots.{slot}.module"));
     tensors.append(&mut own);
     Ok(EmulatorSlot::Module { module: described.module })

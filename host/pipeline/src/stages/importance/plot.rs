@@ -162,8 +162,8 @@ mod tests {
         let mut curves = Curves::default();
         for step in 1..=4 {
             let (own, values) = (f64::from(step as u32), vec![0.1, 0.2, 0.3]);
-            curves.add(CurvePoint { curve: "scores".into(), step, values }).unwrap();
-            curves.add(CurvePoint { curve: "train_loss".into(), step, values: vec![own] }).unwrap();
+            curves.add(CurvePoint::new("scores", step, values)).unwrap();
+            curves.add(CurvePoint::new("train_loss", step, vec![own])).unwrap();
         }
         let whole = svg(&scores, &curves).unwrap();
         assert!(

@@ -48,13 +48,13 @@ impl OwnerRun<'_> {
         ask: &ReplaceRequest,
     ) -> Result<(), StageError> {
         let of_middle = ask.middle().into_iter().filter_map(|layer| scores.scores.get(layer).copied()).collect();
-        let of_middle = ImportanceScores { scores: of_middle };
+        let of_middle = ImportanceScores::new(of_middle);
         let Some(score) = of_middle.scores.first().filter(|_| ask.replace_count > 0 && of_middle.are_equal()) else {
             return Ok(());
         };
         let rising: Vec<f32> = (0..ask.n_layers).map(|layer| layer as f32).collect();
         let falling = rising.iter().rev().copied().collect();
-        let mut plan = |scores| replacer.select(&ImportanceScores { scores }, ask);
+        let mut plan = |scores| replacer.select(&ImportanceScores::new(scores), ask);
         if plan(rising)? == plan(falling)? {
             return Ok(());
         }

@@ -46,7 +46,7 @@ impl Student {
             decoder.set(layer, Slot::Module(in_slots(module, &stays)?))?;
         }
         let kept_layers = if trains == Trains::Substitutes { Vec::new() } else { plan.layers_with(LayerRole::Keep) };
-        let whole = AdapterModule { parts: vec![AdapterPart::WholeLayer] };
+        let whole = AdapterModule::new(vec![AdapterPart::WholeLayer]);
         let mut layer_tensors = Vec::new();
         for &layer in &kept_layers {
             layer_tensors.append(&mut attach(&mut decoder, layer, &whole, 0)?);

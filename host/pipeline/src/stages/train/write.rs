@@ -24,7 +24,7 @@ type TrainedSubstitute = (usize, Substitute<String>, Vec<(String, Tensor)>);
 
 fn trained_substitutes(student: &Student) -> impl Iterator<Item = TrainedSubstitute> {
     student.substitutes.iter().map(|(layer, module)| {
-        let substitute = Substitute { module: module.clone(), trainable: true };
+        let substitute = Substitute::new(module.clone(), true);
         let (described, tensors) = named(&substitute, &format!("layers.{layer}"));
         (*layer, described, tensors)
     })

@@ -41,7 +41,7 @@ impl Strategy for Delta {
 }
 
 impl Adapter for Delta {
-    /// What trains in an adapter layer; the host makes the tensors and takes the steps.
+    /// The parts that train in an adapter layer; the host makes the tensors and takes the steps.
     fn attach(&mut self, layer: &LayerOutline) -> Result<AdapterModule, PluginError> {
         let roles = [WeightRole::AttentionQ, WeightRole::AttentionV];
         let weights = roles.into_iter().filter_map(|role| layer.weight(role));
@@ -62,7 +62,7 @@ impl Adapter for Delta {
                 layer.index
             )));
         }
-        Ok(AdapterModule { parts })
+        Ok(AdapterModule::new(parts))
     }
 }
 

@@ -61,27 +61,14 @@ impl Compressor for LowRank {
             // Two factors where they are smaller than the matrix.
             let factored = rank * shape.iter().sum::<usize>() < shape.iter().product();
             let name = format!("{role} of layer {}", layer.outline().index);
-            cuts.push(RankCut {
-                name,
-                weight,
-                rank,
-                factored,
-            });
-            matrices.push(MatrixReport {
-                role,
-                rank,
-                full_rank,
-                residual_energy: 0.0,
-            });
+            cuts.push(RankCut::new(name, weight, rank, factored));
+            matrices.push(MatrixReport::new(role, rank, full_rank, 0.0));
         }
         // One question for the whole layer: the host gives each core a matrix.
         let nearest = host.truncated_svds(&cuts)?;
         for (
             matrix,
-            TruncatedSvd {
-                form,
-                singular_values,
-            },
+            TruncatedSvd::new(form, singular_values),
         ) in matrices.iter_mut().zip(nearest)
         {
             matrix.residual_energy = host.view_f32(&singular_values, |values| {
@@ -89,7 +76,7 @@ impl Compressor for LowRank {
             })?;
             layer.set(matrix.role, form)?;
         }
-        Ok(CompressionReport { matrices })
+        Ok(CompressionReport::new(matrices))
     }
 }
 

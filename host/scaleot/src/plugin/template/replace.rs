@@ -39,7 +39,7 @@ impl Strategy for Bottleneck {
 }
 
 impl LayerReplacer for Bottleneck {
-    /// What runs instead of a layer; which layers are replaced is left to the default: the least important ones.
+    /// The network that runs instead of a layer; which layers are replaced is left to the default: the least important ones.
     fn substitute(
         &mut self,
         layer: &LayerOutline,
@@ -80,7 +80,7 @@ mod tests {
         let mut fake = FakeHost::toy(3, 8);
         let layer = fake.outline().layers[1].clone();
         let mut bottleneck = Bottleneck::new(BottleneckOptions { rank: 2 }).expect("a good rank");
-        let Substitute { module, trainable } = bottleneck
+        let Substitute { module, trainable, .. } = bottleneck
             .substitute(&layer, &mut fake.host())
             .expect("an answer");
         let mut host = fake.host();
