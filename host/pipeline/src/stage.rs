@@ -65,19 +65,23 @@ const fn folder(name: &'static str, format: &'static str, version: u32) -> Stage
     StageFolder { name, head: ManifestHead { format, version } }
 }
 
-const COLUMN_FORMAT: &str = "scaleot-evaluation";
-
-const fn evaluation(label: &'static str, side: Side, needs: &'static [Stage]) -> Row {
+/// The row of an owner's stage whose label, verb and folder are one word, and which needs nothing.
+const fn row(name: &'static str, format: &'static str, artefact: &'static str) -> Row {
     Row {
-        label,
-        verb: "evaluate",
-        side,
-        artefact: "figures of this column",
-        folder: folder(label, COLUMN_FORMAT, 1),
+        label: name,
+        verb: name,
+        side: Side::ModelOwner,
+        artefact,
+        folder: folder(name, format, 1),
         record: None,
-        needs,
+        needs: &[],
         strategies: &[],
     }
+}
+
+/// The row of a column.
+const fn column(name: &'static str, side: Side, needs: &'static [Stage]) -> Row {
+    Row { verb: "evaluate", side, needs, ..row(name, "scaleot-evaluation", "figures of this column") }
 }
 
 impl Stage {
@@ -99,98 +103,56 @@ impl Stage {
     ];
 
     const fn row(self) -> Row {
+        use Column::{Emulator, EmulatorTuned, ZeroShot};
         match self {
             Self::Importance => Row {
-                label: "importance",
-                verb: "importance",
-                side: Side::ModelOwner,
-                artefact: "importance scores",
-                folder: folder("importance", "scaleot-importance", 1),
-                record: None,
-                needs: &[],
                 strategies: &[StrategyKind::Importance, StrategyKind::Replace],
+                ..row("importance", "scaleot-importance", "importance scores")
             },
             Self::Replace => Row {
-                label: "replace",
-                verb: "replace",
-                side: Side::ModelOwner,
-                artefact: "layer plan",
-                folder: folder("replace", "scaleot-plan", 1),
-                record: None,
                 needs: &[Self::Importance],
                 strategies: &[StrategyKind::Replace],
+                ..row("replace", "scaleot-plan", "layer plan")
             },
             Self::Train => Row {
-                label: "train",
-                verb: "train",
-                side: Side::ModelOwner,
-                artefact: "trained emulator of this layer plan",
-                folder: folder("train", "scaleot-train", 1),
-                record: None,
                 needs: &[Self::Importance, Self::Replace],
                 strategies: &[StrategyKind::Replace],
+                ..row("train", "scaleot-train", "trained emulator of this layer plan")
             },
             Self::Compress => Row {
-                label: "compress",
-                verb: "compress",
-                side: Side::ModelOwner,
-                artefact: "compressed weights",
-                folder: folder("compress", "scaleot-compression", 1),
-                record: None,
                 needs: &[Self::Replace, Self::Train],
                 strategies: &[StrategyKind::Compress],
+                ..row("compress", "scaleot-compression", "compressed weights")
             },
             Self::Bundle => Row {
-                label: "bundle",
-                verb: "bundle",
-                side: Side::ModelOwner,
-                artefact: "bundle",
-                folder: folder("bundle", "scaleot-bundle", 1),
                 record: Some(folder("ledger", "scaleot-ledger", 1)),
                 needs: &[Self::Importance, Self::Replace, Self::Train, Self::Compress],
                 strategies: &[StrategyKind::Adapter],
+                ..row("bundle", "scaleot-bundle", "bundle")
             },
             Self::Tune => Row {
-                label: "tune",
-                verb: "tune",
                 side: Side::DataOwner,
-                artefact: "return",
                 folder: folder("return", "scaleot-return", 2),
                 record: Some(folder("tuning", "scaleot-tuning", 1)),
                 needs: &[Self::Bundle],
                 strategies: &[StrategyKind::Adapter],
+                ..row("tune", "scaleot-return", "return")
             },
             Self::PlugIn => Row {
-                label: "plug_in",
                 verb: "plug-in",
-                side: Side::ModelOwner,
-                artefact: "adapted model",
-                folder: folder("plug_in", "scaleot-plugged", 1),
-                record: None,
                 needs: &[Self::Bundle, Self::Tune],
-                strategies: &[],
+                ..row("plug_in", "scaleot-plugged", "adapted model")
             },
-            Self::FullTuning => Row {
-                label: "full_tuning",
-                verb: "full-tuning",
-                side: Side::ModelOwner,
-                artefact: "fully tuned model",
-                folder: folder("full_tuning", "scaleot-full-tuning", 1),
-                record: None,
-                needs: &[],
-                strategies: &[],
-            },
-            Self::Evaluate(Column::ZeroShot) => evaluation("evaluate-zero-shot", Side::ModelOwner, &[]),
-            Self::Evaluate(Column::Emulator) => evaluation("evaluate-emulator", Side::Either, &[Self::Bundle]),
-            Self::Evaluate(Column::EmulatorTuned) => {
-                evaluation("evaluate-emulator-tuned", Side::Either, &[Self::Bundle, Self::Tune])
+            Self::FullTuning => {
+                Row { verb: "full-tuning", ..row("full_tuning", "scaleot-full-tuning", "fully tuned model") }
             }
-            Self::Evaluate(Column::PlugIn) => {
-                evaluation("evaluate-plug-in", Side::ModelOwner, &[Self::Bundle, Self::Tune])
+            Self::Evaluate(ZeroShot) => column("evaluate-zero-shot", Side::ModelOwner, &[]),
+            Self::Evaluate(Emulator) => column("evaluate-emulator", Side::Either, &[Self::Bundle]),
+            Self::Evaluate(EmulatorTuned) => {
+                column("evaluate-emulator-tuned", Side::Either, &[Self::Bundle, Self::Tune])
             }
-            Self::Evaluate(Column::FullTuning) => {
-                evaluation("evaluate-full-tuning", Side::ModelOwner, &[Self::FullTuning])
-            }
+            Self::Evaluate(Column::PlugIn) => column("evaluate-plug-in", Side::ModelOwner, &[Self::Bundle, Self::Tune]),
+            Self::Evaluate(Column::FullTuning) => column("evaluate-full-tuning", Side::ModelOwner, &[Self::FullTuning]),
         }
     }
 
