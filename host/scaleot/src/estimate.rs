@@ -11,6 +11,7 @@
 use scaleot_config::{Column, LayerBudget, Precision, RunConfig, TrainingSection};
 use scaleot_model::{ModelConfig, Positions, WeightRole};
 use scaleot_pipeline::stage::Stage;
+use scaleot_tensor::Dtype;
 use serde::Serialize;
 
 /// The program with libtorch in it, before any model: measured on x86-64, CPU libtorch 2.11.
@@ -80,10 +81,7 @@ fn layer_parameters(model: &ModelConfig) -> u64 {
 
 /// Bytes of one element.
 pub fn element_bytes(dtype: Precision) -> u64 {
-    match dtype {
-        Precision::Fp32 => 4,
-        Precision::Bf16 | Precision::Fp16 => 2,
-    }
+    Dtype::from(dtype).bytes() as u64
 }
 
 /// The peak memory of each stage, in order.

@@ -32,12 +32,15 @@ pub enum Plugins<'a> {
     OfSuite(SuiteArgs),
 }
 
+/// The work of a verb.
+type Work<'a> = Box<dyn FnOnce(&Call<'_>) -> VerbResult<()> + 'a>;
+
 /// A row of the table.
 pub struct Row<'a> {
     pub plugins: Plugins<'a>,
     /// True where the verb is refused on a libtorch that is not ours.
     pub needs_libtorch: bool,
-    pub work: Box<dyn FnOnce(&Call<'_>) -> VerbResult<()> + 'a>,
+    pub work: Work<'a>,
 }
 
 impl<'a> Row<'a> {
