@@ -68,7 +68,7 @@ pub enum Storage {
 }
 
 impl Storage {
-    fn factored(self, rank: usize, (rows, cols): (usize, usize)) -> bool {
+    fn factored(self, rank: usize, rows: usize, cols: usize) -> bool {
         match self {
             Self::Smaller => rank * (rows + cols) < rows * cols,
             Self::Dense => false,
@@ -101,7 +101,7 @@ impl LayerWeights {
             if rank < full_rank {
                 let name = format!("{role} of layer {}", self.outline().index);
                 places.push(matrices.len());
-                cuts.push(RankCut { name, weight, rank, factored: storage.factored(rank, (rows, cols)) });
+                cuts.push(RankCut { name, weight, rank, factored: storage.factored(rank, rows, cols) });
             }
             matrices.push(MatrixReport { role, rank, full_rank, residual_energy: 0.0 });
         }

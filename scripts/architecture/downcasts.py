@@ -5,9 +5,7 @@ from . import known_faults, rust_source
 # A panic's payload is `dyn Any` and becomes text here; nothing else may ask for a type.
 PANIC_PAYLOADS = {"plugin-api/src/export/mod.rs", "host/data/src/fence.rs"}
 # Downcasts that stand for now, by file. The numbers only ever shrink.
-KNOWN = {
-    "host/scaleot/src/failure.rs": 5,
-}
+KNOWN = {}
 CALLS = {"downcast", "downcast_ref", "downcast_mut"}
 
 

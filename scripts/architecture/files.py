@@ -16,17 +16,7 @@ FOLDER = re.compile(r"`((?:[\w.-]+/)+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/")
 # Files that a comment or ARCHITECTURE.md names and that are not there for now: (file, path). The list only ever shrinks.
-KNOWN_PATHS = (
-    ("ARCHITECTURE.md", "host/pipeline/src/stage.rs"),
-    ("ARCHITECTURE.md", "pipeline/stages/bundle/emulator.rs"),
-    ("ARCHITECTURE.md", "pipeline/stages/plug_in/verify.rs"),
-    ("ARCHITECTURE.md", "plugin-api/conformance/"),
-    ("ARCHITECTURE.md", "stages/"),
-    ("ARCHITECTURE.md", "training/"),
-    ("ARCHITECTURE.md", "mixture/"),
-    ("ARCHITECTURE.md", "services/"),
-    ("ARCHITECTURE.md", "artefacts/"),
-)
+KNOWN_PATHS = ()
 COMMENT = re.compile(r"^\s*//")
 
 

@@ -12,18 +12,17 @@ from . import known_faults, rust_source
 KNOWN = (
     "host/config: combination <-> strategy",
     "host/model: write_peft <-> write_peft_prompt",
-    "host/pipeline: importance <-> objective <-> tune",
     "host/plugins: registry <-> strategy",
-    "host/scaleot: data <-> preflight <-> strategies",
+    "host/scaleot: stages <-> verbs",
     "host/scaleot: failure <-> output",
-    "host/store: atomic_file <-> digest <-> error <-> manifest <-> safetensors_file <-> safetensors_header <-> safetensors_problem <-> verified",
-    "host/store: run_dir <-> stage_dir",
-    "plugin-api: adapter <-> compress <-> export <-> host <-> importance <-> low_rank <-> plan <-> replace <-> services <-> strategy <-> torch",
+    "host/scaleot: data <-> preflight <-> strategies",
+    "host/store: manifest <-> verified",
+    "plugin-api: adapter <-> compress <-> curvature <-> export <-> fitting <-> host <-> importance <-> low_rank <-> plan <-> replace <-> services <-> similarity <-> strategy <-> torch",
+    "plugin-api/conformance: toy_model <-> toy_similarity",
+    "plugin-api/conformance: adapter_checks <-> compress_checks <-> fake_host <-> importance_checks <-> libtorch <-> option_checks <-> record_checks <-> replace_checks <-> run_checks <-> subject <-> the root",
 )
 # Imports from one stage to another that stand for now: (importer, imported).
-KNOWN_STAGES = (
-    "stages",
-)
+KNOWN_STAGES = ()
 PIPELINE = "host/pipeline"
 STAGES = "stages"
 KEYWORDS = {"crate", "self", "super"}

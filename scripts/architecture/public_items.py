@@ -19,41 +19,14 @@ KINDS = {"fn", "struct", "enum", "trait", "type", "const", "static", "union"}
 TYPES = {"struct", "enum", "trait", "type", "union"}
 PREFIXES = {"const", "unsafe", "async", "extern"}
 # Items that stay although no word names them: (crate, name) and why.
-ALLOWED = {}
+ALLOWED = {
+    ("host/data", "from_tokens"): "tests of the crates above make text without a tokenizer",
+    ("host/model", "logits"): "tests compare logits with those of other programs",
+    ("plugin-api", "BatchMean"): "for estimators that keep more than a mean",
+    ("plugin-api", "cut_ranks"): "for compressors that choose each matrix's rank themselves",
+}
 # Items that stand for now: (crate, name). The list only ever shrinks.
-KNOWN = (
-    ("host/config", "NEWEST_VERSION"),
-    ("host/config", "REFERENCE"),
-    ("host/data", "push_tree"),
-    ("host/data", "overlap"),
-    ("host/data", "from_tokens"),
-    ("host/model", "named_tensors"),
-    ("host/model", "logits"),
-    ("host/pipeline", "PLUGGED"),
-    ("host/plugins", "ROOT_SYMBOL"),
-    ("host/store", "UTF8_MARK"),
-    ("host/store", "ESCAPE_LIMIT"),
-    ("host/store", "MAX_FILES"),
-    ("host/store", "CREATED_BY"),
-    ("host/store", "MARKER_NAME"),
-    ("host/store", "file_len"),
-    ("host/store", "safetensors_size"),
-    ("host/suite", "dominates"),
-    ("host/tensor", "neg"),
-    ("host/tensor", "zero_"),
-    ("host/tensor", "zeros_like"),
-    ("host/tensor", "to_vec_i64"),
-    ("host/tensor", "safetensors_name"),
-    ("host/tensor", "qr"),
-    ("host/tensor", "max_all"),
-    ("host/tensor", "min_all"),
-    ("host/tensor", "argmax"),
-    ("host/tensor", "equal"),
-    ("host/tensor", "expand"),
-    ("plugin-api", "API_VERSION_STRINGS"),
-    ("plugin-api", "train_step_towards"),
-    ("plugin-api", "cut_ranks"),
-)
+KNOWN = ()
 # Used without its name standing in the sources: (folder of the manifest, dependency) and why.
 ALLOWED_DEPENDENCIES = {}
 OWN_WORKSPACES = ("plugins/adaround/Cargo.toml",)

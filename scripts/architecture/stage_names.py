@@ -13,39 +13,12 @@ KEY = ["KeyPath", "::", "of", "("]
 # Words that are spelled like a stage and mean something else.
 OTHER_MEANING = {
     ("host/data/src/task.rs", "train"): "a split of a task",
-    ("host/plugins/src/compressor.rs", "compress"): "a method of a plugin",
-    ("host/scaleot/src/bench.rs", "train"): "a split of a task",
     ("host/suite/src/report/bars.rs", "bundle"): "a group of bars: the bundle's bytes",
     ("host/suite/src/table.rs", "bundle"): "a column: the bundle's bytes",
     ("host/suite/src/table.rs", "plug-in"): "a column of scores",
 }
 # Literals that stand for now, by file. The numbers only ever shrink.
-KNOWN = {
-    "host/pipeline/src/compress/mod.rs": 2,
-    "host/pipeline/src/importance/mixture.rs": 2,
-    "host/pipeline/src/importance/questions.rs": 3,
-    "host/pipeline/src/lib.rs": 1,
-    "host/pipeline/src/plug_in/mod.rs": 1,
-    "host/pipeline/src/plug_in/verify.rs": 1,
-    "host/pipeline/src/report/chart.rs": 2,
-    "host/pipeline/src/report/gather.rs": 3,
-    "host/pipeline/src/run/columns.rs": 12,
-    "host/pipeline/src/run/data_owner.rs": 24,
-    "host/pipeline/src/run/owner.rs": 48,
-    "host/pipeline/src/run/sharing.rs": 5,
-    "host/pipeline/src/run/train.rs": 11,
-    "host/pipeline/src/train/mod.rs": 1,
-    "host/scaleot/src/bench.rs": 2,
-    "host/scaleot/src/estimate.rs": 8,
-    "host/scaleot/src/export.rs": 3,
-    "host/scaleot/src/needs.rs": 11,
-    "host/scaleot/src/plan.rs": 6,
-    "host/scaleot/src/plugin/new.rs": 3,
-    "host/scaleot/src/stages.rs": 3,
-    "host/scaleot/src/verify.rs": 2,
-    "host/suite/src/finished.rs": 12,
-    "host/suite/src/report/left.rs": 5,
-}
+KNOWN = {}
 
 
 def check(sources):

@@ -100,13 +100,6 @@ impl Column {
 
 pub use scaleot_plugin_api::{StrategyKind, StrategyName};
 
-/// A word that is none of those that a key takes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}")]
-pub struct NotAChoice {
-    pub expected: &'static str,
-}
-
 /// The schema and the words of `runtime.device`.
 pub(super) struct DeviceText;
 

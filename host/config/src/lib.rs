@@ -28,7 +28,6 @@ pub use choices::{Column, Isolation, Placement, Precision, StrategyKind, Strateg
 pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;
-pub use load::NEWEST_VERSION;
 pub use needs::ConfigNeed;
 pub use numbers::{Decay, Epsilon, Momentum, NonNegative, Positive, Rate, Ratio};
 pub use overlay::refuse_twice;

@@ -15,10 +15,10 @@ use super::sections::RunConfig;
 use super::{paths, show, source};
 
 /// The newest version of the config's format that this program reads.
-pub const NEWEST_VERSION: i64 = 1;
+const NEWEST_VERSION: i64 = 1;
 
 /// The text that defines every default.
-pub const REFERENCE: &str = include_str!("../../../configs/reference.toml");
+pub(crate) const REFERENCE: &str = include_str!("../../../configs/reference.toml");
 
 impl RunConfig {
     /// Reads a config file and lays `key.path=value` overrides over it.

@@ -1,4 +1,4 @@
-//! `reliability` 6.1, numbers 1 to 15, each with its exact message.
+//! Configs that are refused, each with its exact message.
 
 use std::fs;
 

@@ -64,8 +64,8 @@ pub fn check_text(file: &Path) -> Result<(), DataError> {
 }
 
 /// A file of another kind than was `expected`.
-pub(super) fn other_kind(file: &Path, (found, advice): Kind, expected: &'static str) -> DataError {
-    DataError::OtherKind { file: file.to_owned(), found, expected, advice }
+pub(super) fn other_kind(file: &Path, kind: Kind, expected: &'static str) -> DataError {
+    DataError::OtherKind { file: file.to_owned(), found: kind.name, expected, advice: kind.advice }
 }
 
 /// Another encoding, as a mark or a first character tells it.

@@ -7,8 +7,20 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The kind that was found, and the advice.
-pub(super) type Kind = (&'static str, &'static str);
+/// A kind of file that is no running text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// Its name in a message.
+    pub(super) name: &'static str,
+    /// The way from it to a text.
+    pub(super) advice: &'static str,
+}
+
+impl Kind {
+    const fn new(name: &'static str, advice: &'static str) -> Self {
+        Self { name, advice }
+    }
+}
 
 /// Bytes that are looked at.
 pub(super) const HEAD: usize = 1 << 18;
@@ -72,32 +84,33 @@ const COLUMN_NAMES: [&str; 24] = [
 
 /// A file that is no text at all, by its first bytes.
 pub(super) fn foreign_bytes(bytes: &[u8]) -> Option<Kind> {
-    let magic = MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)).map(|(_, found, advice)| (*found, *advice));
+    let magic =
+        MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)).map(|(_, name, advice)| Kind::new(name, advice));
     let parquet =
         bytes.starts_with(b"PAR1") && bytes.get(4).is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b' ');
     let bzip2 = bytes.starts_with(b"BZh") && bytes.get(4..10) == Some(b"\x31\x41\x59\x26\x53\x59");
     let tar = bytes.get(257..262) == Some(b"ustar") && bytes.iter().take(257).any(|byte| *byte == 0);
     magic
-        .or(parquet.then_some(("a Parquet file", EXPORT)))
-        .or(bzip2.then_some(("a bzip2 archive", UNPACK)))
-        .or(tar.then_some(("a tar archive", UNPACK)))
+        .or(parquet.then_some(Kind::new("a Parquet file", EXPORT)))
+        .or(bzip2.then_some(Kind::new("a bzip2 archive", UNPACK)))
+        .or(tar.then_some(Kind::new("a tar archive", UNPACK)))
 }
 
 /// Text that is data, by its structure; of a text that is not `whole` only the beginning is at hand.
 pub(super) fn foreign_text(text: &str, whole: bool) -> Option<Kind> {
     let head = head(text, whole);
     if is_json_lines(head) {
-        return Some(("JSON Lines", OBJECTS));
+        return Some(Kind::new("JSON Lines", OBJECTS));
     }
     if whole && is_json(text) {
-        return Some(("JSON", OBJECTS));
+        return Some(Kind::new("JSON", OBJECTS));
     }
     let tables = [
         (b',', "a table of comma-separated values"),
         (b'\t', "a table of tab-separated values"),
         (b';', "a table of values separated by semicolons"),
     ];
-    tables.into_iter().find(|(delimiter, _)| is_table(head, *delimiter)).map(|(_, found)| (found, COLUMNS))
+    tables.into_iter().find(|(delimiter, _)| is_table(head, *delimiter)).map(|(_, name)| Kind::new(name, COLUMNS))
 }
 
 /// The whole lines at the start.

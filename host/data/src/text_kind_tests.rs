@@ -3,7 +3,7 @@
 use super::{foreign_bytes, foreign_text};
 
 fn found(text: &str) -> Option<&'static str> {
-    foreign_text(text, true).map(|(found, _)| found)
+    foreign_text(text, true).map(|kind| kind.name)
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn prose_and_code_pass() {
 
 #[test]
 fn containers_are_known_by_their_first_bytes() {
-    let found = |bytes: &[u8]| foreign_bytes(bytes).map(|(found, _)| found);
+    let found = |bytes: &[u8]| foreign_bytes(bytes).map(|kind| kind.name);
     assert_eq!(found(b"PAR1\x15\x04\x15"), Some("a Parquet file"));
     assert_eq!(found(b"PAR1 is the mark of a Parquet file."), None);
     assert_eq!(found(b"\x1f\x8b\x08\0"), Some("a gzip archive"));

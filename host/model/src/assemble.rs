@@ -80,7 +80,7 @@ impl Assembly<'_> {
         for module in &self.config.family.layer {
             parts.extend(self.module(layer, module)?);
         }
-        let mut norm = |role| part(&mut parts, layer, role).map(|p| self.norm(p));
+        let mut norm = |role| part(&mut parts, layer, role).map(|(weight, bias)| self.norm(weight, bias));
         let (norm_attention, norm_mlp) = (norm(WeightRole::NormAttention)?, norm(WeightRole::NormMlp)?);
         let gate = parts.remove(&WeightRole::MlpGate).map(|(w, b)| Projection::dense(w, b));
         let mut dense = |role| part(&mut parts, layer, role).map(|(w, b)| Projection::dense(w, b));
@@ -139,7 +139,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn norm(&self, (weight, bias): Part) -> Norm {
+    fn norm(&self, weight: Tensor, bias: Option<Tensor>) -> Norm {
         Norm { kind: self.config.family.norm, weight, bias, epsilon: self.config.norm_epsilon }
     }
 
@@ -150,7 +150,7 @@ impl Assembly<'_> {
             true => Some(self.take(format!("{name}.bias"), &width)?),
             false => None,
         };
-        Ok(self.norm((weight, bias)))
+        Ok(self.norm(weight, bias))
     }
 
     /// A tied head may be in the file as well, but must then be the same numbers.

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The symbol that every plugin library exports; its bytes are looked for before anything is loaded.
-pub const ROOT_SYMBOL: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
+const ROOT_SYMBOL: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
 
 /// The time that pages of a new in-memory file may be held by the kernel's own work.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 /// Characters of a foreign string that [`escape`] keeps: enough for any name that we accept (200 characters).
-pub const ESCAPE_LIMIT: usize = 200;
+const ESCAPE_LIMIT: usize = 200;
 
 /// Makes text from a file or a plugin safe to print: see [`escape_to`].
 pub fn escape(text: &str) -> String {

@@ -27,7 +27,7 @@ pub use abi_stable;
 /// The version of this contract, that of the package `scaleot-plugin-api`: the middle one grows with every addition, the first with every break.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
-pub const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
+const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
 const API_MAJOR: u32 = 2;
 const API_MINOR: u32 = 0;
 

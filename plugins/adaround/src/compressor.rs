@@ -57,7 +57,8 @@ impl AdaRound {
     fn round(
         &self,
         layer: &mut LayerWeights,
-        (role, curvature): (WeightRole, Curvature),
+        role: WeightRole,
+        curvature: Curvature,
         host: &mut Host,
     ) -> Result<Option<MatrixReport>, PluginError> {
         let Some(handle) = layer.get(role) else { return Ok(None) };
@@ -85,8 +86,8 @@ impl Compressor for AdaRound {
     fn compress(&mut self, layer: &mut LayerWeights, host: &mut Host) -> Result<CompressionReport, PluginError> {
         let request = CurvatureRequest::new(layer.outline().index, self.options.windows);
         let mut report = CompressionReport::default();
-        for matrix in host.layer_curvature(&request)? {
-            report.matrices.extend(self.round(layer, matrix, host)?);
+        for (role, curvature) in host.layer_curvature(&request)? {
+            report.matrices.extend(self.round(layer, role, curvature, host)?);
         }
         Ok(report)
     }

@@ -93,7 +93,7 @@ impl GradientPreserving {
         let shape = host.shape(weight)?;
         let (rows, cols) = (shape.first().copied().unwrap_or(0), shape.get(1).copied().unwrap_or(0));
         let [u, s, v] = host.svd(weight)?;
-        let scores = component_scores((&u, &s, &v), curvature, self.options.lambda_attention, host)?;
+        let scores = component_scores([&u, &s, &v], curvature, self.options.lambda_attention, host)?;
         let full_rank = scores.len();
         // Ranks are far below 2^52, so the conversions are exact.
         let budget = self.options.attention_ratio * (rows * cols) as f64 / (rows + cols).max(1) as f64;
@@ -122,8 +122,8 @@ impl GradientPreserving {
         let mut scores: Vec<f64> = Vec::new();
         for (role, curvature) in parts {
             let Some(weight) = layer.get(*role) else { continue };
-            let side = (weight, *role != WeightRole::MlpDown);
-            let own = channel_scores(side, curvature, self.options.lambda_mlp, host)?;
+            let rows = *role != WeightRole::MlpDown;
+            let own = channel_scores(weight, rows, curvature, self.options.lambda_mlp, host)?;
             scores.resize(own.len(), 0.0);
             scores.iter_mut().zip(own).for_each(|(sum, score)| *sum += score);
         }

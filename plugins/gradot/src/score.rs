@@ -29,11 +29,12 @@ fn products(a: &Tensor, b: &Tensor, dim: usize, host: &mut Host) -> Result<Vec<f
 /// # Errors
 /// Those of the host.
 pub fn component_scores(
-    (u, s, v): (&Tensor, &Tensor, &Tensor),
+    svd: [&Tensor; 3],
     curvature: &Curvature,
     lambda: f64,
     host: &mut Host,
 ) -> Result<Vec<f64>, PluginError> {
+    let [u, s, v] = svd;
     let (gu, av) = (host.matmul(&curvature.output, u)?, host.matmul(&curvature.input, v)?);
     let dv = host.matmul(&curvature.gradient, v)?;
     let (gu, av, udv) = (one_norms(&gu, 0, host)?, one_norms(&av, 0, host)?, products(u, &dv, 0, host)?);
@@ -47,7 +48,8 @@ pub fn component_scores(
 /// # Errors
 /// Those of the host.
 pub fn channel_scores(
-    (weight, rows): (&Tensor, bool),
+    weight: &Tensor,
+    rows: bool,
     curvature: &Curvature,
     lambda: f64,
     host: &mut Host,

@@ -70,7 +70,7 @@ fn a_dropped_component() {
     let curvature = toy.curvature(&mut host);
     let weight = tensor(&toy.weight, &mut host);
     let [u, s, v] = host.svd(&weight).unwrap();
-    let found = component_scores((&u, &s, &v), &curvature, LAMBDA, &mut host).unwrap();
+    let found = component_scores([&u, &s, &v], &curvature, LAMBDA, &mut host).unwrap();
     let parts = toy.weight.clone().svd(true, true);
     let (left, right) = (parts.u.unwrap(), parts.v_t.unwrap());
     assert_eq!(found.len(), 3);
@@ -86,13 +86,13 @@ fn a_zeroed_row_or_column_and_the_whole_matrix() {
     let mut host = fake.host();
     let curvature = toy.curvature(&mut host);
     let weight = tensor(&toy.weight, &mut host);
-    let rows = channel_scores((&weight, true), &curvature, LAMBDA, &mut host).unwrap();
+    let rows = channel_scores(&weight, true, &curvature, LAMBDA, &mut host).unwrap();
     for (row, found) in rows.into_iter().enumerate() {
         let mut change = DMatrix::zeros(3, 5);
         change.set_row(row, &-toy.weight.row(row));
         close(found, toy.score(&change), &format!("row {row}"));
     }
-    let columns = channel_scores((&weight, false), &curvature, LAMBDA, &mut host).unwrap();
+    let columns = channel_scores(&weight, false, &curvature, LAMBDA, &mut host).unwrap();
     for (column, found) in columns.into_iter().enumerate() {
         let mut change = DMatrix::zeros(3, 5);
         change.set_column(column, &-toy.weight.column(column));

@@ -39,7 +39,7 @@ fn solved(options: &DynamicLayerReplaceOptions, seeds: u64) -> usize {
     (0..seeds).filter(solves).count()
 }
 
-/// Bandit test of the specification (ladder 4): 2,000 steps are allowed, the defaults take 500.
+/// A bandit: 2,000 steps are allowed, the defaults take 500.
 #[test]
 fn shuffled_groups_rank_the_important_layers_first() {
     let solved = solved(&DynamicLayerReplaceOptions::default(), 20);

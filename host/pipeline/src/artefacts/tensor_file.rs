@@ -25,7 +25,16 @@ impl TensorFile {
         let index = check_safetensors(path)?;
         let file = File::open(path).map_err(|source| scaleot_store::StoreError::read(path, source))?;
         check_finite(&index)?;
-        Ok(Self { path: path.into(), index, map: MappedBytes::new(&file, path)? })
+        let map = MappedBytes::new(&file, path)?;
+        if map.bytes().len() as u64 != index.file_len() {
+            return Err(StageError::InvalidArtefact {
+                path: path.display().to_string(),
+                what: "length".into(),
+                found: format!("{} bytes", map.bytes().len()),
+                expected: format!("{} bytes, as when it was checked", index.file_len()),
+            });
+        }
+        Ok(Self { path: path.into(), index, map })
     }
 
     /// Names in the order of the file.

@@ -42,7 +42,7 @@ pub fn list(registry: &mut Registry, output: Output) -> VerbResult<()> {
         match standing {
             Standing::Loaded(name) => pages.extend(registry.registered(&name).map(|plugin| loaded(plugin, from))),
             Standing::Described(manifest, digest) => {
-                pages.push(described(&manifest, from, (found.path.display().to_string(), digest.to_string())));
+                pages.push(described(&manifest, from, found.path.display().to_string(), digest.to_string()));
             }
             Standing::Hidden(first) => {
                 hidden.push(format!("{} ({from}): {} comes first", found.path.display(), first.display()));
@@ -77,7 +77,7 @@ pub fn info(registry: &mut Registry, name: &str, output: Output) -> VerbResult<(
             let from = found.origin.to_string();
             match standing {
                 Standing::Described(manifest, digest) => {
-                    described(&manifest, from, (found.path.display().to_string(), digest.to_string()))
+                    described(&manifest, from, found.path.display().to_string(), digest.to_string())
                 }
                 _ => loaded(stage(registry.plugin(name))?, from),
             }
@@ -115,7 +115,7 @@ fn loaded(plugin: &RegisteredPlugin, from: String) -> Page {
     }
 }
 
-fn described(manifest: &PluginManifest, from: String, (path, sha256): (String, String)) -> Page {
+fn described(manifest: &PluginManifest, from: String, path: String, sha256: String) -> Page {
     let strategies = manifest.strategies.iter().map(|strategy| StrategyPage {
         name: strategy.name.clone(),
         kind: strategy.kind.as_str(),

@@ -88,7 +88,7 @@ mod tests {
         counts.into_iter().map(|count| count / rounds as f64).collect()
     }
 
-    /// Mask test of the specification (ladder 3): every full group of 4 keeps 2, a shorter last group the floor of its half.
+    /// Masks: every full group of 4 keeps 2, a shorter last group the floor of its half.
     #[test]
     fn every_group_keeps_half_of_its_layers() {
         // (layers, group size, kept): a last group of 1, 2 and 3 layers; groups of 5; one group of all.

@@ -1,4 +1,4 @@
-//! Options of `scaleot/harmonizer`; each says what the sources know of it (grades as in the paper notes: found, inferred, unknown).
+//! Options of `scaleot/harmonizer`; each says what the sources know of it (found in the paper or its code, inferred, or unknown).
 
 use scaleot_plugin_api::{Activation, PluginError, TokenWeight};
 use schemars::JsonSchema;
@@ -28,9 +28,9 @@ pub enum WarmStart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
-    /// The least important of all; goes with shuffled groups (P2).
+    /// The least important of all; goes with shuffled groups.
     Global,
-    /// The least important of every group of neighbours in turn; goes with contiguous groups (P1).
+    /// The least important of every group of neighbours in turn; goes with contiguous groups.
     PerGroup,
     /// Evenly spaced layers stay, whatever the scores say: the control.
     Even,

@@ -1,4 +1,4 @@
-//! The choice of the layers that give way: group by group (P1 of section 3.2), or any, as a control.
+//! The choice of the layers that give way: group by group (ScaleOT, section 3.2), or any, as a control.
 //!
 //! Per group: every contiguous group of `N_g` layers gives its least important one, then its second, and so on; in the last
 //! round, which may be partial, the least important candidates of all groups go. With `K = round(N_g alpha)` per group this is
