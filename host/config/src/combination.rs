@@ -9,9 +9,9 @@ use scaleot_plugin_api::{Declaration, OptionValue, StrategyRecord, Trait};
 
 use super::choices::Placement;
 use super::error::ConfigError;
+use super::option_values::option_value;
 use super::place::KeyPath;
 use super::sections::{RunConfig, TrainingLength, TrainingSection};
-use super::strategy::option_value;
 
 /// A strategy of the config as its plugin describes it.
 #[derive(Debug, Clone)]

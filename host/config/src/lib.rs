@@ -14,6 +14,7 @@ pub mod layers;
 pub mod load;
 pub mod needs;
 pub mod numbers;
+mod option_values;
 pub mod overlay;
 pub mod paths;
 pub mod place;

@@ -14,6 +14,7 @@ use super::choices::{StrategyKind, StrategyName};
 use super::combination::Described;
 use super::error::ConfigError;
 use super::expect::hint;
+use super::option_values::{option_value, table_json};
 use super::place::KeyPath;
 use super::sections::RunConfig;
 use scaleot_store::escape::escape_to;
@@ -128,29 +129,6 @@ impl RunConfig {
     /// The options of a kind as the JSON that crosses the plugin boundary.
     pub fn options_json(&self, kind: StrategyKind) -> Json {
         self.strategy(kind).map_or(Json::Null, |(_, options)| table_json(options))
-    }
-}
-
-/// An option's value: the config's, or else the default of the strategy's schema.
-pub(super) fn option_value(options: &Table, record: &StrategyRecord, option: &str) -> Option<Json> {
-    let default = || record.options.get("properties")?.get(option)?.get("default").cloned();
-    options.get(option).map(value_json).or_else(default)
-}
-
-fn table_json(table: &Table) -> Json {
-    Json::Object(table.iter().map(|(key, value)| (key.clone(), value_json(value))).collect())
-}
-
-fn value_json(value: &toml::Value) -> Json {
-    match value {
-        toml::Value::String(text) => text.as_str().into(),
-        toml::Value::Integer(number) => (*number).into(),
-        // Loading has refused what is not finite, which JSON cannot say.
-        toml::Value::Float(number) => (*number).into(),
-        toml::Value::Boolean(flag) => (*flag).into(),
-        toml::Value::Datetime(date) => date.to_string().into(),
-        toml::Value::Array(items) => items.iter().map(value_json).collect(),
-        toml::Value::Table(table) => table_json(table),
     }
 }
 

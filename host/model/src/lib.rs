@@ -27,6 +27,7 @@ mod names;
 mod norm;
 mod disassemble;
 mod forward_plan;
+mod peft_tensor;
 mod projection;
 mod prompt;
 mod rope;

@@ -13,14 +13,14 @@ use super::error::{ModelError, Result};
 use super::family::LayerModule;
 use super::layer::DecoderLayer;
 use super::names::Names;
+use super::peft_tensor::source;
 use super::projection::LowRankDelta;
 use super::write::write_json;
 use super::write_peft_prompt::write_prompts;
 use scaleot_plugin_api::WeightRole;
-use scaleot_store::{self, FileRecord, TensorSource, write_safetensors_file};
-use scaleot_tensor::{Device, Dtype, Tensor};
+use scaleot_store::{self, FileRecord, write_safetensors_file};
+use scaleot_tensor::Tensor;
 use serde_json::{Map, Value, json};
-use std::io;
 use std::path::Path;
 
 /// A module that has a delta.
@@ -135,11 +135,4 @@ fn config_json(adapted: &[Adapted], base_model: &str) -> Result<Value> {
         "lora_dropout": 0.0,
         "bias": "none",
     }))
-}
-
-pub(super) fn source<'a>(name: String, tensor: &Tensor) -> Result<TensorSource<'a>> {
-    let tensor = tensor.detach()?.to_device(Device::Cpu)?.to_dtype(Dtype::F32)?.contiguous()?;
-    let shape = tensor.shape().iter().map(|&size| size as u64).collect();
-    let write = move |out: &mut dyn io::Write| out.write_all(tensor.as_bytes().map_err(io::Error::other)?);
-    Ok(TensorSource { name, dtype: Dtype::F32, shape, write: Box::new(write) })
 }

@@ -4,59 +4,16 @@ use super::discover::{Found, SearchPath};
 use super::error::PluginFault;
 use super::library::load_library;
 use super::manifest::PluginManifest;
+use super::registered::{PluginSource, RegisteredPlugin};
 use super::strategy::StrategyUse;
 use super::trust::{Pinned, Trust};
-use crate::isolation::active_call;
 use scaleot_config::{Described, Unpinned};
-use scaleot_plugin_api::export::{BuiltIn, PluginModule_Ref};
+use scaleot_plugin_api::export::BuiltIn;
 use scaleot_plugin_api::{PluginRecord, StrategyKind, StrategyName, StrategyRecord};
 use scaleot_store::Digest;
 use scaleot_store::escape::escape;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-/// The source of a plugin's code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PluginSource {
-    /// Linked into the program.
-    BuiltIn,
-    /// A library of this digest.
-    Library { path: PathBuf, sha256: String },
-}
-
-impl fmt::Display for PluginSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => f.write_str("built in"),
-            Self::Library { path, sha256 } => {
-                write!(f, "{}, sha256 {}", path.display(), sha256.get(..12).unwrap_or(sha256))
-            }
-        }
-    }
-}
-
-/// A plugin that can be used.
-pub struct RegisteredPlugin {
-    /// Its own description.
-    pub record: PluginRecord,
-    /// The source of its code.
-    pub source: PluginSource,
-    pub(super) module: PluginModule_Ref,
-}
-
-impl RegisteredPlugin {
-    /// True where its code comes from this file.
-    pub fn is_from(&self, file: &Path) -> bool {
-        matches!(&self.source, PluginSource::Library { path, .. } if path == file)
-    }
-
-    /// Hands its root module to checks of the contract: whatever happens in there is the plugin's.
-    pub fn checked<R>(&self, checks: impl FnOnce(PluginModule_Ref) -> R) -> R {
-        let _turn = active_call::call(&self.record.name, &self.source, "the checks of the contract");
-        checks(self.module)
-    }
-}
+use std::path::PathBuf;
 
 fn parse(used: &str) -> Result<StrategyName, PluginFault> {
     used.parse().map_err(|_| PluginFault::Name { found: used.into() })

@@ -3,7 +3,7 @@
 use super::arena::Arena;
 use super::error::PluginFault;
 use super::module_check::check_module;
-use super::registry::{PluginSource, RegisteredPlugin};
+use super::registered::{PluginSource, RegisteredPlugin};
 use super::services::{NoQuestions, Questions, Services};
 use crate::isolation::active_call::{self, Turn};
 use scaleot_plugin_api::export::RawStrategy;

@@ -6,7 +6,7 @@ use scaleot_data::{DataError, Split, Task, TaskSet, check_text};
 use scaleot_pipeline::error::StageError;
 
 use super::failure::{ErrorContext as _, ProgramError, VerbResult, stage};
-use super::preflight::place;
+use super::key_place::place;
 
 /// Each task that the config names is one that we have, with the splits that `needs` is about to read; each text is running text.
 pub fn check_data(config: &RunConfig, needs: &[ConfigNeed]) -> VerbResult<()> {

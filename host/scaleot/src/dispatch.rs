@@ -1,9 +1,10 @@
 //! A verb handed to the function that the table names.
 
 use crate::args::Args;
+use crate::call::Call;
 use crate::failure::{VerbResult, stage};
 use crate::output::Output;
-use crate::verbs::{Call, row};
+use crate::verbs::row;
 use scaleot_tensor::{TensorError, check_libtorch_version};
 
 /// Runs the verb that was asked for. `backend` says whether the CUDA half of libtorch was there and could be loaded.

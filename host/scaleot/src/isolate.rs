@@ -3,7 +3,8 @@
 //! The decision is made before any call of libtorch. A config that cannot be read gets its refusal later, from the command itself.
 
 use super::args::{Args, ConfigArgs, Global, SuiteArgs, Verb};
-use super::failure::{ProgramError, conclude};
+use super::conclusion::conclude;
+use super::failure::ProgramError;
 use super::verbs::{Plugins, row};
 use super::{needs, session, suite};
 use scaleot_config::{Isolation, RunConfig, StrategyKind};

@@ -2,9 +2,11 @@
 
 mod args;
 mod bench;
+mod call;
 mod clock;
 mod completions;
 mod compression;
+mod conclusion;
 mod config;
 mod data;
 mod dispatch;
@@ -14,6 +16,7 @@ mod evaluate;
 mod export;
 mod failure;
 mod isolate;
+mod key_place;
 mod machine;
 mod needs;
 mod output;
@@ -40,7 +43,7 @@ fn main() -> std::process::ExitCode {
     clock::start();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return failure::not_understood(&error),
+        Err(error) => return conclusion::not_understood(&error),
     };
     // Forks, so there may be no thread and no tensor yet.
     if let Some(over) = isolate::watch_work(&args) {
@@ -51,5 +54,5 @@ fn main() -> std::process::ExitCode {
     scaleot_tensor::limit_memory();
     output::keep_stdout();
     let json = args.global.json;
-    failure::conclude(json, move || dispatch::dispatch(&args, backend))
+    conclusion::conclude(json, move || dispatch::dispatch(&args, backend))
 }

@@ -3,6 +3,7 @@
 
 use super::data::check_data;
 use super::failure::{ErrorContext as _, VerbResult, stage};
+use super::key_place::place;
 use super::needs::Needs;
 use super::strategies::check_strategies;
 use scaleot_config::{ConfigNeed, KeyPath, RunConfig, StrategyKind};
@@ -71,9 +72,4 @@ fn check_fit(config: &RunConfig, registry: &mut Registry, needs: Needs, model: &
         }
     }
     Ok(())
-}
-
-/// The place where a key was written, for messages that others begin.
-pub fn place(config: &RunConfig, key: &KeyPath) -> String {
-    format!("{}: key `{key}`", config.places().of(key))
 }

@@ -1,13 +1,13 @@
 //! `run`, and each stage as a verb of its own. The pipeline decides the order of the stages.
 
 use super::args::{ConfigArgs, PlugInArgs, TuneArgs};
+use super::call::Call;
 use super::compression::by_role;
 use super::data::check_evaluated;
 use super::failure::{ProgramError, VerbResult};
 use super::needs::{self, Needs};
 use super::output::{Output, display_path};
 use super::session::{self, Session};
-use super::verbs::Call;
 use scaleot_config::{ConfigError, ConfigNeed, KeyPath, RunConfig};
 use scaleot_pipeline::artefacts::CompressionArtefact;
 use scaleot_pipeline::error::StageError;

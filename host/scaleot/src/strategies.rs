@@ -6,7 +6,7 @@ use scaleot_plugin_api::ErrorCode;
 use scaleot_plugins::{PluginFault, RegisteredPlugin, Registry};
 
 use super::failure::{ErrorContext as _, VerbError, VerbResult, stage};
-use super::preflight::place;
+use super::key_place::place;
 
 /// Each strategy exists, is of its section's kind, takes its options, finds what it needs, and goes with the others.
 pub fn check_strategies(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> VerbResult<()> {

@@ -1,22 +1,13 @@
 //! The verbs in one table: the function that does a verb's work, and the plugins that it may load.
 
-use super::args::{BenchVerb, ConfigArgs, ConfigVerb, EvaluateArgs, Global, PluginVerb, SuiteArgs, Verb};
+use super::args::{BenchVerb, ConfigArgs, ConfigVerb, EvaluateArgs, PluginVerb, SuiteArgs, Verb};
+use super::call::Call;
 use super::failure::VerbResult;
 use super::needs::{self, ALL};
-use super::output::Output;
 use super::{bench, completions, config, doctor, evaluate, export, plan, plugin, stages, suite, verify};
 use scaleot_config::StrategyKind;
 use scaleot_suite::Suite;
 use scaleot_suite::View;
-use scaleot_tensor::TensorError;
-
-/// The circumstances that every verb's function is given.
-pub struct Call<'a> {
-    pub global: &'a Global,
-    pub output: Output,
-    /// True where the CUDA half of libtorch was there; the error of a half that could not be loaded.
-    pub backend: Result<bool, TensorError>,
-}
 
 /// The plugin libraries that a verb may load.
 pub enum Plugins<'a> {

@@ -16,8 +16,8 @@ use super::byte_order_mark::without_mark;
 use super::digest::Digest;
 use super::error::StoreError;
 use super::names::{FILE_NAME_RULE, is_file_name};
+use super::regular_file::regular_file;
 use super::strict_json::{self, JsonError};
-use super::verified::{self, VerifiedFolder};
 use crate::escape::escape;
 
 /// The manifest's file name in every folder.
@@ -131,15 +131,6 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks the manifest and every byte of the folder; the only way to a [`VerifiedFolder`].
-    ///
-    /// # Errors
-    /// As [`Self::read`], or the first file that is missing, not listed, or not as it was written.
-    pub fn verify(folder: &Path, head: ManifestHead) -> Result<VerifiedFolder, StoreError> {
-        let manifest = Self::read(folder, head)?;
-        verified::verify(folder, manifest)
-    }
-
     fn check(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         if self.files.len() > MAX_FILES {
             return Err(too_many_files(path.to_path_buf(), self.files.len()));
@@ -184,7 +175,7 @@ fn too_many_files(path: PathBuf, found: usize) -> StoreError {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let size = verified::regular_file(path)?.len();
+    let size = regular_file(path)?.len();
     if size > MAX_BYTES {
         return Err(StoreError::TooLarge { path: path.to_path_buf(), found: size, limit: MAX_BYTES });
     }

@@ -13,9 +13,10 @@ use super::error::StoreError;
 use super::folder::remove;
 use super::manifest::{MANIFEST_NAME, Manifest, ManifestHead};
 use super::names::is_name_part;
+use super::regular_file::kind_name;
 use super::run_lock::{LOCK_NAME, RunLock};
 use super::stage_dir::{OLD_PREFIX, StageDir};
-use super::verified::{VerifiedFolder, kind_name};
+use super::verified::VerifiedFolder;
 use crate::escape::escape;
 
 /// The file that tells a run folder from any other.

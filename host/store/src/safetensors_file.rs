@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use super::dtype::Dtype;
 use super::error::StoreError;
 use super::header_error::{HeaderError, MAX_HEADER};
+use super::regular_file::kind_name;
 use super::safetensors_header::{LocatedHeaderError, RawEntry, RawHeader, read_header};
-use super::verified::kind_name;
 use crate::escape::escape;
 
 /// One tensor of a checked file.

@@ -4,15 +4,16 @@
 //! and loaders of bundles, deltas and finished stages take only that. A file that changed since is refused when opened.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
 use super::digest::{Digest, digest_reader};
 use super::error::StoreError;
-use super::manifest::{FileEntry, MANIFEST_NAME, Manifest};
+use super::manifest::{FileEntry, MANIFEST_NAME, Manifest, ManifestHead};
+use super::regular_file::{kind_name, regular_file};
 use crate::escape::escape;
 
 /// Proof that a folder held what its manifest says.
@@ -91,8 +92,18 @@ impl VerifiedFolder {
     }
 }
 
+impl Manifest {
+    /// Checks the manifest and every byte of the folder; the only way to a [`VerifiedFolder`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or the first file that is missing, not listed, or not as it was written.
+    pub fn verify(folder: &Path, head: ManifestHead) -> Result<VerifiedFolder, StoreError> {
+        verify(folder, Self::read(folder, head)?)
+    }
+}
+
 /// Checks every file of `folder` against `manifest`.
-pub(super) fn verify(folder: &Path, manifest: Manifest) -> Result<VerifiedFolder, StoreError> {
+fn verify(folder: &Path, manifest: Manifest) -> Result<VerifiedFolder, StoreError> {
     check_listing(folder, manifest.files.keys())?;
     for (name, entry) in &manifest.files {
         check_size(&folder.join(name), *entry)?;
@@ -155,17 +166,6 @@ fn check_digest(path: &Path, entry: FileEntry) -> Result<Stamp, StoreError> {
     }
 }
 
-/// The metadata of `path` itself, refused unless it is a regular file (a link is not followed).
-pub(super) fn regular_file(path: &Path) -> Result<Metadata, StoreError> {
-    let metadata = fs::symlink_metadata(path).map_err(|source| StoreError::read(path, source))?;
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        Ok(metadata)
-    } else {
-        Err(StoreError::NotRegular { path: path.to_path_buf(), found: kind_name(kind) })
-    }
-}
-
 /// Opens a regular file; a link put there in the meantime is not followed and a pipe does not block.
 fn open_regular(path: &Path) -> Result<File, StoreError> {
     regular_file(path)?;
@@ -182,17 +182,5 @@ fn stamp(metadata: &Metadata) -> Stamp {
         inode: metadata.ino(),
         size: metadata.len(),
         modified: (metadata.mtime(), metadata.mtime_nsec()),
-    }
-}
-
-/// Kind of a path, in a word for messages.
-pub fn kind_name(kind: FileType) -> &'static str {
-    match kind {
-        _ if kind.is_symlink() => "link",
-        _ if kind.is_dir() => "folder",
-        _ if kind.is_fifo() => "named pipe",
-        _ if kind.is_socket() => "socket",
-        _ if kind.is_block_device() || kind.is_char_device() => "device",
-        _ => "regular file",
     }
 }
