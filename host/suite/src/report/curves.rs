@@ -19,7 +19,7 @@ fn draw(panel: &Panel) -> Result<Drawn, StageError> {
     let points = || panel.series.iter().flat_map(|series| series.points.iter().copied());
     let last = points().map(|(step, _)| step).fold(1.0, f64::max);
     let range = padded(points().map(|(_, loss)| loss), 0.06);
-    let own = digits(range.0, range.1);
+    let own = digits(range);
     let mut picture = String::new();
     {
         let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();

@@ -65,8 +65,7 @@ struct Figures {
 /// A picture that cannot be drawn.
 pub fn page(result: &SuiteResult, view: View) -> Result<String, SuiteError> {
     let left = Left::of(result);
-    let sections: Vec<Section> =
-        parts(result, view).into_iter().map(|(head, table)| section(result, head, &table)).collect();
+    let sections: Vec<Section> = parts(result, view).into_iter().map(|part| section(result, part)).collect();
     let notes: Vec<String> = notes(result, view)
         .into_iter()
         .take_while(|note| note != "missing:")
@@ -115,7 +114,7 @@ const TRAINING_NOTE: &str = "Nats per target. A line with points is the validati
     over the seeds; losses of mixtures while importance is estimated are smoothed.";
 
 /// A table with its empty fields explained.
-fn section(result: &SuiteResult, head: &'static str, table: &Table) -> Section {
+fn section(result: &SuiteResult, (head, table): (&'static str, Table)) -> Section {
     let content = |row: &comfy_table::Row| row.cell_iter().map(comfy_table::Cell::content).collect::<Vec<String>>();
     let columns = table.header().map(content).unwrap_or_default();
     let rows = table.row_iter().map(|row| Row { cells: fields(result, &columns, content(row)) }).collect();
