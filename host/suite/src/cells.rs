@@ -88,22 +88,8 @@ impl Layout {
 /// An override with the key of the suite file that it came from; none for the command line's.
 type Origin = (String, Option<KeyPath>);
 
-/// An entry of a list in the suite file, with its place there.
-struct Listed<'a, T: ?Sized> {
-    index: usize,
-    value: &'a T,
-}
-
-impl<T: ?Sized> Clone for Listed<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T: ?Sized> Copy for Listed<'_, T> {}
-
 impl Suite {
-    /// The folders of its files.
+    /// Where its files go.
     pub fn layout(&self) -> Layout {
         Layout { root: self.output.clone(), pool: self.pool.clone().unwrap_or_else(|| self.output.join("stages")) }
     }
@@ -115,13 +101,11 @@ impl Suite {
     pub fn cells(&self) -> Result<Vec<Cell>, SuiteError> {
         let combinations = self.combinations()?;
         let mut cells = Vec::new();
-        for (index, value) in self.method.iter().enumerate() {
-            let method = Listed { index, value };
+        for (index, method) in self.method.iter().enumerate() {
             for settings in &combinations {
-                for (index, task) in self.tasks.iter().enumerate() {
-                    let task = Listed { index, value: task.as_str() };
+                for (task_index, task) in self.tasks.iter().enumerate() {
                     for seed in &self.seeds {
-                        cells.push(self.cell(method, settings, task, *seed)?);
+                        cells.push(self.cell((index, method), settings, (task_index, task), *seed)?);
                     }
                 }
             }
@@ -151,13 +135,11 @@ impl Suite {
 
     fn cell(
         &self,
-        method: Listed<'_, Method>,
+        (index, method): (usize, &Method),
         settings: &[Axis],
-        task: Listed<'_, str>,
+        (task_index, task): (usize, &str),
         seed: u64,
     ) -> Result<Cell, SuiteError> {
-        let Listed { index, value: method } = method;
-        let Listed { index: task_index, value: task } = task;
         let at = KeyPath::of("method").index(index);
         let mut origins: Vec<Origin> = Vec::new();
         for (position, text) in method.set.iter().enumerate() {
