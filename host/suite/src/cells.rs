@@ -88,8 +88,22 @@ impl Layout {
 /// An override with the key of the suite file that it came from; none for the command line's.
 type Origin = (String, Option<KeyPath>);
 
+/// An entry of a list in the suite file, with its place there.
+struct Listed<'a, T: ?Sized> {
+    index: usize,
+    value: &'a T,
+}
+
+impl<T: ?Sized> Clone for Listed<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Listed<'_, T> {}
+
 impl Suite {
-    /// Where its files go.
+    /// The folders of its files.
     pub fn layout(&self) -> Layout {
         Layout { root: self.output.clone(), pool: self.pool.clone().unwrap_or_else(|| self.output.join("stages")) }
     }
@@ -101,11 +115,13 @@ impl Suite {
     pub fn cells(&self) -> Result<Vec<Cell>, SuiteError> {
         let combinations = self.combinations()?;
         let mut cells = Vec::new();
-        for (index, method) in self.method.iter().enumerate() {
+        for (index, value) in self.method.iter().enumerate() {
+            let method = Listed { index, value };
             for settings in &combinations {
-                for (task_index, task) in self.tasks.iter().enumerate() {
+                for (index, task) in self.tasks.iter().enumerate() {
+                    let task = Listed { index, value: task.as_str() };
                     for seed in &self.seeds {
-                        cells.push(self.cell((index, method), settings, (task_index, task), *seed)?);
+                        cells.push(self.cell(method, settings, task, *seed)?);
                     }
                 }
             }
@@ -135,11 +151,13 @@ impl Suite {
 
     fn cell(
         &self,
-        (index, method): (usize, &Method),
+        method: Listed<'_, Method>,
         settings: &[Axis],
-        (task_index, task): (usize, &str),
+        task: Listed<'_, str>,
         seed: u64,
     ) -> Result<Cell, SuiteError> {
+        let Listed { index, value: method } = method;
+        let Listed { index: task_index, value: task } = task;
         let at = KeyPath::of("method").index(index);
         let mut origins: Vec<Origin> = Vec::new();
         for (position, text) in method.set.iter().enumerate() {

@@ -30,24 +30,19 @@ pub fn csv_figures(result: &SuiteResult) -> Result<Vec<u8>, csv::Error> {
     for point in &result.points {
         for row in &point.rows {
             for column in &result.columns {
-                writer.write_record(line(result, point, row, (column, row.figures.get(column))))?;
+                writer.write_record(line(result, point, row, column, row.figures.get(column)))?;
             }
-            writer.write_record(line(result, point, row, ("gap", row.gap.as_ref())))?;
+            writer.write_record(line(result, point, row, "gap", row.gap.as_ref()))?;
         }
         for task in result.tasks.iter().filter(|task| !point.rows.iter().any(|row| row.task == **task)) {
             let none = PointRow { task: task.clone(), metric: String::new(), figures: Default::default(), gap: None };
-            writer.write_record(line(result, point, &none, ("", None)))?;
+            writer.write_record(line(result, point, &none, "", None))?;
         }
     }
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-fn line(
-    result: &SuiteResult,
-    point: &Point,
-    row: &PointRow,
-    (column, figure): (&str, Option<&Summary>),
-) -> [String; 13] {
+fn line(result: &SuiteResult, point: &Point, row: &PointRow, column: &str, figure: Option<&Summary>) -> [String; 13] {
     let settings: Vec<String> = point.key.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let of = |value: Option<String>| value.unwrap_or_default();
     let over = |figure: &Summary| match figure.over {

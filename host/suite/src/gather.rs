@@ -161,7 +161,7 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
         let mut family = Vec::new();
         for (index, first) in keys.iter().enumerate() {
             let others = keys.iter().skip(index + 1);
-            family.extend(others.filter_map(|second| comparison((task, metric), (first, second), finished)));
+            family.extend(others.filter_map(|second| comparison(task, metric, [first, second], finished)));
         }
         let p: Vec<Option<f64>> = family.iter().map(|pair: &Comparison| pair.p).collect();
         family.iter_mut().zip(holm(&p)).for_each(|(pair, p_holm)| pair.p_holm = p_holm);
@@ -171,16 +171,13 @@ fn comparisons(suite: &Suite, keys: &[&PointKey], finished: &[Finished<'_>]) -> 
 }
 
 /// Two points on the seeds that both have.
-fn comparison(
-    (task, metric): (&str, &str),
-    (first, second): (&PointKey, &PointKey),
-    finished: &[Finished<'_>],
-) -> Option<Comparison> {
+fn comparison(task: &str, metric: &str, pair: [&PointKey; 2], finished: &[Finished<'_>]) -> Option<Comparison> {
     let of = |key: &PointKey| -> BTreeMap<u64, &Values> {
         let own = finished.iter().filter(|done| done.cell.point == *key && done.cell.task == task);
         let values = |done| Finished::columns_of(done, Column::PlugIn.key())?.get(metric);
         own.filter_map(|done| Some((done.cell.seed, values(done)?))).collect()
     };
+    let [first, second] = pair;
     let (a, b) = (of(first), of(second));
     let seeds: Vec<u64> = a.keys().filter(|seed| b.contains_key(seed)).copied().collect();
     let mean = |of: &BTreeMap<u64, &Values>| {

@@ -66,7 +66,7 @@ pub(super) fn padded_range(values: impl Iterator<Item = f64>, share: f64) -> (f6
 }
 
 /// As many digits as tell neighbouring marks of this range apart.
-pub(super) fn digits((low, high): (f64, f64)) -> usize {
+pub(super) fn digits(low: f64, high: f64) -> usize {
     let step = (high - low) / 8.0;
     (-step.log10()).ceil().clamp(0.0, 6.0) as usize
 }
@@ -85,12 +85,7 @@ mod tests {
     fn ranges_are_never_empty() {
         let (low, high) = padded_range([0.5].into_iter(), 0.1);
         assert!(low < 0.5 && high > 0.5);
-<<<<<<< HEAD
         assert_eq!(padded_range([].into_iter(), 0.1), (0.0, 1.0));
         assert_eq!((digits(0.0, 100.0), digits(0.26, 0.31)), (0, 3));
-=======
-        assert_eq!(padded([].into_iter(), 0.1), (0.0, 1.0));
-        assert_eq!((digits((0.0, 100.0)), digits((0.26, 0.31))), (0, 3));
->>>>>>> pipeline
     }
 }

@@ -18,13 +18,8 @@ pub(super) fn svg(panels: &[Panel]) -> Result<Vec<Drawn>, StageError> {
 fn draw(panel: &Panel) -> Result<Drawn, StageError> {
     let points = || panel.series.iter().flat_map(|series| series.points.iter().copied());
     let last = points().map(|(step, _)| step).fold(1.0, f64::max);
-<<<<<<< HEAD
     let range = padded_range(points().map(|(_, loss)| loss), 0.06);
     let own = digits(range.0, range.1);
-=======
-    let range = padded(points().map(|(_, loss)| loss), 0.06);
-    let own = digits(range);
->>>>>>> pipeline
     let mut picture = String::new();
     {
         let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();

@@ -38,7 +38,7 @@ pub(super) fn svg(result: &SuiteResult) -> Result<Option<Drawn>, StageError> {
         mesh.light_line_style(TRANSPARENT).bold_line_style(INK.mix(0.12)).axis_style(INK.mix(0.4));
         mesh.x_desc("emulator-tuned accuracy (lower: better protected)")
             .y_desc("plug-in accuracy (higher: more useful)");
-        let (own_x, own_y) = (digits(x), digits(y));
+        let (own_x, own_y) = (digits(x.0, x.1), digits(y.0, y.1));
         let (format_x, format_y) = (move |v: &f64| format!("{v:.own_x$}"), move |v: &f64| format!("{v:.own_y$}"));
         mesh.x_label_formatter(&format_x).y_label_formatter(&format_y).x_labels(8).y_labels(8);
         mesh.label_style(letters(11)).axis_desc_style(letters(12)).draw().map_err(drawing_error)?;
@@ -59,15 +59,9 @@ pub(super) fn svg(result: &SuiteResult) -> Result<Option<Drawn>, StageError> {
             let dominated = !point.dominated_by.is_empty();
             let (ink, words) = if dominated { (GREY, GREY) } else { (colour(*index), INK) };
             let pixel = |(x, y): (f64, f64)| (x.round() as i32, y.round() as i32);
-<<<<<<< HEAD
             area.draw(&Circle::new(pixel((x, y)), 5, ink.filled())).map_err(drawing_error)?;
             let label = shorten(&point.label, LABEL);
             let space = place(x, y, width(&label, LETTERS), &taken);
-=======
-            area.draw(&Circle::new(pixel((x, y)), 5, ink.filled())).map_err(undrawn)?;
-            let label = shortened(&point.label, LABEL);
-            let space = place((x, y), width(&label, LETTERS), &taken);
->>>>>>> pipeline
             if (space.1 - y).abs() > 26.0 {
                 let nearest = if space.3 < y { space.3 } else { space.1 };
                 let line = [pixel((x, y)), pixel(((space.0 + space.2) / 2.0, nearest))];
@@ -94,13 +88,8 @@ fn spaces_along(ends: &[(i32, i32)]) -> Vec<Space> {
     (0..=pieces).map(at).map(|(x, y)| (x - 1.0, y - 1.0, x + 1.0, y + 1.0)).collect()
 }
 
-<<<<<<< HEAD
 /// A place with room for a label: beside its mark, above or below it, then ever further away.
 fn place(x: f64, y: f64, wide: f64, taken: &[Space]) -> Space {
-=======
-/// Where a label has room: beside its mark, above or below it, then ever further away.
-fn place((x, y): (f64, f64), wide: f64, taken: &[Space]) -> Space {
->>>>>>> pipeline
     let high = f64::from(LETTERS);
     let mut candidates = vec![(x + 9.0, y - high / 2.0), (x - 9.0 - wide, y - high / 2.0)];
     for step in 0..12 {
@@ -124,11 +113,11 @@ mod tests {
 
     #[test]
     fn a_label_goes_where_no_other_is() {
-        let beside = place((300.0, 200.0), 100.0, &[]);
+        let beside = place(300.0, 200.0, 100.0, &[]);
         assert_eq!(beside, (309.0, 194.0, 409.0, 206.0));
         // At the right edge it goes to the left of its mark.
-        assert_eq!(place((700.0, 200.0), 100.0, &[]).2, 691.0);
-        let next = place((300.0, 204.0), 100.0, &[beside]);
+        assert_eq!(place(700.0, 200.0, 100.0, &[]).2, 691.0);
+        let next = place(300.0, 204.0, 100.0, &[beside]);
         assert!(next.2 < beside.0 || next.1 > beside.3 || next.3 < beside.1, "{next:?}");
     }
 }

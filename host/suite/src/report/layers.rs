@@ -17,13 +17,8 @@ pub(super) fn svg(scores: &[Scores]) -> Result<Vec<Drawn>, StageError> {
 
 fn draw(of: &Scores) -> Result<Drawn, StageError> {
     let scores = &of.scores;
-<<<<<<< HEAD
     let range = padded_range(scores.iter().copied().chain([0.0]), 0.06);
     let own = digits(range.0, range.1);
-=======
-    let range = padded(scores.iter().copied().chain([0.0]), 0.06);
-    let own = digits(range);
->>>>>>> pipeline
     let mut picture = String::new();
     {
         let area = SVGBackend::with_string(&mut picture, SIZE).into_drawing_area();
