@@ -1,4 +1,4 @@
-//! What a call across the plugin boundary costs: host to plugin, and plugin to host. Goal: under 1 µs, and no tensor copied.
+//! The cost of a call across the plugin boundary: host to plugin, and plugin to host. Goal: under 1 µs, and no tensor copied.
 //!
 //! The strategy below goes through the same root module, table and fence as a dynamic library's.
 

@@ -6,7 +6,7 @@ mod compatible;
 mod hand_over;
 #[path = "authoring/new.rs"]
 mod new;
-#[path = "authoring/said.rs"]
-mod said;
+#[path = "authoring/transcript.rs"]
+mod transcript;
 #[path = "authoring/trust.rs"]
 mod trust;

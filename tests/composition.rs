@@ -51,7 +51,7 @@ fn listed() -> Vec<Offered> {
 }
 
 impl Offered {
-    /// What of its options says how long it works, made small.
+    /// The options that say how long it works, made small.
     fn cheap(&self) -> String {
         let counts = ["steps", "batches", "windows", "passes", "samples", "candidates"];
         let small = self.properties.iter().filter_map(|(name, schema)| {
@@ -73,13 +73,13 @@ impl Offered {
         self.requires.iter().any(|one| one["need"] == what)
     }
 
-    /// Whether it declares this whatever its options.
+    /// True where it declares this whatever its options.
     fn declares(&self, of: &str) -> bool {
         self.declares.iter().any(|one| one["trait"] == of && one.get("if").is_none())
     }
 }
 
-/// Whether an estimator and a replacer can mean something together.
+/// True where an estimator and a replacer can mean something together.
 fn go_together(estimator: &Offered, replacer: &Offered) -> bool {
     let (equal, own_rule) = (estimator.declares("equal_scores"), replacer.declares("ignores_scores"));
     let trains = estimator.declares("trains_substitutes") && !replacer.declares("trains_nothing");

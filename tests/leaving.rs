@@ -1,4 +1,4 @@
-//! What leaves the owner's house, for every family: a bundle and an exported emulator say nothing of the depth and the origin
+//! Files that leave the owner's house, for every family: a bundle and an exported emulator say nothing of the depth and the origin
 //! of the model, and still all that a receiver needs; the adapted model, which stays the owner's, keeps every word.
 
 use behaviour::bundle_file::holds;

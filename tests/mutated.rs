@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a test run without wishes tries: half a minute on two cores.
+/// The number of mutations of a test run without wishes: half a minute on two cores.
 const SLICE: u64 = 96;
 
 /// A mutation: what was done, and the command that meets it in its scratch folder.

@@ -63,7 +63,7 @@ fn run(verb: &str, folder: &Path, more: &[String], stop_at: Option<u64>) -> Outc
     outcome(&mut command)
 }
 
-/// How a stage fared that was stopped at a look and then continued.
+/// The fate of a stage that was stopped at a look and then continued.
 #[derive(PartialEq, Eq, Debug)]
 enum Stopped {
     /// It was done before.

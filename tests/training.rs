@@ -50,7 +50,7 @@ fn matrices(layer: usize) -> [(String, String); 2] {
     [of("attention.q", "self_attn.q_proj"), of("mlp.down", "mlp.down_proj")]
 }
 
-/// Whether the bundle has the model's own values in a layer.
+/// True where the bundle has the model's own values in a layer.
 fn is_untouched(bundle: &Tensors, layer: usize) -> bool {
     let model = read(&repository().join("tests/fixtures/ci-model/model.safetensors"));
     let same = matrices(layer).map(|(slot, own)| bundle.by_name[&slot].1 == model.by_name[&own].1);

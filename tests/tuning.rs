@@ -1,4 +1,4 @@
-//! What a tuning computes: the same step however its targets are cut in batches, whole epochs, small sets, narrow models.
+//! The results of a tuning: the same step however its targets are cut in batches, whole epochs, small sets, narrow models.
 
 use behaviour::{CONFIG, Outcome, copy, quick, repository, scaleot, scratch, verb};
 use safetensors::{SafeTensors, tensor::Dtype};

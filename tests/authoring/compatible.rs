@@ -1,6 +1,6 @@
 //! Plugins of other versions of the contract: a recorded one of this generation works, a newer one and those of other generations are refused.
 
-use crate::said::Said;
+use crate::transcript::Transcript;
 use behaviour::{recorded_plugin, scaleot, scratch, tree::digest, verb};
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn saying(version: &str) -> Vec<u8> {
 fn a_plugin_of_a_newer_or_another_api_is_refused_in_a_sentence() {
     let folder = scratch();
     let library = folder.path().join(LIBRARY);
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     let refused = |library: &Path| {
         let run = folder.path().join("run");
         let outcome = verb("importance", &run, &["--plugin-path", library.to_str().unwrap()]);

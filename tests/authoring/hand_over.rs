@@ -1,6 +1,6 @@
 //! `plugin pack`, `add` and `remove`: two files from one person to another, and every way in which they can be wrong.
 
-use crate::said::{Said, within};
+use crate::transcript::{Transcript, within};
 use behaviour::{marking_plugin, scratch};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn installed(folder: &Path) -> usize {
 #[test]
 fn a_packed_plugin_is_added_listed_and_removed() {
     let folder = packed();
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     let manifest = std::fs::read_to_string(folder.path().join("sent").join(MANIFEST)).unwrap();
     let rustc = manifest.lines().find(|line| line.starts_with("rustc = ")).expect("the compiler").to_owned();
     assert!(rustc.starts_with("rustc = \"1."), "{rustc}");
@@ -65,7 +65,7 @@ fn a_parcel_that_is_not_what_it_says_is_not_added() {
     let sent = folder.path().join("sent");
     let (file, place) = (sent.join(LIBRARY), sent.join(MANIFEST));
     let (bytes, manifest) = (std::fs::read(&file).unwrap(), std::fs::read_to_string(&place).unwrap());
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     let mut add = |case: &str, manifest: &str| {
         std::fs::write(&place, manifest).unwrap();
         said.case(case, 4, within(folder.path(), &["plugin", "add", "sent"]));
@@ -96,7 +96,7 @@ fn a_parcel_that_is_not_what_it_says_is_not_added() {
 fn a_library_is_packed_under_its_own_name_only() {
     let folder = scratch();
     std::fs::create_dir(folder.path().join("sent")).unwrap();
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     let pack = |file: &str| within(folder.path(), &["plugin", "pack", file, "--publisher", "A", "--license", "MIT"]);
     std::fs::copy(marking_plugin(), folder.path().join("sent/libother.so")).unwrap();
     said.case("another file name", 4, pack("sent/libother.so"));
@@ -113,7 +113,7 @@ fn a_loaded_library_must_say_what_its_manifest_says() {
     let place = folder.path().join("sent").join(MANIFEST);
     let manifest = std::fs::read_to_string(&place).unwrap();
     std::fs::write(&place, manifest.replace("version = \"0.1.0\"", "version = \"9.9.9\"")).unwrap();
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     said.case(
         "another version",
         4,

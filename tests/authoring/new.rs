@@ -1,6 +1,6 @@
 //! `plugin new`: each kind builds offline, keeps the contract, loads, and one of them does its work in a run.
 
-use crate::said::{Said, within};
+use crate::transcript::{Transcript, within};
 use behaviour::{copy, repository, scaleot, scratch, verb};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,7 +70,7 @@ fn each_kind_builds_keeps_the_contract_and_loads() {
 #[test]
 fn what_cannot_be_written_is_refused_and_nothing_is() {
     let folder = scratch();
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     let new = |more: &[&str]| within(folder.path(), &[&["plugin", "new"], more].concat());
     for name in ["", "Upper", "under_score", "1st", "dash-", "../out", "serde", "match", &"a".repeat(61)] {
         said.case(&format!("name {name:?}"), 2, new(&[name, "--kind", "replace"]));

@@ -1,6 +1,6 @@
-//! Which plugin files are loaded: pinned, locked, beside the program, or allowed; told apart before any of their code runs.
+//! Plugin files that are loaded: pinned, locked, beside the program, or allowed; told apart before any of their code runs.
 
-use crate::said::{Said, within};
+use crate::transcript::{Transcript, within};
 use behaviour::{
     CONFIG, Outcome, command, library, marking_plugin, outcome, quick, repository, scratch, tree::digest, verb,
 };
@@ -50,7 +50,7 @@ impl Marked {
 fn nothing_of_an_unpinned_plugin_runs_unless_it_is_allowed() {
     let marked = Marked::new();
     let by_config = "plugins.paths=[\".\"]";
-    let mut said = Said::new(marked.folder.path());
+    let mut said = Transcript::new(marked.folder.path());
     let (refused, ran) = marked.importance(&[by_config]);
     assert!(!ran);
     said.case("by default", 4, refused);
@@ -116,7 +116,7 @@ fn a_lock_file_lets_in_what_it_names_and_nothing_else() {
         }
         outcome(&mut command(all))
     };
-    let mut said = Said::new(folder.path());
+    let mut said = Transcript::new(folder.path());
     said.case("not pinned", 4, run(&["importance"]));
     run(&["plugin", "lock"]).expect(0);
     run(&["importance"]).expect(0);

@@ -11,7 +11,7 @@ pub struct Table {
     pub folder: tempfile::TempDir,
     pub run: PathBuf,
     said: String,
-    /// What stands in messages and differs from machine to machine, and the word for it.
+    /// Words of messages that differ from machine to machine, and the word in their place.
     filters: Vec<(String, &'static str)>,
 }
 

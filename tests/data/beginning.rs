@@ -1,4 +1,4 @@
-//! What stands before a text: an empty context, BOS, and a token across the join.
+//! The beginning of a text: an empty context, BOS, and a token across the join.
 //!
 //! Figures: the same model in Transformers 5.23 with PyTorch in fp32 (`log_softmax` in fp64), and the first two tests' also
 //! by lm-evaluation-harness 0.4.13 itself.

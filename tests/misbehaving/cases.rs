@@ -16,7 +16,7 @@ pub struct Case {
     pub verb: &'static str,
     pub more: Vec<String>,
     pub environment: Vec<(&'static str, String)>,
-    /// What the search path has instead of the test's plugin.
+    /// The file on the search path instead of the test's plugin.
     pub library: Option<std::path::PathBuf>,
 }
 
@@ -49,7 +49,7 @@ impl Case {
         command.envs(self.environment.iter().map(|(key, value)| (key, value))).output().unwrap()
     }
 
-    /// What it said, checked for what must hold of every case.
+    /// Its words, checked for what must hold of every case.
     fn told(&self) -> String {
         let folder = scratch();
         let run = folder.path().join("run");
@@ -70,7 +70,7 @@ impl Case {
     }
 }
 
-/// What all cases said, in their order.
+/// The words of all cases, in their order.
 pub fn told(cases: &[Case]) -> String {
     let (next, told) = (AtomicUsize::new(0), Mutex::new(vec![String::new(); cases.len()]));
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What mutations start from: the ordinary config, model and questions, a finished run, a packed plugin. Made once.
+//! The inputs that mutations start from: the ordinary config, model and questions, a finished run, a packed plugin. Made once.
 
 use behaviour::{copy, finished_run, library, repository};
 use std::fs;

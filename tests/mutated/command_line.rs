@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-/// What keeps a verb on the ordinary config short. The run folder is a finished one.
+/// Overrides that keep a verb on the ordinary config short. The run folder is a finished one.
 pub const QUICK: &str = "configs/ci.toml output=run evaluate.limit=1 evaluate.text=[] runtime.threads=1 tune.steps=1";
 /// The questions and the model of the tests.
 pub const BARE: &str = "--task arc_easy --tasks-folder tests/fixtures/tasks --limit 1 --threads 1";

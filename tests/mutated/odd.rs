@@ -1,4 +1,4 @@
-//! What stands where something else is expected.
+//! Odd things that stand where something else is expected.
 
 use serde_json::{Value, json};
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// A command that works for longer is asked to stop: a million steps are no fault, not to heed is one.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What is left after that.
+/// The seconds that are left after that.
 const GRACE: Duration = Duration::from_secs(20);
 /// KiB of address space. The program and libtorch map under 2 GiB before they allocate anything.
 const ADDRESS_SPACE: u64 = 6 << 20;
-/// What may come of a bad input. 7 is of those who were asked to stop.
+/// Exit codes that may come of a bad input. 7 is of those who were asked to stop.
 const DOCUMENTED: [i32; 6] = [0, 2, 3, 4, 5, 6];
 
 pub struct Ended {
@@ -74,7 +74,7 @@ fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// What is wrong with an end, if something is.
+/// The fault of an end, if it has one.
 pub fn fault(arguments: &[OsString], ended: &Ended) -> Option<String> {
     let Some(status) = ended.status else { return Some("it neither ended nor heeded a request to stop".to_owned()) };
     for words in ["panicked at", "RUST_BACKTRACE", "a fault of ours, at", "memory allocation of", "stack overflow"] {

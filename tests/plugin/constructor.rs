@@ -6,7 +6,7 @@ use scaleot_plugin_api::{
     Checkpoint, Declaration, Host, ImportanceEstimator, ImportanceScores, PluginError, Strategy, Trait,
 };
 
-/// Where the mark is to be made.
+/// The path at which the mark is to be made.
 const VARIABLE: &str = "SCALEOT_TEST_MARK";
 
 extern "C" fn constructor() {
@@ -23,7 +23,7 @@ static CONSTRUCTOR: extern "C" fn() = constructor;
 #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct EvenOptions {
-    /// What every layer gets.
+    /// The score of every layer.
     #[schemars(range(max = 9))]
     score: u8,
 }

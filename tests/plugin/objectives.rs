@@ -25,7 +25,7 @@ struct Options {
     logit_kl: Option<f64>,
     /// Margin of a loss of weight 1.
     loss_margin: Option<f64>,
-    /// Whose weights change.
+    /// The layers whose weights change.
     trains: Trains,
 }
 

@@ -23,7 +23,7 @@ const TEXTS: [&str; 6] = [
     "--help",
 ];
 
-/// What `scaleot LINE` says with all its streams open: `doctor` of a checkout without the demo's model is not well.
+/// The exit status of `scaleot LINE` with all its streams open: `doctor` of a checkout without the demo's model is not well.
 fn verdict(line: &str) -> Option<i32> {
     let without_model = line == "doctor" && !repository().join(".assets/models/smollm2-135m-instruct").is_dir();
     Some(if without_model { 5 } else { 0 })

@@ -1,4 +1,4 @@
-//! How threads wait, whose choice it is, and how cells that run side by side share the cores.
+//! Waiting threads: their way of waiting, whose choice it is, and the share of cores of cells that run side by side.
 
 use behaviour::program::command;
 use behaviour::{Outcome, outcome, scratch};
@@ -13,7 +13,7 @@ fn plain(arguments: &[&str]) -> Command {
     command
 }
 
-/// What libgomp says that it took from its environment when it was loaded.
+/// The settings that libgomp took from its environment when it was loaded, in its own words.
 fn taken(variables: &[(&str, &str)]) -> String {
     let mut command = plain(&["--version"]);
     command.env("OMP_DISPLAY_ENV", "verbose").envs(variables.iter().copied());

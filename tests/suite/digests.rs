@@ -1,4 +1,4 @@
-//! What a stage's digest feels, and what it does not: this alone decides what runs may share.
+//! The digest of a stage: the settings that change it and those that do not. This alone decides what runs may share.
 
 use super::support::inputs;
 use behaviour::{repository, scratch, verb};

@@ -4,7 +4,7 @@ use super::support::Suite;
 
 const PLAIN: &str = "seeds = [0]\n[[method]]\nname = \"uniform\"\nconfig = \"METHOD\"\n";
 
-/// What a suite with these lines says, its scratch paths replaced.
+/// The program's words about a suite with these lines, its scratch paths replaced.
 #[track_caller]
 fn said(text: &str, more: &[&str]) -> String {
     let suite = Suite::new(text);

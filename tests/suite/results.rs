@@ -1,4 +1,4 @@
-//! What a suite computes once, what its tables say, and that its figures are those of its runs.
+//! Results of a suite: computed once, shown in its tables, and equal to the figures of its runs.
 
 use super::support::{Suite, inputs};
 use behaviour::identity;

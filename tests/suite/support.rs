@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What keeps every cell short.
+/// Overrides that keep every cell short.
 pub const QUICK: [&str; 4] = ["evaluate.limit=8", "evaluate.text=[]", "runtime.threads=1", "tune.steps=6"];
 
 /// A scratch folder with a suite in it.

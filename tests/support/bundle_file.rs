@@ -35,7 +35,7 @@ pub fn read(path: &Path) -> Tensors {
     Tensors { by_name }
 }
 
-/// Whether `needle` stands anywhere in `haystack`.
+/// True where `needle` stands anywhere in `haystack`.
 pub fn holds(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }

@@ -1,4 +1,4 @@
-//! What the behaviour tests share: the built program, scratch folders, whole folders as digests, small models made on the spot.
+//! Pieces that the behaviour tests share: the built program, scratch folders, whole folders as digests, small models made on the spot.
 
 pub mod bundle_file;
 pub mod model;

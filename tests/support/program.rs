@@ -66,7 +66,7 @@ pub fn library(file: &str) -> PathBuf {
     program().with_file_name(file)
 }
 
-/// What a run of the program left.
+/// The outcome of a run of the program.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// None when a signal ended it.

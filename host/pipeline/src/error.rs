@@ -5,7 +5,7 @@ use scaleot_config::ConfigError;
 use scaleot_data::{DataError, TokenizerError};
 use scaleot_model::ModelError;
 use scaleot_plugin_api::{ErrorCode, PluginError};
-use scaleot_plugins::{PackFault, PluginFault};
+use scaleot_plugins::{PackError, PluginFault};
 use scaleot_store::StoreError;
 use scaleot_store::exit_code::{ExitCode, HasExitCode};
 use scaleot_tensor::TensorError;
@@ -97,11 +97,11 @@ fn plugin_exit_code(fault: &PluginFault) -> ExitCode {
     }
 }
 
-impl From<PackFault> for StageError {
-    fn from(fault: PackFault) -> Self {
+impl From<PackError> for StageError {
+    fn from(fault: PackError) -> Self {
         match fault {
-            PackFault::Plugin(fault) => Self::Plugin(fault),
-            PackFault::Store(error) => Self::Store(error),
+            PackError::Plugin(fault) => Self::Plugin(fault),
+            PackError::Store(error) => Self::Store(error),
         }
     }
 }

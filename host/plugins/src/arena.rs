@@ -26,12 +26,12 @@ impl Arena {
         Self { shares_libtorch, ..Self::default() }
     }
 
-    /// Whether the plugin may have tensors by address.
+    /// True where the plugin may have tensors by address.
     pub fn shares_libtorch(&self) -> bool {
         self.shares_libtorch
     }
 
-    /// Where the `at::Tensor` of a handle lies until the handle is released.
+    /// The address of the `at::Tensor` of a handle, valid until the handle is released.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -92,12 +92,12 @@ impl Arena {
         })
     }
 
-    /// How many tensors the plugin holds.
+    /// The number of tensors that the plugin holds.
     pub fn len(&self) -> usize {
         self.entries.borrow().len()
     }
 
-    /// Whether the plugin holds none.
+    /// True where the plugin holds none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

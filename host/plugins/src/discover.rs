@@ -1,4 +1,4 @@
-//! Where plugin libraries are looked for, in this order: `--plugin-path`, `SCALEOT_PLUGIN_PATH`, the config's `plugins.paths`,
+//! The folders in which plugin libraries are looked for, in this order: `--plugin-path`, `SCALEOT_PLUGIN_PATH`, the config's `plugins.paths`,
 //! the project's folder, the user's, the system's, the program's own.
 //!
 //! A plugin named `offsite-tuning` is the file `liboffsite_tuning.so` in a folder of the path, or in a folder `offsite-tuning`
@@ -8,7 +8,7 @@ use super::library::contains_root_symbol;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where `plugin add` puts plugins of the working folder.
+/// The folder into which `plugin add` puts plugins of the working folder.
 pub const PROJECT_FOLDER: &str = ".scaleot/plugins";
 const SYSTEM_FOLDER: &str = "/usr/local/lib/scaleot/plugins";
 

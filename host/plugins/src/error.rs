@@ -1,4 +1,4 @@
-//! What can go wrong with a plugin: always its name, its file or digest, and the call that it was in.
+//! Errors of plugins: each has the plugin's name, its file or digest, and the call that it was in.
 
 use scaleot_plugin_api::{ErrorCode, PluginError};
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ pub enum PluginFault {
 }
 
 impl PluginFault {
-    /// What the plugin itself said, if it was the plugin that spoke.
+    /// The plugin's own words, if it was the plugin that spoke.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -23,7 +23,7 @@ fn fixture() -> Vec<u8> {
 /// Taken by each test here, since they count what is loaded into the process that they share.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// How many pieces of our sealed memory are mapped as libraries.
+/// The number of pieces of our sealed memory that are mapped as libraries.
 fn loaded() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines().filter(|line| line.contains("scaleot-plugin")).count()

@@ -6,10 +6,10 @@ use scaleot_plugin_api::services::{LendTensor, Service as _, TakeTensor};
 use scaleot_plugin_api::{Handle, LIBTORCH_MARK, PluginError, unknown_service};
 use scaleot_tensor::{Tensor, libtorch_version};
 
-/// What the name of libtorch looks like among the needs of a library.
+/// The form of libtorch's name among the needs of a library.
 const NEEDED: [&[u8]; 2] = [b"\0libtorch_cpu.so\0", b"\0libtorch.so\0"];
 
-/// Whether a library may share the libtorch of this process, by its bytes alone.
+/// Decides by its bytes alone if a library may share the libtorch of this process.
 ///
 /// # Errors
 /// One sentence that names both versions, or says that the library does not tell its own.

@@ -1,4 +1,4 @@
-//! What crosses by address, on the host's side: memory, graph, no-grad, lifetime; and which libraries are refused by their bytes.
+//! Tensors that cross by address, on the host's side: memory, graph, no-grad, lifetime; and the libraries that are refused by their bytes.
 
 use super::*;
 use crate::{NoQuestions, Services};

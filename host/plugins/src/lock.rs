@@ -3,7 +3,7 @@
 //! It lies beside the config, or in the working folder. Plugins that are built into the program are not in it.
 
 use super::error::PluginFault;
-use super::toml_text::{plain_text, read_toml};
+use super::strict_toml::{plain_text, read_toml};
 use scaleot_store::{AtomicFile, Digest, StoreError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct LockedPlugin {
 /// A lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLock {
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
     plugins: Vec<LockedPlugin>,
 }
@@ -56,7 +56,7 @@ impl PluginLock {
         places.into_iter().find(|path| path.exists()).map(Self::read).transpose()
     }
 
-    /// Where the lock of a config is written.
+    /// The path of the lock file of a config.
     pub fn place(config: &Path) -> PathBuf {
         config.parent().unwrap_or(Path::new("")).join(LOCK_FILE)
     }

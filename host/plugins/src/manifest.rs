@@ -7,7 +7,7 @@ use super::compatible::check_api;
 use super::discover::SearchPath;
 use super::error::PluginFault;
 use super::option_rows::OptionRow;
-use super::toml_text::{plain_text, read_toml};
+use super::strict_toml::{plain_text, read_toml};
 use scaleot_plugin_api::{PLUGIN_NAME_RULE, PluginRecord, StrategyKind, is_plugin_name};
 use scaleot_store::{Digest, is_name_part};
 use serde::{Deserialize, Serialize};

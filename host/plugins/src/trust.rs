@@ -1,4 +1,4 @@
-//! Which plugin files may be loaded: those that are pinned by digest, those beside the program, and others only where unpinned
+//! Plugin files that may be loaded: those that are pinned by digest, those beside the program, and others only where unpinned
 //! ones are allowed. Decided on the digest of the very bytes that would be loaded, before anything of them runs.
 
 use super::discover::{Found, program_folder};
@@ -39,14 +39,14 @@ impl fmt::Display for Pinned {
     }
 }
 
-/// What may be loaded.
+/// The files that may be loaded.
 #[derive(Debug, Clone)]
 pub struct Trust {
     /// Digests by plugin name, from the config.
     pub pins: BTreeMap<String, Digest>,
     /// The lock file; where there is one, it names every plugin that may be loaded.
     pub lock: Option<PluginLock>,
-    /// What is done with a plugin that nothing pins.
+    /// The treatment of a plugin that nothing pins.
     pub unpinned: Unpinned,
 }
 
@@ -56,7 +56,7 @@ impl Trust {
         Self { pins: BTreeMap::new(), lock: None, unpinned }
     }
 
-    /// Whether a library of this digest may be loaded as this plugin.
+    /// Decides if a library of this digest may be loaded as this plugin.
     ///
     /// # Errors
     /// `Pinned`, `Locked`, `NotLocked` or `Unpinned`, with both digests where there are two.

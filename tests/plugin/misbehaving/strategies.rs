@@ -8,7 +8,7 @@ use scaleot_plugin_api::{
     Tensor, Trait, Tuner, WeightForm, WeightRole,
 };
 
-/// What goes wrong, and where.
+/// The fault, and the call that it is in.
 #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {

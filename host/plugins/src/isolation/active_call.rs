@@ -1,6 +1,6 @@
 //! The page that worker and watcher share: which plugin call is active, and whether the command came to its own end.
 //!
-//! Where nobody watches there is no page, and every note is a look at an empty cell. The page holds atomics only, and the watcher
+//! Without a watcher there is no page, and every note is a look at an empty cell. The page holds atomics only, and the watcher
 //! reads the names once the worker is gone. Names are cut to their places; what comes out is treated as foreign text.
 
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use scaleot_store::escape::escape;
 
-/// Who has the floor.
+/// The plugin call that is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Floor {
     /// The host, outside of any plugin call.
@@ -55,16 +55,16 @@ pub(super) struct Page {
 
 static PAGE: OnceLock<&'static Page> = OnceLock::new();
 
-/// What the page says.
+/// The contents of the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveCall {
-    /// Who had the floor.
+    /// The call that was active last.
     pub floor: Floor,
     /// The stage, or nothing before the first one.
     pub stage: String,
     /// `plugin/strategy`, or a library's file while it is loaded.
     pub used: String,
-    /// Where the plugin's code comes from.
+    /// The source of the plugin's code.
     pub source: String,
     /// The call.
     pub call: String,

@@ -4,7 +4,7 @@ use super::active_call::{ActiveCall, Floor};
 use super::watch::Death;
 use scaleot_store::exit_code::ExitCode;
 
-/// What the watcher tells.
+/// The watcher's account of an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The worker said all there is to say.
@@ -18,7 +18,7 @@ pub enum Ending {
     },
 }
 
-/// What a worker's end means; `asked` where somebody asked it to stop.
+/// The meaning of a worker's end; `asked` where somebody asked it to stop.
 pub fn ending(death: Death, call: &ActiveCall, asked: bool) -> Ending {
     if let Some(code) = call.concluded {
         return Ending::Told(code);

@@ -10,7 +10,7 @@ use scaleot_store::exit_code::ExitCode;
 /// Signals that ask to stop; the worker hears them too.
 const ASKS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// How the worker ended.
+/// The way in which a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
     /// With this exit status.
@@ -21,16 +21,16 @@ pub enum Death {
     Silent(Duration),
 }
 
-/// Which side of the fork this process is.
+/// The side of the fork that this process is on.
 #[derive(Debug)]
 pub enum Watched {
     /// The side that does the work.
     Worker,
     /// The side that watched; the work is over.
     Over {
-        /// How the worker ended.
+        /// The way in which the worker ended.
         death: Death,
-        /// What its page said.
+        /// The contents of its page.
         call: ActiveCall,
         /// Somebody asked it to stop.
         asked: bool,
@@ -156,7 +156,7 @@ fn wait_for_signal(heard: &libc::sigset_t, at_most: Duration) -> Option<libc::c_
     (signal > 0).then_some(signal)
 }
 
-/// How the worker ended, if it has.
+/// The way in which the worker ended, if it has.
 fn ended(worker: libc::pid_t) -> Option<Death> {
     let mut status = 0;
     // SAFETY: a child of ours that was not waited for yet.

@@ -1,7 +1,7 @@
 //! `plugin list|info|check|new|pack|add|remove|lock`: a plugin's way from an idea to somebody else's runs.
 
 mod check;
-mod hand_over;
+mod packaging;
 mod lock;
 mod new;
 mod show;
@@ -27,9 +27,9 @@ pub fn plugin(verb: &PluginVerb, global: &Global, output: Output) -> VerbResult<
             checked?
         }
         PluginVerb::New(args) => new::new(args, output),
-        PluginVerb::Pack(args) => hand_over::pack(args, output),
-        PluginVerb::Add(args) => hand_over::add(args, output),
-        PluginVerb::Remove(args) => hand_over::remove(args, output),
+        PluginVerb::Pack(args) => packaging::pack(args, output),
+        PluginVerb::Add(args) => packaging::add(args, output),
+        PluginVerb::Remove(args) => packaging::remove(args, output),
         PluginVerb::Lock(args) => lock::lock(args, global, output),
     }
 }

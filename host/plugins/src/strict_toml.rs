@@ -3,7 +3,7 @@
 use scaleot_store::without_mark;
 use serde::de::DeserializeOwned;
 
-/// What a text holds.
+/// The value of a text.
 ///
 /// # Errors
 /// `line 3: unknown field `x`, expected …`.

@@ -4,15 +4,16 @@ use super::{Output, display_path};
 use crate::args::{AddArgs, PackArgs, RemoveArgs};
 use crate::failure::{ProgramError, VerbResult, stage};
 use scaleot_plugins::{
-    MANIFEST_FILE, PROJECT_FOLDER, Words, add as install, pack as describe, remove as take_away, user_folder,
+    MANIFEST_FILE, PROJECT_FOLDER, PackageMetadata, add as install, pack as describe, remove as take_away, user_folder,
 };
 use scaleot_store::escape::escape;
 use serde_json::json;
 use std::path::PathBuf;
 
 pub fn pack(args: &PackArgs, output: Output) -> VerbResult<()> {
-    let words = Words { publisher: args.publisher.clone(), licence: args.license.clone(), paper: args.paper.clone() };
-    let manifest = stage(describe(&args.library, words))?;
+    let metadata =
+        PackageMetadata { publisher: args.publisher.clone(), licence: args.license.clone(), paper: args.paper.clone() };
+    let manifest = stage(describe(&args.library, metadata))?;
     let place = args.library.with_file_name(MANIFEST_FILE);
     output.result(&json!({ "manifest": manifest, "path": display_path(&place) }), || {
         let (name, version) = (escape(&manifest.name), escape(&manifest.version));

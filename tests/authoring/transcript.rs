@@ -1,15 +1,15 @@
-//! What the program said, case by case, with paths and digests of this machine taken out, for snapshots.
+//! The program's words, case by case, with paths and digests of this machine taken out, for snapshots.
 
 use behaviour::{Outcome, command, outcome};
 use std::path::Path;
 
 /// The sentences of several cases.
-pub struct Said {
+pub struct Transcript {
     folder: String,
     text: String,
 }
 
-impl Said {
+impl Transcript {
     /// For cases whose files lie in this folder.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.display().to_string(), text: String::new() }
