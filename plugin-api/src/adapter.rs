@@ -2,9 +2,10 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
-use crate::host::{Host, StepReport};
+use crate::host::Host;
 use crate::module::Activation;
 use crate::outline::{LayerOutline, WeightRole};
+use crate::services::training::StepReport;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
