@@ -146,7 +146,7 @@ impl<'h, 's> Tuner<'h, 's> {
 /// struct WholeLayers;
 /// impl Adapter for WholeLayers {
 ///     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-///         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+///         Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
 ///     }
 /// }
 /// impl Checkpoint for WholeLayers {}

@@ -149,8 +149,8 @@ impl CompressionReport {
 ///         let rank = host.shape(q)?.into_iter().min().unwrap_or(0);
 ///         let weight = host.scale(q, 0.5)?;
 ///         layer.set(role, WeightForm::Dense { weight })?;
-///         let matrix = MatrixReport { role, rank, full_rank: rank, residual_energy: 0.25 };
-///         Ok(CompressionReport { matrices: vec![matrix] })
+///         let matrix = MatrixReport::new(role, rank, rank, 0.25);
+///         Ok(CompressionReport::new(vec![matrix]))
 ///     }
 /// }
 /// let mut fake = FakeHost::toy(4, 8);

@@ -20,7 +20,7 @@ use crate::importance_scores::ImportanceScores;
 ///     fn estimate(&mut self, host: &mut Host) -> Result<ImportanceScores, PluginError> {
 ///         let n = host.outline()?.n_layers();
 ///         let masks: Vec<_> = (0..n).map(|i| LayerMask::all_original(n).with_replaced(&[i])).collect();
-///         Ok(ImportanceScores { scores: host.losses(&masks)?.into_iter().map(|loss| loss as f32).collect() })
+///         Ok(ImportanceScores::new(host.losses(&masks)?.into_iter().map(|loss| loss as f32).collect()))
 ///     }
 /// }
 /// impl Checkpoint for LeaveOneOut {}

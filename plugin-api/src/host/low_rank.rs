@@ -18,7 +18,7 @@ impl Host<'_> {
     /// let mut fake = FakeHost::toy(2, 4);
     /// let mut host = fake.host();
     /// let weight = host.from_f32(&[3.0, 0.0, 0.0, 2.0], &[2, 2])?;
-    /// let cut = RankCut { name: "example".into(), weight: &weight, rank: 1, factored: false };
+    /// let cut = RankCut::new("example", &weight, 1, false);
     /// let nearest = host.truncated_svds(&[cut])?.remove(0);
     /// let WeightForm::Dense { weight } = nearest.form else { unreachable!("two factors were not asked for") };
     /// assert_eq!(host.to_f32(&weight)?, [3.0, 0.0, 0.0, 0.0]);

@@ -12,7 +12,7 @@ impl Host<'_> {
     /// use scaleot_plugin_api::{PluginError, SimilarityRequest, TokenPooling};
     /// use scaleot_plugin_conformance::FakeHost;
     /// let mut fake = FakeHost::toy(3, 8).with_layer_costs(&[1.0, 0.01, 5.0]);
-    /// let similar = fake.host().output_similarity(&SimilarityRequest { samples: 64, pooling: TokenPooling::Mean })?;
+    /// let similar = fake.host().output_similarity(&SimilarityRequest::new(64, TokenPooling::Mean))?;
     /// assert!(similar[0][1] > 0.99, "the second layer changes little");
     /// assert!(similar[1][2] < 0.9, "the third one much");
     /// # Ok::<(), PluginError>(())
