@@ -2,9 +2,10 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
-use crate::host::{Host, StepReport};
+use crate::host::Host;
 use crate::module::Activation;
 use crate::outline::{LayerOutline, WeightRole};
+use crate::services::training::StepReport;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -145,7 +146,7 @@ impl<'h, 's> Tuner<'h, 's> {
 /// struct WholeLayers;
 /// impl Adapter for WholeLayers {
 ///     fn attach(&mut self, _: &LayerOutline) -> Result<AdapterModule, PluginError> {
-///         Ok(AdapterModule { parts: vec![AdapterPart::WholeLayer] })
+///         Ok(AdapterModule::new(vec![AdapterPart::WholeLayer]))
 ///     }
 /// }
 /// impl Checkpoint for WholeLayers {}

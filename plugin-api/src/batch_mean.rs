@@ -3,7 +3,8 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::importance::{ImportanceEstimator, ImportanceScores};
+use crate::importance::ImportanceEstimator;
+use crate::importance_scores::ImportanceScores;
 use crate::requirement::{Need, Requirement};
 use crate::strategy::Strategy;
 use schemars::JsonSchema;

@@ -4,38 +4,8 @@ use crate::error::PluginError;
 use crate::host::Host;
 use crate::outline::{LayerOutline, WeightRole};
 use crate::tensor::Tensor;
+use crate::weight_form::WeightForm;
 use serde::{Deserialize, Serialize};
-
-/// The form of a matrix. A bundle knows these two and no other, so the set is closed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "form", rename_all = "snake_case")]
-pub enum WeightForm<T = Tensor> {
-    /// All of it, `[rows, cols]`.
-    Dense {
-        /// The matrix.
-        weight: T,
-    },
-    /// As a product `left right`, `left: [rows, r]`, `right: [r, cols]`.
-    Factored {
-        /// `[rows, r]`.
-        left: T,
-        /// `[r, cols]`.
-        right: T,
-    },
-}
-
-impl<T> WeightForm<T> {
-    /// The same form with every tensor put through `f`.
-    ///
-    /// # Errors
-    /// The first error of `f`.
-    pub fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<WeightForm<U>, E> {
-        Ok(match self {
-            Self::Dense { weight } => WeightForm::Dense { weight: f(weight)? },
-            Self::Factored { left, right } => WeightForm::Factored { left: f(left)?, right: f(right)? },
-        })
-    }
-}
 
 /// One kept layer's weights by role. Fused projections come split, so a compressor written once works on every family.
 #[derive(Debug)]
@@ -179,8 +149,8 @@ impl CompressionReport {
 ///         let rank = host.shape(q)?.into_iter().min().unwrap_or(0);
 ///         let weight = host.scale(q, 0.5)?;
 ///         layer.set(role, WeightForm::Dense { weight })?;
-///         let matrix = MatrixReport { role, rank, full_rank: rank, residual_energy: 0.25 };
-///         Ok(CompressionReport { matrices: vec![matrix] })
+///         let matrix = MatrixReport::new(role, rank, rank, 0.25);
+///         Ok(CompressionReport::new(vec![matrix]))
 ///     }
 /// }
 /// let mut fake = FakeHost::toy(4, 8);

@@ -15,61 +15,66 @@
 #![deny(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::missing_safety_doc)]
 
 mod adapter;
-mod algebra;
 mod batch_mean;
 mod checkpoint;
 mod coarsening;
 mod compress;
-mod curvature;
 mod declaration;
 mod error;
 pub mod export;
-mod fitting;
 mod host;
 mod importance;
-mod low_rank;
+mod importance_scores;
+mod method;
 mod module;
 mod objective;
 mod outline;
 mod plan;
+mod rank_cuts;
 mod replace;
 mod requirement;
 mod schedule;
 pub mod schema;
 pub mod services;
-mod similarity;
 mod strategy;
 mod tensor;
-mod torch;
+mod version;
+mod weight_form;
 
 pub use adapter::{Adapter, AdapterModule, AdapterPart, Tuner};
 pub use batch_mean::{BatchMean, BatchMeanEstimator, Measure};
 pub use checkpoint::Checkpoint;
 pub use coarsening::{prune_smallest, round_to_bits};
-pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport, WeightForm};
-pub use curvature::{Curvature, CurvatureRequest};
+pub use compress::{CompressionReport, Compressor, LayerWeights, MatrixReport};
 pub use declaration::{Declaration, Trait};
 pub use error::{ErrorCode, PluginError};
-pub use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
-pub use host::{CurvePoint, Host, LayerStatistic, Notice, StepReport, TrainStep};
-pub use importance::{ImportanceEstimator, ImportanceScores};
-pub use low_rank::{RankCut, Storage, TruncatedSvd};
+pub use host::Host;
+pub use importance::ImportanceEstimator;
+pub use importance_scores::ImportanceScores;
+pub use method::Method;
 pub use module::{Activation, Module, NormKind, Substitute};
 pub use objective::{Objective, ObjectiveTerm, Trains};
 pub use outline::{LayerOutline, ModelOutline, WeightOutline, WeightRole};
 pub use plan::{LayerMask, LayerPlan, LayerRole, ReplaceRequest, evenly_spaced};
+pub use rank_cuts::Storage;
 pub use replace::LayerReplacer;
 pub use requirement::{Need, OptionValue, Requirement};
 pub use schedule::Schedule;
 pub use services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
+pub use services::curvature::{Curvature, CurvatureRequest};
+pub use services::fitting::{FitReport, FitStep, LayerMoments, MomentsRequest, TokenWeight};
+pub use services::layer_statistic::LayerStatistic;
+pub use services::low_rank::{RankCut, TruncatedSvd};
+pub use services::report::{CurvePoint, Notice};
+pub use services::similarity::{SimilarityRequest, TokenPooling};
+pub use services::training::{StepReport, TrainStep};
 pub use services::{check_offered, unknown_service};
-pub use similarity::{SimilarityRequest, TokenPooling};
 pub use strategy::{
-    AnyStrategy, CompressAnswer, CompressRequest, Method, NotAStrategyName, PLUGIN_NAME_RULE, PluginRecord,
-    SelectRequest, Strategy, StrategyEntry, StrategyKind, StrategyName, StrategyRecord, is_plugin_name, reply,
-    strategy_from_json,
+    AnyStrategy, CompressAnswer, CompressRequest, NotAStrategyName, PLUGIN_NAME_RULE, PluginRecord, SelectRequest,
+    Strategy, StrategyEntry, StrategyKind, StrategyName, StrategyRecord, is_plugin_name, reply, strategy_from_json,
 };
 #[cfg(feature = "tch")]
 pub use tch;
 pub use tensor::{DlTensor, Handle, ReleaseTensor, Tensor};
-pub use torch::LIBTORCH_MARK;
+pub use version::LIBTORCH_MARK;
+pub use weight_form::WeightForm;

@@ -1,7 +1,7 @@
 //! The layer plan: per layer of the full model, what becomes of it in the emulator.
 
 use crate::error::PluginError;
-use crate::importance::ImportanceScores;
+use crate::importance_scores::ImportanceScores;
 use serde::{Deserialize, Serialize};
 
 /// The fate of one layer.

@@ -3,7 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::PluginError;
 use crate::host::Host;
-use crate::importance::ImportanceScores;
+use crate::importance_scores::ImportanceScores;
 use crate::module::Substitute;
 use crate::objective::Objective;
 use crate::outline::LayerOutline;

@@ -9,7 +9,7 @@ FENCES = {
     # In the contract and its kit behind the feature `tch`, and in the one plugin that turns it on.
     "tch": (
         "host/tensor/",
-        "plugin-api/src/torch.rs",
+        "plugin-api/src/host/torch.rs",
         "plugin-api/src/lib.rs",
         "plugin-api/src/conformance/libtorch.rs",
         "plugin-api/conformance/src/libtorch.rs",

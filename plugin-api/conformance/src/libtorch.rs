@@ -63,8 +63,9 @@ fn none() -> PluginError {
 
 #[cfg(feature = "tch")]
 mod own {
-    use super::{Any, Libtorch, PluginError};
-    use scaleot_plugin_api::tch;
+    use crate::libtorch::Libtorch;
+    use scaleot_plugin_api::{PluginError, tch};
+    use std::any::Any;
 
     /// The `tch` of this crate.
     pub(crate) struct Tch;

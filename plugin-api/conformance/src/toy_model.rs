@@ -5,7 +5,7 @@
 //! that it trains by a hundredth of the way to [`FLOOR`]; a tuning step lowers the adapter's loss by a hundredth.
 
 use crate::random::{Stream, seed_for};
-use crate::toy_similarity;
+use crate::toy_similarity::Outputs;
 use scaleot_plugin_api::services::{
     GradientStep, LayerStatistics, LocalFit, Losses, Outline, OutputSimilarity, Seed, Service, TrainableLayers,
     TrainingStep,
@@ -86,9 +86,10 @@ impl ToyModel {
             LocalFit::NAME => LocalFit::answer(question, |step| self.fit_step(step)),
             GradientStep::NAME => GradientStep::answer(question, |()| Ok(self.gradient_step())),
             LayerStatistics::NAME => LayerStatistics::answer(question, |statistic| self.statistics(statistic)),
-            OutputSimilarity::NAME => {
-                OutputSimilarity::answer(question, |request| toy_similarity::output_similarity(self, request))
-            }
+            OutputSimilarity::NAME => OutputSimilarity::answer(question, |request| {
+                let outputs = Outputs { width: self.outline.hidden_size, costs: &self.costs, run_seed: self.run_seed };
+                outputs.similarity(request)
+            }),
             Seed::NAME => Seed::answer(question, |purpose| Ok(seed_for(self.run_seed, &purpose))),
             _ => Err(unknown_service(name)),
         }

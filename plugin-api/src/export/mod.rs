@@ -8,9 +8,11 @@
 #![allow(non_camel_case_types)]
 
 use crate::error::{ErrorCode, PluginError};
+use crate::method::Method;
 use crate::services::carrier::{HostServices, MAX_OUTPUTS, OpArguments, TensorOp};
-use crate::strategy::{AnyStrategy, Method, PluginRecord, StrategyEntry, reply};
+use crate::strategy::{AnyStrategy, PluginRecord, StrategyEntry, reply};
 use crate::tensor::{DlTensor, Handle, ReleaseTensor};
+use crate::version::{API_MAJOR, API_MINOR};
 use abi_stable::StableAbi;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RErr, ROk, RResult, RSlice, RSliceMut, RStr, RString, RVec};
@@ -22,14 +24,11 @@ mod host_table;
 #[cfg(test)]
 mod tests;
 
+pub use crate::version::API_VERSION;
 pub use abi_stable;
 
-/// The version of this contract, that of the package `scaleot-plugin-api`: the middle one grows with every addition, the first with every break.
-pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`API_VERSION`] in the form that the loader's header check takes.
 const API_VERSION_STRINGS: VersionStrings = VersionStrings::new(API_VERSION);
-const API_MAJOR: u32 = 2;
-const API_MINOR: u32 = 0;
 
 /// Bytes across the boundary: an answer, or a [`PluginError`] as JSON.
 pub type Reply = RResult<RVec<u8>, RVec<u8>>;

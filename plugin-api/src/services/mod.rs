@@ -4,22 +4,31 @@
 //! instead ([`TensorOp`](crate::TensorOp)); authors use [`Host`](crate::Host), whose methods ask these questions.
 
 pub(crate) mod carrier;
+pub(crate) mod curvature;
+pub(crate) mod fitting;
+pub(crate) mod layer_statistic;
+pub(crate) mod low_rank;
 mod offered;
+pub(crate) mod report;
+pub(crate) mod similarity;
+pub(crate) mod training;
 
 pub use offered::{check_offered, unknown_service};
 
-use crate::curvature::{Curvature, CurvatureRequest};
 use crate::error::PluginError;
-use crate::fitting::{FitReport, FitStep, LayerMoments, MomentsRequest};
-use crate::host::{CurvePoint, LayerStatistic, Notice, StepReport, TrainStep};
-use crate::low_rank::{RankCut, TruncatedSvd};
+use crate::method::Method;
 use crate::outline::{ModelOutline, WeightRole};
 use crate::plan::LayerMask;
-use crate::similarity::SimilarityRequest;
-use crate::strategy::Method;
 use crate::tensor::Handle;
+use curvature::{Curvature, CurvatureRequest};
+use fitting::{FitReport, FitStep, LayerMoments, MomentsRequest};
+use layer_statistic::LayerStatistic;
+use low_rank::{RankCut, TruncatedSvd};
+use report::{CurvePoint, Notice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use similarity::SimilarityRequest;
+use training::{StepReport, TrainStep};
 
 /// A question that a plugin may ask of the host.
 ///

@@ -2,7 +2,7 @@
 
 use super::{ALL, EVERY};
 use crate::error::{ErrorCode, PluginError};
-use crate::strategy::Method;
+use crate::method::Method;
 
 /// An error that says a service is not known here; hosts answer unknown names with it.
 #[must_use]

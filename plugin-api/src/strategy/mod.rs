@@ -5,7 +5,7 @@ mod entry;
 mod name;
 mod record;
 
-pub use dispatch::{CompressAnswer, CompressRequest, Method, SelectRequest, reply};
+pub use dispatch::{CompressAnswer, CompressRequest, SelectRequest, reply};
 pub use entry::{AnyStrategy, StrategyEntry, strategy_from_json};
 pub use name::{NotAStrategyName, PLUGIN_NAME_RULE, StrategyName, is_plugin_name};
 pub use record::{PluginRecord, StrategyKind, StrategyRecord};

@@ -95,9 +95,9 @@ impl PluginRecord {
         Self {
             name: name.into(),
             version: version.into(),
-            api_version: crate::export::API_VERSION.into(),
+            api_version: crate::version::API_VERSION.into(),
             about: about.into(),
-            libtorch: crate::torch::built_for(),
+            libtorch: crate::version::built_for(),
             strategies: entries.iter().map(|entry| entry.record.clone()).collect(),
         }
     }

@@ -4,15 +4,10 @@
 //! For a matrix `W: [rows, cols]` with inputs `x_t` and gradients `g_t` of the summed loss at its outputs, means over tokens:
 //! `A = E[x x^T]`, `G = E[g g^T]`, `D = dL/dW = E[g x^T]`, and `H vec(Delta) = vec(G Delta A)`.
 
-use crate::error::PluginError;
-use crate::host::Host;
-use crate::outline::WeightRole;
-use crate::services::Curvatures;
-use crate::tensor::{Handle, Tensor};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use std::rc::Rc;
 
-/// The question of [`Host::layer_curvature`].
+/// The question of [`Host::layer_curvature`](crate::Host::layer_curvature).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvatureRequest {
@@ -57,21 +52,5 @@ impl<T> Curvature<T> {
     /// The first error of `f`.
     pub fn try_map<U, E>(self, f: &mut dyn FnMut(T) -> Result<U, E>) -> Result<Curvature<U>, E> {
         Ok(Curvature { input: f(self.input)?, output: f(self.output)?, gradient: f(self.gradient)? })
-    }
-}
-
-impl Host<'_> {
-    /// The curvature around every matrix of a layer, fp32, by role: one forward and backward pass a batch.
-    ///
-    /// # Errors
-    /// `Host` without public text or for a layer that does not exist.
-    pub fn layer_curvature(&mut self, request: &CurvatureRequest) -> Result<Vec<(WeightRole, Curvature)>, PluginError> {
-        let found = self.ask::<Curvatures>(request)?;
-        let owner = self.services.releaser();
-        let adopt = |(role, curvature): (WeightRole, Curvature<Handle>)| {
-            let adopted = curvature.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&owner))));
-            adopted.map(|curvature| (role, curvature))
-        };
-        found.into_iter().map(adopt).collect()
     }
 }

@@ -1,131 +1,31 @@
-//! The host as a plugin sees it: losses of layer mixtures, training steps, statistics. Tensor algebra is in `algebra.rs`.
+//! The host as a plugin sees it: losses of layer mixtures, training steps, statistics. Tensor algebra and the larger
+//! questions have files of their own.
 //!
 //! [`Host`] is what authors use. [`HostServices`] carries it: the boundary in one process, the fake host in tests.
 //! Structured questions travel as JSON under a name, so a later host can answer more of them without a new layout.
+
+mod algebra;
+mod curvature;
+mod fitting;
+mod low_rank;
+mod similarity;
+#[cfg(feature = "tch")]
+mod torch;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{ErrorCode, PluginError};
 use crate::outline::{ModelOutline, WeightRole};
 use crate::plan::LayerMask;
 use crate::services::carrier::HostServices;
+use crate::services::layer_statistic::LayerStatistic;
+use crate::services::report::{CurvePoint, Notice};
+use crate::services::training::{StepReport, TrainStep};
 use crate::services::{
     CurvePoints, GradientStep, LayerStatistics, Losses, Notices, Outline, Seed, Service, TrainableLayers, TrainingStep,
     Weights,
 };
 use crate::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-
-/// The report on one training or tuning step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct StepReport {
-    /// Mean loss of the step's batch before the update, in nats per token.
-    pub loss: f64,
-}
-
-impl StepReport {
-    /// The report of a step with this loss.
-    #[must_use]
-    pub fn new(loss: f64) -> Self {
-        Self { loss }
-    }
-}
-
-/// One training step of the substitutes, by the owner.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TrainStep {
-    /// Replaced layers run, and train, their substitutes. The backbone is frozen; gradients flow through it.
-    pub mask: LayerMask,
-    /// AdamW's learning rate in this step.
-    pub learning_rate: f64,
-}
-
-impl TrainStep {
-    /// A step under this mixture.
-    #[must_use]
-    pub fn new(mask: LayerMask, learning_rate: f64) -> Self {
-        Self { mask, learning_rate }
-    }
-}
-
-/// A measurement per layer, taken by [`Host::layer_statistics`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LayerStatistic {
-    /// `mean over tokens of cos(input, output)` of the layer, in `[-1, 1]` (ShortGPT's block influence is 1 minus this).
-    InputOutputCosine,
-    /// `sum over the layer's matrices of |w dL/dw|`, `L` the mean next-token loss (LLM-Pruner's first-order term); one backward pass.
-    TaylorImportance,
-    /// `mean((y' - y)^2)` of the layer's output on its own input, when [`prune_smallest`](crate::prune_smallest) took this share of
-    /// every matrix's weights (Edge-LLM's sensitivity).
-    PrunedOutputError {
-        /// Hundredths of the weights that are 0.
-        percent: u8,
-    },
-    /// The same, when [`round_to_bits`](crate::round_to_bits) rounded every row of every matrix.
-    RoundedOutputError {
-        /// Bits of a weight.
-        bits: u8,
-    },
-}
-
-impl LayerStatistic {
-    /// The statistic of a question. For hosts.
-    ///
-    /// # Errors
-    /// `Unsupported` for one that this version of the contract does not have.
-    pub fn of_question(question: &[u8]) -> Result<Self, PluginError> {
-        serde_json::from_slice(question).map_err(|_| {
-            let asked = String::from_utf8_lossy(question);
-            PluginError::unsupported(format!("this host has no layer statistic {asked}"))
-                .with_help("the plugin was built for a newer host")
-        })
-    }
-}
-
-/// One point of a curve that a stage keeps beside its result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CurvePoint {
-    /// The curve's name.
-    pub curve: String,
-    /// After how many steps.
-    pub step: u64,
-    /// The values, the same count at every step.
-    pub values: Vec<f64>,
-}
-
-impl CurvePoint {
-    /// A point of this curve.
-    #[must_use]
-    pub fn new(curve: impl Into<String>, step: u64, values: Vec<f64>) -> Self {
-        Self { curve: curve.into(), step, values }
-    }
-}
-
-/// A line for the log or the progress display.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Notice {
-    /// The end of a step.
-    Progress {
-        /// Units done.
-        done: u64,
-        /// Units in all.
-        total: u64,
-        /// The bytes from which the strategy continues.
-        state: Vec<u8>,
-    },
-    /// A sentence for the log.
-    Log {
-        /// The sentence; the host escapes and shortens it.
-        message: String,
-    },
-}
 
 /// The host, as a plugin sees it during one call.
 pub struct Host<'s> {

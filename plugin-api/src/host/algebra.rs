@@ -2,8 +2,8 @@
 //!
 //! Matrices are `[rows, cols]`; broadcasting and views follow libtorch.
 
+use super::Host;
 use crate::error::PluginError;
-use crate::host::Host;
 use crate::services::carrier::{MAX_OUTPUTS, OpArguments, TensorOp};
 use crate::tensor::{DlTensor, Handle, Tensor};
 use std::rc::Rc;

@@ -3,12 +3,8 @@
 //! All from frozen forward passes of the full model: `x` goes into a layer, `y` comes out, `change = y - x`, tokens are rows.
 //! A few tokens carry states a thousand times as large as the others; [`TokenWeight`] says how much a token counts.
 
-use crate::error::PluginError;
-use crate::host::Host;
-use crate::services::{LocalFit, Moments};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use std::rc::Rc;
 
 /// The weight of a token in a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -61,7 +57,7 @@ impl FitReport {
     }
 }
 
-/// The question of [`Host::layer_moments`].
+/// The question of [`Host::layer_moments`](crate::Host::layer_moments).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MomentsRequest {
@@ -115,25 +111,5 @@ impl<T> LayerMoments<T> {
             input_covariance: f(self.input_covariance)?,
             cross_covariance: f(self.cross_covariance)?,
         })
-    }
-}
-
-impl Host<'_> {
-    /// One local fit step on the next public training text; only inside [`crate::LayerReplacer::prepare`].
-    ///
-    /// # Errors
-    /// `Host` without public text, `Numeric` when a residual is not finite.
-    pub fn fit_step(&mut self, step: &FitStep) -> Result<FitReport, PluginError> {
-        self.ask::<LocalFit>(step)
-    }
-
-    /// Moments of one layer's input and change, fp32.
-    ///
-    /// # Errors
-    /// `Host` without public text or for a layer that does not exist.
-    pub fn layer_moments(&mut self, request: &MomentsRequest) -> Result<LayerMoments, PluginError> {
-        let moments = self.ask::<Moments>(request)?;
-        let releaser = self.services.releaser();
-        moments.try_map(&mut |handle| Ok(Tensor::adopt(handle, Rc::clone(&releaser))))
     }
 }
