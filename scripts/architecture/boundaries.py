@@ -11,7 +11,6 @@ FENCES = {
         "host/tensor/",
         "plugin-api/src/host/torch.rs",
         "plugin-api/src/lib.rs",
-        "plugin-api/src/conformance/libtorch.rs",
         "plugin-api/conformance/src/libtorch.rs",
         "plugins/adaround/",
     ),

@@ -4,7 +4,7 @@
 
 use scaleot_plugin_api::{
     CompressionReport, Compressor, Host, LayerWeights, MatrixReport, PluginError, RankCut,
-    Strategy, TruncatedSvd, WeightRole, export_plugin,
+    Strategy, WeightRole, export_plugin,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,15 +66,11 @@ impl Compressor for LowRank {
         }
         // One question for the whole layer: the host gives each core a matrix.
         let nearest = host.truncated_svds(&cuts)?;
-        for (
-            matrix,
-            TruncatedSvd::new(form, singular_values),
-        ) in matrices.iter_mut().zip(nearest)
-        {
-            matrix.residual_energy = host.view_f32(&singular_values, |values| {
+        for (matrix, svd) in matrices.iter_mut().zip(nearest) {
+            matrix.residual_energy = host.view_f32(&svd.singular_values, |values| {
                 residual_energy(values, matrix.rank)
             })?;
-            layer.set(matrix.role, form)?;
+            layer.set(matrix.role, svd.form)?;
         }
         Ok(CompressionReport::new(matrices))
     }
