@@ -72,8 +72,7 @@ impl AdaRound {
         let squares = |tensor: &scaleot_plugin_api::tch::Tensor| tensor.square().sum(Kind::Double).double_value(&[]);
         let (gone, all) = (squares(&(&rounded - &plain)), squares(&plain));
         let rank = usize::try_from(weight.size().into_iter().min().unwrap_or(0)).unwrap_or(0);
-        let report =
-            MatrixReport::new(role, rank, rank, if all > 0.0 { gone / all } else { 0.0 });
+        let report = MatrixReport::new(role, rank, rank, if all > 0.0 { gone / all } else { 0.0 });
         if gone > 0.0 {
             let weight = host.from_tch(&rounded.to_kind(weight.kind()))?;
             layer.set(role, WeightForm::Dense { weight })?;
