@@ -274,7 +274,7 @@ fn checkpoints_of_another_config_are_in_nobodys_way() {
             "importance.checkpoint_every=1".to_owned(),
         ]
     };
-    other_config_is_in_nobodys_way(("importance", "importance"), None, (&batches(30), 41), (&batches(12), 8));
+    other_config_is_in_nobodys_way(("importance", "importance"), None, (&batches(30), 21), (&batches(12), 4));
 }
 
 fn other_config_is_in_nobodys_way(
