@@ -20,9 +20,13 @@ fn ready(folder: &Path) -> PathBuf {
 }
 
 fn tune(run: &Path) -> Child {
+    tune_with(run, &[])
+}
+
+fn tune_with(run: &Path, more: &[&str]) -> Child {
     let mut arguments = vec!["tune".to_owned(), CONFIG.to_owned()];
     arguments.extend(quick(run));
-    arguments.extend(LONG.map(str::to_owned));
+    arguments.extend(LONG.iter().chain(more).map(ToString::to_string));
     command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -72,6 +76,36 @@ fn continues(run: &Path) -> String {
     let left: Vec<String> = names.filter(|name| name.starts_with(".tmp-") || name.starts_with(".old-")).collect();
     assert_eq!(left, Vec::<String>::new());
     outcome.stderr
+}
+
+/// The signal mask of each thread of a process, as the kernel tells it.
+fn masks(child: &Child) -> Vec<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let status = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+    let mask = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:").map(str::trim).map(str::to_owned));
+        u64::from_str_radix(&line.unwrap(), 16).unwrap()
+    };
+    status.map(mask).collect()
+}
+
+#[test]
+fn one_thread_alone_hears_the_signals() {
+    let folder = scratch();
+    let run = ready(folder.path());
+    // Without a watcher the process that is started is the one that works.
+    let child = tune_with(&run, &["plugins.isolation=none"]);
+    wait_for_checkpoint(&run, 3);
+    // SIGHUP, SIGINT and SIGTERM are the signals 1, 2 and 15.
+    let stops = 1_u64 | 1 << 1 | 1 << 14;
+    let masks = masks(&child);
+    signal(&child, "-TERM");
+    assert_eq!(end(child).0, Some(7));
+    let hears = |mask: &&u64| **mask & stops == 0;
+    let deaf = |mask: &&u64| **mask & stops == stops;
+    assert_eq!(masks.iter().filter(hears).count(), 1, "{masks:x?}");
+    assert_eq!(masks.iter().filter(deaf).count(), masks.len() - 1, "{masks:x?}");
+    assert!(masks.len() > 1);
 }
 
 #[test]

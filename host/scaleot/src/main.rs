@@ -40,6 +40,7 @@ use plugin_scaleot as _;
 
 fn main() -> std::process::ExitCode {
     spin::give_place_back();
+    signals::hear();
     clock::start();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
