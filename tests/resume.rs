@@ -74,17 +74,22 @@ enum Stopped {
     Resumed,
 }
 
-/// Stops `verb` at a look in a folder of its own, continues, and compares the stage with that of `whole`.
+/// A stage that is stopped: its verb, and the name of what it makes.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    verb: &'a str,
+    name: &'a str,
+}
+
+const IMPORTANCE: Stage<'static> = Stage { verb: "importance", name: "importance" };
+
+/// Stops a stage at a look in a folder of its own, which `prepare` fills, continues, and compares it with that of `whole`.
 #[track_caller]
-fn stop_and_continue(
-    (verb, stage): (&str, &str),
-    (whole, from): (&Path, &dyn Fn(&Path)),
-    more: &[String],
-    look: u64,
-) -> Stopped {
+fn stop_and_continue(stopped: Stage<'_>, whole: &Path, prepare: &dyn Fn(&Path), more: &[String], look: u64) -> Stopped {
+    let Stage { verb, name: stage } = stopped;
     let folder = scratch();
     let output = folder.path().join("run");
-    from(&output);
+    prepare(&output);
     let first = run(verb, &output, more, Some(look));
     let told = format!("{verb} {more:?} at look {look}: {}", first.stderr);
     let stopped = match first.code {
@@ -156,7 +161,7 @@ fn every_estimator_with_every_replacer() {
         // Half of the pairs are stopped early, half late.
         let looks = [2 + *number as u64 % 7, 1];
         for look in looks {
-            let stopped = stop_and_continue(("importance", "importance"), (folder.path(), &empty), &more, look);
+            let stopped = stop_and_continue(IMPORTANCE, folder.path(), &empty, &more, look);
             let found = (estimator.name.clone(), replacer.name.clone(), stopped);
             let done = found.2 != Stopped::Never;
             seen.lock().unwrap().push(found);
@@ -217,7 +222,11 @@ fn every_adapter() {
         let from = |to: &Path| behaviour::copy(started.path(), to);
         run("tune", whole, more, None).expect(0);
         for look in [1, 2, 5] {
-            assert_eq!(stop_and_continue(("tune", "tune"), (whole, &from), more, look), Stopped::Resumed, "{more:?}");
+            assert_eq!(
+                stop_and_continue(Stage { verb: "tune", name: "tune" }, whole, &from, more, look),
+                Stopped::Resumed,
+                "{more:?}"
+            );
         }
     });
 }
@@ -248,7 +257,7 @@ fn full_tuning_and_the_owners_training() {
     for (verb, stage) in [("train", "train"), ("full-tuning", "full_tuning")] {
         run(verb, &whole, &more, None).expect(0);
         for look in [1, 3] {
-            let stopped = stop_and_continue((verb, stage), (&whole, &from), &more, look);
+            let stopped = stop_and_continue(Stage { verb, name: stage }, &whole, &from, &more, look);
             assert_eq!(stopped, Stopped::Resumed, "{verb} at look {look}");
         }
     }
@@ -264,7 +273,9 @@ fn checkpoints_of_another_config_are_in_nobodys_way() {
     }
     let tune = ["tune.steps=40", "tune.checkpoint_every=3", "tune.evaluate_every=12"].map(str::to_owned).to_vec();
     let tune_again = [&tune[..], &["tune.learning_rate=2e-3".to_owned()]].concat();
-    other_config_is_in_nobodys_way(("tune", "return"), Some(&started), (&tune, 33), (&tune_again, 13));
+    let tuning = Stage { verb: "tune", name: "return" };
+    let (first, second) = (Attempt { more: &tune, look: 33 }, Attempt { more: &tune_again, look: 13 });
+    other_config_is_in_nobodys_way(tuning, Some(&started), first, second);
     let estimator = "importance.use=shortened-llama/leave-one-out".to_owned();
     let batches = |count: u32| {
         vec![
@@ -274,15 +285,19 @@ fn checkpoints_of_another_config_are_in_nobodys_way() {
             "importance.checkpoint_every=1".to_owned(),
         ]
     };
-    other_config_is_in_nobodys_way(("importance", "importance"), None, (&batches(30), 21), (&batches(12), 4));
+    let (long, short) = (batches(30), batches(12));
+    let (first, second) = (Attempt { more: &long, look: 21 }, Attempt { more: &short, look: 4 });
+    other_config_is_in_nobodys_way(IMPORTANCE, None, first, second);
 }
 
-fn other_config_is_in_nobodys_way(
-    (verb, stage): (&str, &str),
-    started: Option<&Path>,
-    (first, first_look): (&[String], u64),
-    (second, second_look): (&[String], u64),
-) {
+/// A config's overrides, and the look at which its run is stopped.
+struct Attempt<'a> {
+    more: &'a [String],
+    look: u64,
+}
+
+fn other_config_is_in_nobodys_way(stopped: Stage<'_>, started: Option<&Path>, first: Attempt<'_>, second: Attempt<'_>) {
+    let Stage { verb, name: stage } = stopped;
     let folder = scratch();
     let [whole, output] = ["whole", "run"].map(|name| folder.path().join(name));
     for to in [&whole, &output] {
@@ -297,16 +312,16 @@ fn other_config_is_in_nobodys_way(
         steps.sort_unstable();
         steps
     };
-    run(verb, &output, first, Some(first_look)).expect(7);
+    run(verb, &output, first.more, Some(first.look)).expect(7);
     let highest = *checkpoints().last().unwrap();
-    let stopped = run(verb, &output, second, Some(second_look)).expect(7).stderr;
+    let stopped = run(verb, &output, second.more, Some(second.look)).expect(7).stderr;
     assert!(stopped.contains("the checkpoint of the earlier run is not used"), "{stopped}");
     let own = checkpoints();
     assert!(own.len() == 2 && own[1] < highest, "{own:?}, of the earlier run {highest}");
     assert!(stopped.contains(&format!("interrupted in {verb} at step {};", own[1])), "{own:?}: {stopped}");
-    let continued = run(verb, &output, second, None).expect(0).stderr;
+    let continued = run(verb, &output, second.more, None).expect(0).stderr;
     assert!(continued.contains(&format!("continuing from the checkpoint at step {}", own[1])), "{continued}");
-    run(verb, &whole, second, None).expect(0);
+    run(verb, &whole, second.more, None).expect(0);
     assert_eq!(identity(&output.join(stage)), identity(&whole.join(stage)));
     assert_eq!(checkpoints(), Vec::<u64>::new());
 }
