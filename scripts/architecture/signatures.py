@@ -33,15 +33,25 @@ def parameters(code, index):
         inside += 1
 
 
+def functions(sources):
+    """(path, crate, code) of all code, that of tests and benches included."""
+    for source in sources:
+        yield source.path, source.crate, source.code
+        yield source.path, source.crate, source.tests
+    for folder in ("tests", "benches"):
+        for path in sorted((rust_source.ROOT / folder).glob("**/*.rs")):
+            yield str(path.relative_to(rust_source.ROOT)), folder, rust_source.tokens(path.read_text(encoding="utf-8"))
+
+
 def check(sources):
     places = {}
-    for source in sources:
-        code = rust_source.without_attributes(source.code)
+    for path, crate, every in functions(sources):
+        code = rust_source.without_attributes(every)
         for index, token in enumerate(code[:-2]):
             if token.text != "fn" or code[index + 1].kind != "word":
                 continue
             name, line = code[index + 1].text, token.line
             if any(code[first].text == "(" or [t.text for t in code[first : first + 2]] == ["&", "("] for first in parameters(code, index)):
-                fault = f"{source.path}:{line}: fn {name} takes a tuple apart; give the parameter a small struct with named fields"
-                places.setdefault(source.crate, []).append(fault)
+                fault = f"{path}:{line}: fn {name} takes a tuple apart; give the parameter a small struct with named fields"
+                places.setdefault(crate, []).append(fault)
     return known_faults.report_counts("signatures", "functions with a tuple pattern as a parameter", places, KNOWN)

@@ -3,14 +3,23 @@
 use super::cases::{Case, told};
 use behaviour::{misbehaving_plugin, scratch, verb};
 
-fn fault(name: &'static str, code: i32, (section, strategy): (&str, &str), fault: &str, at: &str) -> Case {
+/// A strategy of the test's plugin, and the section that uses it.
+#[derive(Clone, Copy)]
+struct Used {
+    section: &'static str,
+    strategy: &'static str,
+}
+
+fn fault(name: &'static str, code: i32, of: Used, fault: &str, at: &str) -> Case {
+    let Used { section, strategy } = of;
     let used = format!("{section}.use=test-misbehaving/{strategy}");
     let options = format!("{section}.options={{ fault = \"{fault}\", at = \"{at}\" }}");
     Case::new(name, code, if section == "importance" { "importance" } else { "run" }, &[&used, &options])
 }
 
 /// A strategy that answers these bytes.
-fn raw(name: &'static str, code: i32, (section, strategy): (&str, &str), call: &str, answer: &str) -> Case {
+fn raw(name: &'static str, code: i32, of: Used, call: &str, answer: &str) -> Case {
+    let Used { section, strategy } = of;
     let used = format!("{section}.use=test-misbehaving/raw-{strategy}");
     let options = format!("{section}.options={{ {call} = '{answer}' }}");
     Case::new(name, code, if section == "importance" { "importance" } else { "run" }, &[&used, &options])
@@ -18,7 +27,7 @@ fn raw(name: &'static str, code: i32, (section, strategy): (&str, &str), call: &
 
 #[test]
 fn scores_are_one_finite_number_a_layer() {
-    let of = ("importance", "estimator");
+    let of = Used { section: "importance", strategy: "estimator" };
     let said = told(&[
         fault("66 too few scores", 4, of, "too-few", ""),
         fault("66 too many scores", 4, of, "too-many", ""),
@@ -36,7 +45,7 @@ fn scores_are_one_finite_number_a_layer() {
 
 #[test]
 fn substitutes_and_plans_fit_the_model() {
-    let of = ("replace", "replacer");
+    let of = Used { section: "replace", strategy: "replacer" };
     let linear = "{\"module\": {\"kind\": \"linear\", \"weight\": 12345}, \"trainable\": false}";
     let unknown = "{\"module\": {\"kind\": \"wormhole\"}, \"trainable\": false}";
     let said = told(&[
@@ -57,7 +66,8 @@ fn substitutes_and_plans_fit_the_model() {
 
 #[test]
 fn compressed_weights_and_adapters_fit_their_layers() {
-    let (compressor, adapter) = (("compress", "compressor"), ("adapter", "adapter"));
+    let compressor = Used { section: "compress", strategy: "compressor" };
+    let adapter = Used { section: "adapter", strategy: "adapter" };
     let twice = "{\"changed\": [], \"report\": {\"matrices\": [{\"role\": \"attention.q\", \"rank\": 1}]}}";
     let said = told(&[
         fault("67 rank 0", 4, compressor, "rank-0", ""),
@@ -80,7 +90,7 @@ fn compressed_weights_and_adapters_fit_their_layers() {
 
 #[test]
 fn errors_are_told_shortened_and_escaped() {
-    let of = ("importance", "estimator");
+    let of = Used { section: "importance", strategy: "estimator" };
     let said = told(&[
         fault("69 an error", 4, of, "error", ""),
         fault("69 an error that drives terminals", 4, of, "escapes", ""),

@@ -12,7 +12,7 @@ const MODEL: &str = "tests/fixtures/ci-model";
 type Spoil = fn(&mut Vec<u8>, &mut Random) -> String;
 
 /// Spoils a file; the case is then the line, from the folder of the file.
-fn case(folder: &Path, file: &str, (spoil, random): (Spoil, &mut Random), lines: &[&str]) -> Case {
+fn case(folder: &Path, file: &str, spoil: Spoil, random: &mut Random, lines: &[&str]) -> Case {
     let path = folder.join(file);
     let mut bytes = fs::read(&path).unwrap();
     let what = spoil(&mut bytes, random);
@@ -32,7 +32,7 @@ pub fn config(_: &Base, folder: &Path, random: &mut Random) -> Case {
         "importance configs/ci.toml output=other",
         "tune configs/ci.toml tune.steps=1 output=other --bundle run/bundle",
     ];
-    case(folder, "configs/ci.toml", (text::toml, random), &lines)
+    case(folder, "configs/ci.toml", text::toml, random, &lines)
 }
 
 pub fn suite(_: &Base, folder: &Path, random: &mut Random) -> Case {
@@ -43,7 +43,7 @@ pub fn suite(_: &Base, folder: &Path, random: &mut Random) -> Case {
         "choose suite.toml",
         "compare suite.toml tune.steps=1 evaluate.limit=1 evaluate.text=[] evaluate.columns=[\"emulator\"] --json",
     ];
-    case(folder, "suite.toml", (text::toml, random), &lines)
+    case(folder, "suite.toml", text::toml, random, &lines)
 }
 
 pub fn questions(_: &Base, folder: &Path, random: &mut Random) -> Case {
@@ -55,7 +55,7 @@ pub fn questions(_: &Base, folder: &Path, random: &mut Random) -> Case {
     ];
     let split = *random.pick(&["train", "validation", "test"]);
     let spoil: Spoil = if random.once_in(2) { text::spoil } else { line_of_json };
-    case(folder, &format!("tests/fixtures/tasks/arc_easy/{split}.jsonl"), (spoil, random), &lines)
+    case(folder, &format!("tests/fixtures/tasks/arc_easy/{split}.jsonl"), spoil, random, &lines)
 }
 
 /// One of the first lines, as JSON.
@@ -78,7 +78,7 @@ pub fn task(_: &Base, folder: &Path, random: &mut Random) -> Case {
         "run configs/ci.toml data.task=own tune.steps=1 evaluate.limit=1 evaluate.text=[]",
         "plan configs/ci.toml data.task=own",
     ];
-    case(folder, "tests/fixtures/tasks/own.toml", (text::toml, random), &lines)
+    case(folder, "tests/fixtures/tasks/own.toml", text::toml, random, &lines)
 }
 
 const OF_A_MODEL: [&str; 7] = [
@@ -92,15 +92,15 @@ const OF_A_MODEL: [&str; 7] = [
 ];
 
 pub fn model_config(_: &Base, folder: &Path, random: &mut Random) -> Case {
-    case(folder, &format!("{MODEL}/config.json"), (json::spoil, random), &OF_A_MODEL)
+    case(folder, &format!("{MODEL}/config.json"), json::spoil, random, &OF_A_MODEL)
 }
 
 pub fn tokenizer(_: &Base, folder: &Path, random: &mut Random) -> Case {
-    case(folder, &format!("{MODEL}/tokenizer.json"), (json::spoil, random), &OF_A_MODEL)
+    case(folder, &format!("{MODEL}/tokenizer.json"), json::spoil, random, &OF_A_MODEL)
 }
 
 pub fn weights(_: &Base, folder: &Path, random: &mut Random) -> Case {
-    case(folder, &format!("{MODEL}/model.safetensors"), (safetensors, random), &OF_A_MODEL)
+    case(folder, &format!("{MODEL}/model.safetensors"), safetensors, random, &OF_A_MODEL)
 }
 
 /// Mostly the header: its JSON with its length put right, or its length alone.
@@ -141,7 +141,7 @@ fn by_kind(path: &Path) -> Spoil {
 fn parcel(folder: &Path, inner: &str, random: &mut Random, lines: &[&str]) -> Case {
     let files = files_below(&folder.join(inner));
     let file = random.pick(&files).strip_prefix(folder).unwrap().to_owned();
-    let mut case = case(folder, file.to_str().unwrap(), (by_kind(&file), random), lines);
+    let mut case = case(folder, file.to_str().unwrap(), by_kind(&file), random, lines);
     let manifest = folder.join(&file).with_file_name("manifest.json");
     if !random.once_in(3) && manifest.is_file() {
         seal(manifest.parent().unwrap());
@@ -192,5 +192,5 @@ pub fn plugin(_: &Base, folder: &Path, random: &mut Random) -> Case {
         "doctor --plugin-path packed --json",
     ];
     let file = *random.pick(&["packed/scaleot-plugin.toml", "packed/scaleot-plugin.toml", "configs/scaleot.lock"]);
-    case(folder, file, (text::toml, random), &lines)
+    case(folder, file, text::toml, random, &lines)
 }

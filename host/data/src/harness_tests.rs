@@ -23,7 +23,7 @@ fn question(text: &str, choice: &str, target: &str, line: &str) -> Result<Questi
     Ok(questions.remove(0))
 }
 
-fn check(templates: [&str; 3], line: &str, (context, answers, gold): (&str, &[&str], usize)) {
+fn check(templates: [&str; 3], line: &str, context: &str, answers: &[&str], gold: usize) {
     let [text, choice, target] = templates;
     let question = question(text, choice, target, line).unwrap();
     let found: Vec<(&str, &str)> =
@@ -38,27 +38,27 @@ const ARC: &str = r#"{"id": "M_1", "question": "Q?", "choices": {"text": ["a", "
 fn arc_and_openbookqa() {
     let labelled = "\"{{choices.label.index(answerKey)}}\"";
     let text = r#""Question: {{question}}\nAnswer:""#;
-    check([text, "\"{{choices.text}}\"", labelled], ARC, ("Question: Q?\nAnswer:", &["a", "b", "c"], 1));
+    check([text, "\"{{choices.text}}\"", labelled], ARC, "Question: Q?\nAnswer:", &["a", "b", "c"], 1);
     let open = r#"{"question_stem": "The sun is", "choices": {"text": ["hot", "cold"], "label": ["A", "B"]}, "answerKey": " B"}"#;
     let target = "\"{{choices.label.index(answerKey.lstrip())}}\"";
-    check(["\"question_stem\"", "\"{{choices.text}}\"", target], open, ("The sun is", &["hot", "cold"], 1));
+    check(["\"question_stem\"", "\"{{choices.text}}\"", target], open, "The sun is", &["hot", "cold"], 1);
 }
 
 #[test]
 fn piqa_sciq_and_boolq() {
     let piqa = r#"{"goal": "Boil", "sol1": "one", "sol2": "two", "label": 1}"#;
     let templates = [r#""Question: {{goal}}\nAnswer:""#, "\"{{[sol1, sol2]}}\"", "\"label\""];
-    check(templates, piqa, ("Question: Boil\nAnswer:", &["one", "two"], 1));
+    check(templates, piqa, "Question: Boil\nAnswer:", &["one", "two"], 1);
     let sciq = r#"{"support": " Life.", "question": "Who?", "distractor1": "x", "distractor2": "y", "distractor3": "z", "correct_answer": "w"}"#;
     let templates = [
         r#""{{support.lstrip()}}\nQuestion: {{question}}\nAnswer:""#,
         "\"{{[distractor1, distractor2, distractor3, correct_answer]}}\"",
         "3",
     ];
-    check(templates, sciq, ("Life.\nQuestion: Who?\nAnswer:", &["x", "y", "z", "w"], 3));
+    check(templates, sciq, "Life.\nQuestion: Who?\nAnswer:", &["x", "y", "z", "w"], 3);
     let boolq = r#"{"passage": "P.", "question": "is it", "label": 1}"#;
     let templates = [r#""{{passage}}\nQuestion: {{question}}?\nAnswer:""#, "[\"no\", \"yes\"]", "\"label\""];
-    check(templates, boolq, ("P.\nQuestion: is it?\nAnswer:", &["no", "yes"], 1));
+    check(templates, boolq, "P.\nQuestion: is it?\nAnswer:", &["no", "yes"], 1);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn social_iqa_and_commonsense_qa() {
     let siqa = r#"{"context": "C.", "question": "Why?", "answerA": "x", "answerB": "y", "answerC": "z", "label": "3"}"#;
     let templates =
         [r#""Q: {{context}} {{question}}\nA:""#, "\"{{[answerA, answerB, answerC]}}\"", "\"{{ (label|int) - 1 }}\""];
-    check(templates, siqa, ("Q: C. Why?\nA:", &["x", "y", "z"], 2));
+    check(templates, siqa, "Q: C. Why?\nA:", &["x", "y", "z"], 2);
     let csqa =
         r#"{"question": " Where? ", "choices": {"label": ["A", "B"], "text": ["here", "there"]}, "answerKey": "B"}"#;
     let templates = [
@@ -74,19 +74,19 @@ fn social_iqa_and_commonsense_qa() {
         "['A', 'B']",
         "\"answerKey\"",
     ];
-    check(templates, csqa, ("Question: Where?\nA. here\nB. there\nAnswer:", &["A", "B"], 1));
+    check(templates, csqa, "Question: Where?\nA. here\nB. there\nAnswer:", &["A", "B"], 1);
 }
 
 #[test]
 fn python_in_templates() {
     let target = "\"{{ 'ABC'[answerKey|int - 1] if answerKey|string in '123' else answerKey }}\"";
     let text = r#""{{question[:-1].lower().replace('q', 'w')}}{% if choices.text|length > 2 %} {{choices.text[2]}}{% endif %}""#;
-    check([text, "['A', 'B', 'C']", target], ARC, ("w c", &["A", "B", "C"], 1));
+    check([text, "['A', 'B', 'C']", target], ARC, "w c", &["A", "B", "C"], 1);
     let text = r#""{{ '{}: {}'.format(id, question.split('?')[0]) | trim }}""#;
     let rendered = "\"['{{choices.text[0]}}', '{{choices.text[1]}}']\"";
-    check([text, rendered, "\"{{choices.text[answerKey|int - 1]}}\""], ARC, ("M_1: Q", &["a", "b"], 1));
+    check([text, rendered, "\"{{choices.text[answerKey|int - 1]}}\""], ARC, "M_1: Q", &["a", "b"], 1);
     let listed = "\"{{choices.text|map('upper')|list}}\"";
-    check(["\"{{question}}\"", listed, "\"{{id.index('1') - 2}}\""], ARC, ("Q?", &["A", "B", "C"], 0));
+    check(["\"{{question}}\"", listed, "\"{{id.index('1') - 2}}\""], ARC, "Q?", &["A", "B", "C"], 0);
 }
 
 #[test]
