@@ -3,7 +3,6 @@
 //! Scores: an estimator either ranks layers or gives all the same score; a replacer sorts by scores or has a rule of its own;
 //! `adapter.placement = "top_score"` sorts as well. Sorting needs a ranking, and a ranking is refused if nothing reads it,
 //! unless substitutes train while it is made. A training is refused if nothing would train.
-//! A plugin that was built before declarations (API 1.3) cannot say what it is, and is not judged by silence.
 
 use scaleot_plugin_api::{Declaration, OptionValue, StrategyRecord, Trait};
 
@@ -13,28 +12,14 @@ use super::option_values::option_value;
 use super::place::KeyPath;
 use super::sections::{RunConfig, TrainingLength, TrainingSection};
 
-/// A strategy of the config as its plugin describes it.
-#[derive(Debug, Clone)]
-pub struct Described {
-    pub record: StrategyRecord,
-    /// First two numbers of the plugin API that it was built with.
-    pub api: (u32, u32),
-}
-
-impl Described {
-    pub(super) fn could_declare(&self) -> bool {
-        self.api >= (1, 3)
-    }
-}
-
 impl RunConfig {
     /// Refuses an estimator and a replacer that do not go together.
     ///
     /// # Errors
     /// The key to change, and what goes with the rest.
-    pub fn check_combination(&self, estimator: &Described, replacer: &Described) -> Result<(), ConfigError> {
-        let equal = self.declares(&estimator.record, &Trait::EqualScores);
-        let own_rule = self.declares(&replacer.record, &Trait::IgnoresScores);
+    pub fn check_combination(&self, estimator: &StrategyRecord, replacer: &StrategyRecord) -> Result<(), ConfigError> {
+        let equal = self.declares(estimator, &Trait::EqualScores);
+        let own_rule = self.declares(replacer, &Trait::IgnoresScores);
         let placed_by_score = self.adapter.placement == Placement::TopScore;
         if equal && placed_by_score {
             return Err(self.nothing_to_place_by());
@@ -42,13 +27,13 @@ impl RunConfig {
         if !self.replaces_any() {
             return Ok(());
         }
-        if equal && !own_rule && replacer.could_declare() {
-            return Err(self.nothing_to_sort_by(&replacer.record));
+        if equal && !own_rule {
+            return Err(self.nothing_to_sort_by(replacer));
         }
-        let trains = self.declares(&estimator.record, &Trait::TrainsSubstitutes)
-            && !self.declares(&replacer.record, &Trait::TrainsNothing);
-        if own_rule && !equal && !placed_by_score && !trains && estimator.could_declare() {
-            return Err(self.nobody_reads(&replacer.record));
+        let trains =
+            self.declares(estimator, &Trait::TrainsSubstitutes) && !self.declares(replacer, &Trait::TrainsNothing);
+        if own_rule && !equal && !placed_by_score && !trains {
+            return Err(self.nobody_reads(replacer));
         }
         Ok(())
     }
@@ -57,8 +42,8 @@ impl RunConfig {
     ///
     /// # Errors
     /// The key of the training's length, and what to do.
-    pub fn check_trains(&self, replacer: &Described) -> Result<(), ConfigError> {
-        if self.train.is_none() || !self.declares(&replacer.record, &Trait::TrainsNothing) {
+    pub fn check_trains(&self, replacer: &StrategyRecord) -> Result<(), ConfigError> {
+        if self.train.is_none() || !self.declares(replacer, &Trait::TrainsNothing) {
             return Ok(());
         }
         Err(self.nothing_trains())

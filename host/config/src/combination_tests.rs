@@ -5,24 +5,24 @@ use super::*;
 use scaleot_plugin_api::StrategyKind;
 use serde_json::json;
 
-fn described(kind: StrategyKind, name: &str, declares: &[Declaration]) -> Described {
+fn described(kind: StrategyKind, name: &str, declares: &[Declaration]) -> StrategyRecord {
     let options = json!({ "type": "object", "properties": { "selection": { "type": "string", "default": "global" } } });
     let mut record = StrategyRecord::new(name, kind, "A test.", options);
     record.declares = declares.to_vec();
-    Described { record, api: (1, 3) }
+    record
 }
 
-fn estimator(traits: &[Trait]) -> Described {
+fn estimator(traits: &[Trait]) -> StrategyRecord {
     let declares: Vec<_> = traits.iter().cloned().map(Declaration::always).collect();
     described(StrategyKind::Importance, "one", &declares)
 }
 
-fn replacer(traits: &[Trait]) -> Described {
+fn replacer(traits: &[Trait]) -> StrategyRecord {
     let declares: Vec<_> = traits.iter().cloned().map(Declaration::always).collect();
     described(StrategyKind::Replace, "other", &declares)
 }
 
-fn check(overrides: &[&str], estimator: &Described, replacer: &Described) -> Result<(), String> {
+fn check(overrides: &[&str], estimator: &StrategyRecord, replacer: &StrategyRecord) -> Result<(), String> {
     let used = ["importance.use=a/one", "replace.use=b/other"];
     let config = parse(SMALL, &[&used, overrides].concat()).unwrap();
     config.check_combination(estimator, replacer).map_err(|error| error.to_string())
@@ -81,14 +81,6 @@ fn substitutes_that_train_meanwhile_are_worth_an_estimator() {
     let trains = estimator(&[Trait::TrainsSubstitutes]);
     assert_eq!(check(&[], &trains, &replacer(&[Trait::IgnoresScores])), Ok(()));
     assert!(check(&[], &trains, &replacer(&[Trait::IgnoresScores, Trait::TrainsNothing])).is_err());
-}
-
-#[test]
-fn who_could_not_declare_is_not_judged_by_silence() {
-    let older = |described: Described| Described { api: (1, 2), ..described };
-    let equal = estimator(&[Trait::EqualScores]);
-    assert_eq!(check(&[], &equal, &older(replacer(&[]))), Ok(()));
-    assert_eq!(check(&[], &older(estimator(&[])), &replacer(&[Trait::IgnoresScores])), Ok(()));
 }
 
 #[test]

@@ -26,7 +26,6 @@ pub mod strategy;
 
 pub use check::check_options;
 pub use choices::{Column, Isolation, Placement, Precision, StrategyKind, StrategyName, Unpinned};
-pub use combination::Described;
 pub use error::ConfigError;
 pub use layers::LayerBudget;
 pub use needs::ConfigNeed;

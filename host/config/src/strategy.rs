@@ -11,7 +11,6 @@ use toml::Table;
 
 use super::check::{check_options, nearest};
 use super::choices::{StrategyKind, StrategyName};
-use super::combination::Described;
 use super::error::ConfigError;
 use super::expect::hint;
 use super::option_values::{option_value, table_json};
@@ -117,13 +116,12 @@ impl RunConfig {
         Err(ConfigError::Value { place: self.places().of(&key), key, found, expected })
     }
 
-    /// True where a strategy says that it reads public text; one that was built before declarations may do so without saying.
-    pub fn reads_public_text(&self, strategy: &Described) -> bool {
-        let Described { record, .. } = strategy;
+    /// True where a strategy says that it reads public text.
+    pub fn reads_public_text(&self, record: &StrategyRecord) -> bool {
         let options = self.strategy(record.kind).map(|(_, options)| options);
         let value_of = |option: &str| options.and_then(|options| option_value(options, record, option));
         let needs = |one: &Requirement| one.need == Need::PublicText && one.applies(value_of);
-        !strategy.could_declare() || record.requires.iter().any(needs)
+        record.requires.iter().any(needs)
     }
 
     /// The options of a kind as the JSON that crosses the plugin boundary.

@@ -7,7 +7,7 @@ use super::manifest::PluginManifest;
 use super::registered::{PluginSource, RegisteredPlugin};
 use super::strategy::StrategyUse;
 use super::trust::{Pinned, Trust};
-use scaleot_config::{Described, Unpinned};
+use scaleot_config::Unpinned;
 use scaleot_plugin_api::export::BuiltIn;
 use scaleot_plugin_api::{PluginRecord, StrategyKind, StrategyName, StrategyRecord};
 use scaleot_store::Digest;
@@ -202,16 +202,6 @@ impl Registry {
             });
         }
         Ok(found.clone())
-    }
-
-    /// As [`strategy`](Self::strategy), with the contract that its plugin was built with.
-    ///
-    /// # Errors
-    /// As [`strategy`](Self::strategy).
-    pub fn described(&mut self, used: &str, kind: StrategyKind) -> Result<Described, PluginFault> {
-        let record = self.strategy(used, kind)?;
-        let module = self.plugin(parse(used)?.plugin())?.module;
-        Ok(Described { record, api: (module.api_major(), module.api_minor()) })
     }
 
     /// Makes a strategy with its options.

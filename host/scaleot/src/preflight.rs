@@ -48,7 +48,7 @@ pub fn preflight(config: &RunConfig, registry: &mut Registry, needs: Needs) -> V
 fn reads_public_text(config: &RunConfig, registry: &mut Registry, kinds: &[StrategyKind]) -> VerbResult<bool> {
     for kind in kinds {
         let Some((name, _)) = config.strategy(*kind) else { continue };
-        if config.reads_public_text(&stage(registry.described(&name.to_string(), *kind))?) {
+        if config.reads_public_text(&stage(registry.strategy(&name.to_string(), *kind))?) {
             return Ok(true);
         }
     }

@@ -50,10 +50,10 @@ fn check_combination(config: &RunConfig, registry: &mut Registry, kinds: &[Strat
     if !kinds.contains(&StrategyKind::Replace) {
         return Ok(());
     }
-    let replacer = stage(registry.described(&config.replace.strategy.to_string(), StrategyKind::Replace))?;
+    let replacer = stage(registry.strategy(&config.replace.strategy.to_string(), StrategyKind::Replace))?;
     config.check_trains(&replacer)?;
     if kinds.contains(&StrategyKind::Importance) {
-        let estimator = stage(registry.described(&config.importance.strategy.to_string(), StrategyKind::Importance))?;
+        let estimator = stage(registry.strategy(&config.importance.strategy.to_string(), StrategyKind::Importance))?;
         config.check_combination(&estimator, &replacer)?;
     }
     Ok(())
